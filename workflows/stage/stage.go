@@ -1,0 +1,113 @@
+// Package stage is the contract between workflows, which order stages and know
+// nothing of what they do, and activities, which do them.
+//
+// It is pure data: a Descriptor tells what a kind of stage needs and makes, a
+// Request asks for one execution, a Result is what was committed. Key ties them
+// together: equal keys mean equal results.
+package stage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sort"
+
+	"tempera/infra/artifact"
+)
+
+// Queue is the class of worker that a kind needs.
+type Queue string
+
+// The queue classes. The task queue's name is "tempera-" and the class;
+// workflows themselves run on "tempera".
+const (
+	CPU Queue = "cpu"
+	GPU Queue = "gpu"
+)
+
+// Port is one named input or output of a kind.
+type Port struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"` // an artifact type; "" accepts any
+	Optional bool   `json:"optional,omitempty"`
+	Many     bool   `json:"many,omitempty"` // inputs only: takes a list
+	Doc      string `json:"doc"`
+}
+
+// Descriptor is what a kind says about itself. It is serialisable: the plan
+// activity hands descriptors to the checks, and the schema is made of them.
+type Descriptor struct {
+	Name    string          `json:"name"`
+	Version int             `json:"version"` // raise it when equal inputs no longer give equal outputs
+	Summary string          `json:"summary"` // one line for the UI and the docs
+	Inputs  []Port          `json:"inputs,omitempty"`
+	Outputs []Port          `json:"outputs,omitempty"`
+	Queue   Queue           `json:"queue"`
+	Map     string          `json:"map,omitempty"` // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
+	Params  json.RawMessage `json:"params"`        // the defaults, as JSON
+}
+
+// Shard tells a mapped execution which shard of its mapped input is its own.
+type Shard struct {
+	Index int `json:"index"`
+	Count int `json:"count"`
+}
+
+// Request asks an activity for one execution of a stage, or of one shard of it.
+type Request struct {
+	Pipeline string                         `json:"pipeline"` // name of the pipeline
+	Run      string                         `json:"run"`      // workflow ID of the pipeline run; names the run folder
+	Stage    string                         `json:"stage"`    // id in the spec
+	Kind     string                         `json:"kind"`
+	Key      string                         `json:"key"`    // of the whole stage, see Key
+	Params   json.RawMessage                `json:"params"` // resolved: every default filled in
+	Inputs   map[string][]artifact.Artifact `json:"inputs,omitempty"`
+	Shard    *Shard                         `json:"shard,omitempty"`
+	Force    string                         `json:"force,omitempty"` // not "": ignore an earlier result; the run that forces it
+}
+
+// Result is what a stage committed.
+type Result struct {
+	Key         string                       `json:"key"`
+	Outputs     map[string]artifact.Artifact `json:"outputs,omitempty"`
+	Metrics     map[string]float64           `json:"metrics,omitempty"` // small; of a mapped stage: sums over its shards
+	Quarantined []Quarantine                 `json:"quarantined,omitempty"`
+	Cached      bool                         `json:"cached,omitempty"` // found, not computed
+	Seconds     float64                      `json:"seconds,omitempty"`
+}
+
+// Quarantine is an item (a shard, a record) that was left out, and why.
+type Quarantine struct {
+	Item   string `json:"item"`
+	Reason string `json:"reason"`
+}
+
+// Key returns the key of a stage: the hash of its kind, the kind's version, its
+// resolved parameters and the digests of its inputs. params must be resolved
+// JSON; the order of its object keys and its white space do not matter.
+func Key(kind string, version int, params json.RawMessage, inputs map[string][]artifact.Artifact) (string, error) {
+	var canonical any
+	if len(params) > 0 {
+		if err := json.Unmarshal(params, &canonical); err != nil {
+			return "", fmt.Errorf("key of %s: parameters: %w", kind, err)
+		}
+	}
+	p, err := json.Marshal(canonical) // object keys come out sorted
+	if err != nil {
+		return "", fmt.Errorf("key of %s: parameters: %w", kind, err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "tempera stage v1\n%s %d\n%s\n", kind, version, p)
+	ports := make([]string, 0, len(inputs))
+	for port := range inputs {
+		ports = append(ports, port)
+	}
+	sort.Strings(ports)
+	for _, port := range ports {
+		for _, a := range inputs[port] {
+			fmt.Fprintf(h, "%s %s\n", port, a.Digest)
+		}
+	}
+	return kind + "-" + hex.EncodeToString(h.Sum(nil))[:40], nil
+}
