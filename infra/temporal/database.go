@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/server/common/config"
+	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/common/primitives/timestamp"
+	sqliteschema "go.temporal.io/server/schema/sqlite"
+)
+
+// sqliteConfig opens the file in WAL mode with synchronous=NORMAL: a killed
+// process loses nothing, a power cut may lose the last moments but never
+// corrupts. It is eight times as fast as the defaults.
+func sqliteConfig(file string) *config.SQL {
+	return &config.SQL{
+		PluginName:   sqliteplugin.PluginName,
+		DatabaseName: file,
+		ConnectAttributes: map[string]string{
+			"mode":         "rwc",
+			"journal_mode": "wal",
+			"synchronous":  "1",
+		},
+	}
+}
+
+// prepareDatabase creates the file with its schema where there is none, and the
+// namespace in it. The schema is made in a file of another name that is renamed
+// when whole, so that a kill leaves no half-made database.
+func prepareDatabase(o options) error {
+	if _, err := os.Stat(o.database); errors.Is(err, fs.ErrNotExist) {
+		if err := createDatabase(o.database); err != nil {
+			return fmt.Errorf("create database %s: %w", o.database, err)
+		}
+	} else if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	types := map[string]enums.IndexedValueType{}
+	for name, kind := range o.attributes {
+		t, err := enums.IndexedValueTypeFromString(kind)
+		if err != nil {
+			return fmt.Errorf("search attribute %s: type %q: want Keyword, Text, Int, Double, Bool, Datetime or KeywordList", name, kind)
+		}
+		types[name] = t
+	}
+	ns, err := sqliteschema.NewNamespaceConfig(cluster, o.namespace, false, types)
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", o.namespace, err)
+	}
+	ns.Detail.Config.Retention = timestamp.DurationPtr(o.retention)
+	if err := sqliteschema.CreateNamespaces(sqliteConfig(o.database), ns); err != nil {
+		return fmt.Errorf("open database %s: %w", o.database, err)
+	}
+	return nil
+}
+
+func createDatabase(file string) error {
+	fresh := file + ".new"
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(fresh + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	store := sqliteConfig(fresh)
+	store.ConnectAttributes["journal_mode"] = "delete" // one file, so that one rename moves it all
+	if err := sqliteschema.SetupSchema(store); err != nil {
+		if strings.Contains(err.Error(), "disk is full") {
+			return fmt.Errorf("the disk is full: %w", err)
+		}
+		return err
+	}
+	return os.Rename(fresh, file)
+}
