@@ -1,0 +1,44 @@
+package kernel
+
+// isa is the table of a level's primitives. Lengths come from the first slice; the others are at least as long. Destinations may alias
+// sources of the same index.
+type isa struct {
+	tile tiler
+
+	sum   func(x []float32) float32
+	max   func(x []float32) float32
+	dot   func(x, y []float32) float32
+	sqDev func(x []float32, mean float32) float32 // sum (x-mean)^2
+
+	add   func(dst, a, b []float32)
+	mul   func(dst, a, b []float32)
+	axpy  func(dst, x []float32, a float32)    // dst += a x
+	scale func(dst, x []float32, a float32)    // dst = a x
+	lerp  func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
+
+	expSum      func(dst, x []float32, scale, sub float32) float32            // dst = exp(scale x - sub); returns its sum
+	softmaxGrad func(dst, dp, p []float32, dot, scale float32)                // dst = scale p (dp - dot)
+	normApply   func(dst, x, w, b []float32, mean, rstd float32)              // dst = (x-mean) rstd w + b
+	normParams  func(dw, db, dy, x []float32, mean, rstd float32)             // dw += dy xhat, db += dy
+	normSums    func(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) // sums of dy w and of dy w xhat
+	normGrad    func(dst, dy, x, w []float32, c *normConsts)                  // dst = rstd (dy w - m1 - xhat m2)
+
+	activate     [activations]func(dst, x []float32)
+	activateGrad [activations]func(dst, x, dy []float32) // dst = dy f'(x)
+	swiglu       func(dst, gate, up []float32)
+	swigluGrad   func(dgate, dup, gate, up, dy []float32)
+
+	adamw func(p, g, m, v []float32, c *adamwConsts)
+	sumSq func(x []float32) float64
+}
+
+// normConsts are the scalars of a row's norm gradient: m1 and m2 are the means of dy w and dy w xhat.
+type normConsts struct{ mean, rstd, m1, m2 float32 }
+
+// adamwConsts are the scalars of one AdamW step: gradients are scaled first, lr is divided by 1-beta1^t, invBias2 is 1/sqrt(1-beta2^t).
+type adamwConsts struct{ gradScale, b1, c1, b2, c2, lr, invBias2, eps, keep float32 }
+
+// tiler is the register-blocked matrix product of a level.
+type tiler struct {
+	mr, nr int
+}

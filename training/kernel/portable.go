@@ -1,0 +1,183 @@
+package kernel
+
+import "math"
+
+var portableISA = isa{
+	tile:  tiler{mr: 4, nr: 4},
+	sum:   sumGo,
+	max:   maxGo,
+	dot:   dotGo,
+	sqDev: sqDevGo,
+	add:   addGo,
+	mul:   mulGo,
+	axpy:  axpyGo,
+	scale: scaleGo,
+	lerp:  lerpGo,
+
+	expSum:      expSumGo,
+	softmaxGrad: softmaxGradGo,
+	normApply:   normApplyGo,
+	normParams:  normParamsGo,
+	normSums:    normSumsGo,
+	normGrad:    normGradGo,
+
+	activate:     [activations]func(dst, x []float32){Identity: copyGo, GELUTanh: geluTanhGo, GELUErf: geluErfGo, SiLU: siluGo},
+	activateGrad: [activations]func(dst, x, dy []float32){Identity: identityGradGo, GELUTanh: geluTanhGradGo, GELUErf: geluErfGradGo, SiLU: siluGradGo},
+	swiglu:       swigluGo,
+	swigluGrad:   swigluGradGo,
+
+	adamw: adamwGo,
+	sumSq: sumSqGo,
+}
+
+// sumGo adds in four interleaved partial sums, as vector code does, which bounds the rounding error.
+func sumGo(x []float32) float32 {
+	var s [4]float32
+	for ; len(x) >= 4; x = x[4:] {
+		s[0] += x[0]
+		s[1] += x[1]
+		s[2] += x[2]
+		s[3] += x[3]
+	}
+	for i, v := range x {
+		s[i] += v
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+func maxGo(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		m = max(m, v)
+	}
+	return m
+}
+
+func dotGo(x, y []float32) float32 {
+	y = y[:len(x)]
+	var s [4]float32
+	for ; len(x) >= 4; x, y = x[4:], y[4:] {
+		s[0] += x[0] * y[0]
+		s[1] += x[1] * y[1]
+		s[2] += x[2] * y[2]
+		s[3] += x[3] * y[3]
+	}
+	for i, v := range x {
+		s[i] += v * y[i]
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+func sqDevGo(x []float32, mean float32) float32 {
+	var s [4]float32
+	for i, v := range x {
+		d := v - mean
+		s[i&3] += d * d
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+func sumSqGo(x []float32) float64 {
+	var s float64
+	for _, v := range x {
+		s += float64(v) * float64(v)
+	}
+	return s
+}
+
+func addGo(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
+}
+
+func mulGo(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
+func axpyGo(dst, x []float32, a float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += a * x[i]
+	}
+}
+
+func scaleGo(dst, x []float32, a float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] = a * x[i]
+	}
+}
+
+func lerpGo(dst, x []float32, keep float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] = keep*dst[i] + (1-keep)*x[i]
+	}
+}
+
+func copyGo(dst, x []float32) { copy(dst, x) }
+
+func expSumGo(dst, x []float32, scale, sub float32) float32 {
+	x = x[:len(dst)]
+	var s float64
+	for i := range dst {
+		v := float32(math.Exp(float64(scale*x[i] - sub)))
+		dst[i] = v
+		s += float64(v)
+	}
+	return float32(s)
+}
+
+func softmaxGradGo(dst, dp, p []float32, dot, scale float32) {
+	dp, p = dp[:len(dst)], p[:len(dst)]
+	for i := range dst {
+		dst[i] = scale * p[i] * (dp[i] - dot)
+	}
+}
+
+func normApplyGo(dst, x, w, b []float32, mean, rstd float32) {
+	x, w, b = x[:len(dst)], w[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = (x[i]-mean)*rstd*w[i] + b[i]
+	}
+}
+
+func normParamsGo(dw, db, dy, x []float32, mean, rstd float32) {
+	db, dy, x = db[:len(dw)], dy[:len(dw)], x[:len(dw)]
+	for i := range dw {
+		dw[i] += dy[i] * ((x[i] - mean) * rstd)
+		db[i] += dy[i]
+	}
+}
+
+func normSumsGo(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) {
+	x, w = x[:len(dy)], w[:len(dy)]
+	for i := range dy {
+		t := dy[i] * w[i]
+		s1 += t
+		s2 += t * ((x[i] - mean) * rstd)
+	}
+	return s1, s2
+}
+
+func normGradGo(dst, dy, x, w []float32, c *normConsts) {
+	dy, x, w = dy[:len(dst)], x[:len(dst)], w[:len(dst)]
+	for i := range dst {
+		dst[i] = c.rstd * (dy[i]*w[i] - c.m1 - (x[i]-c.mean)*c.rstd*c.m2)
+	}
+}
+
+func adamwGo(p, g, m, v []float32, c *adamwConsts) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i := range p {
+		d := g[i] * c.gradScale
+		m[i] = c.b1*m[i] + c.c1*d
+		v[i] = c.b2*v[i] + c.c2*d*d
+		p[i] = c.keep*p[i] - c.lr*m[i]/(float32(math.Sqrt(float64(v[i])))*c.invBias2+c.eps)
+	}
+}
