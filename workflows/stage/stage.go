@@ -7,6 +7,7 @@
 package stage
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -44,8 +45,9 @@ type Descriptor struct {
 	Inputs  []Port          `json:"inputs,omitempty"`
 	Outputs []Port          `json:"outputs,omitempty"`
 	Queue   Queue           `json:"queue"`
-	Map     string          `json:"map,omitempty"` // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
-	Params  json.RawMessage `json:"params"`        // the defaults, as JSON
+	Map     string          `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
+	Params  json.RawMessage `json:"params"`           // the defaults, as JSON
+	Schema  json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
 }
 
 // Shard tells a mapped execution which shard of its mapped input is its own.
@@ -89,7 +91,9 @@ type Quarantine struct {
 func Key(kind string, version int, params json.RawMessage, inputs map[string][]artifact.Artifact) (string, error) {
 	var canonical any
 	if len(params) > 0 {
-		if err := json.Unmarshal(params, &canonical); err != nil {
+		d := json.NewDecoder(bytes.NewReader(params))
+		d.UseNumber() // seeds above 2^53 must not share a key
+		if err := d.Decode(&canonical); err != nil {
 			return "", fmt.Errorf("key of %s: parameters: %w", kind, err)
 		}
 	}
