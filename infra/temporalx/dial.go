@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -32,6 +33,9 @@ type Options struct {
 	Address string
 	// Namespace is used where the environment names none; "" means default.
 	Namespace string
+	// Embedded connects to the embedded server at Address and ignores what the
+	// environment says of others.
+	Embedded bool
 	// Timeout bounds the whole of Dial; 0 means 10 s.
 	Timeout time.Duration
 	// Log receives the SDK's log; nil drops it.
@@ -45,9 +49,12 @@ type Options struct {
 // resolved fills in what the environment and the SDK's own configuration file
 // say: address, namespace, TLS, API key, gRPC headers.
 func (o Options) resolved() (client.Options, error) {
-	c, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return c, fmt.Errorf("read the Temporal settings from the environment: %w", err)
+	var c client.Options
+	if !o.Embedded {
+		var err error
+		if c, err = envconfig.LoadDefaultClientOptions(); err != nil {
+			return c, fmt.Errorf("read the Temporal settings from the environment: %w", err)
+		}
 	}
 	if c.HostPort == "" {
 		c.HostPort = o.Address
@@ -76,6 +83,26 @@ func (o Options) resolved() (client.Options, error) {
 		c.DataConverter = o.DataConverter
 	}
 	return c, nil
+}
+
+// DefaultNamespace is the namespace of the embedded server.
+const DefaultNamespace = client.DefaultNamespace
+
+// External reports whether the environment names a Temporal server: by its
+// address, or by a profile of the SDK's configuration file.
+func External() bool {
+	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Target returns the address and the namespace that Dial would use.
+func (o Options) Target() (address, namespace string, err error) {
+	c, err := o.resolved()
+	return c.HostPort, c.Namespace, err
 }
 
 // Dial connects and makes sure that the namespace answers. Its error is one
