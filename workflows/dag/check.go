@@ -212,7 +212,7 @@ func (c *checker) depend(i int, id, why, check string) bool {
 	j, ok := c.ids[id]
 	switch {
 	case !ok:
-		c.faultAt(i)(check, "%s: there is no stage %q: %s", why, id, instead(id, c.order))
+		c.faultAt(i)(check, "%s: there is no stage %q%s", why, id, c.instead(id))
 		return false
 	case j == i:
 		c.faultAt(i)(CheckSelf, "%s: the stage waits for itself: remove it from %[1]s", why)
@@ -223,6 +223,15 @@ func (c *checker) depend(i int, id, why, check string) bool {
 		c.after[i] = append(c.after[i], edge{j, why})
 	}
 	return true
+}
+
+// instead suggests a stage, as long as there are few faults: comparing each of
+// thousands of unknown ids with thousands of known ones would take minutes.
+func (c *checker) instead(id string) string {
+	if len(c.faults) > 2*shownFaults {
+		return ""
+	}
+	return ": " + instead(id, c.order)
 }
 
 func (c *checker) params(i int, fault func(check, format string, args ...any)) {

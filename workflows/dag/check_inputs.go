@@ -71,18 +71,17 @@ func (c *checker) source(i int, text, at string, port *stage.Port) {
 	}
 }
 
-// offers lists a few outputs of a type that stage i could take.
+// offers lists a few outputs of a type that stage i could take: those of the
+// stages before it in the spec.
 func (c *checker) offers(i int, typ string) string {
-	const shown = 5
-	own := c.spec.Stages[i].ID + "."
+	const shown = 3
 	var found []string
 	for _, o := range c.types[typ] {
-		if len(found) == shown {
+		id, _, _ := strings.Cut(o, ".")
+		if c.ids[id] >= i || len(found) == shown {
 			break
 		}
-		if !strings.HasPrefix(o, own) {
-			found = append(found, o)
-		}
+		found = append(found, o)
 	}
 	if len(found) == 0 {
 		return ""

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"strconv"
@@ -87,7 +88,7 @@ func (d *decoder) text(t *tree, v reflect.Value, path string) {
 func (d *decoder) object(t *tree, v reflect.Value, path string) {
 	if t.shape != object {
 		d.fault(CheckWrongType, t.line, "%s: want a mapping with the keys %s; have %s",
-			path, strings.Join(keysOf(v.Type()), ", "), t)
+			cmp.Or(path, "the text"), strings.Join(keysOf(v.Type()), ", "), t)
 		return
 	}
 	if v.Type() == stageType {
@@ -105,7 +106,7 @@ func (d *decoder) object(t *tree, v reflect.Value, path string) {
 		field := fieldOf(v, k.name)
 		if !field.IsValid() {
 			in := ""
-			if path != "" {
+			if path != "" && (d.stage == "" || v.Type() != stageType) {
 				in = " in " + path
 			}
 			d.fault(CheckUnknownKey, k.line, "unknown key %q%s: %s", k.name, in, instead(k.name, known))
@@ -118,6 +119,9 @@ func (d *decoder) object(t *tree, v reflect.Value, path string) {
 func (d *decoder) list(t *tree, v reflect.Value, path string) {
 	if t.shape != list {
 		want := "a list"
+		if t.shape == text && v.Type().Elem().Kind() == reflect.String {
+			want = "a list, e.g. [" + t.text + "]"
+		}
 		if v.Type() == inputsType {
 			want = "\"stage.output\" or a list of them"
 		}

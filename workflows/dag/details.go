@@ -67,7 +67,7 @@ func (r *Run) headline() string {
 		{c.Running, "running"},
 		{c.Ready, "ready"},
 		{c.Waiting, "waiting"},
-		{c.Approval, "need approval"},
+		{c.Approval, "awaiting approval"},
 		{c.Failed, "failed"},
 		{c.Blocked, "blocked"},
 		{c.Skipped, "skipped"},
@@ -211,7 +211,7 @@ func (r *Run) attention(b *strings.Builder, states []State) {
 		}
 		id := r.plan.Nodes[i].ID
 		if s == Approval {
-			fmt.Fprintf(b, "\n**%s** waits for approval: send update approve.\n", id)
+			fmt.Fprintf(b, "\n**%s** awaits approval: send update approve.\n", id)
 			continue
 		}
 		fmt.Fprintf(b, "\n**%s** failed: %s\n", id, cell(r.stages[i].Message, detailText))

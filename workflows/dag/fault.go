@@ -64,7 +64,7 @@ type CheckError struct {
 const shownFaults = 50
 
 func (e *CheckError) Error() string {
-	what := "the pipeline"
+	what := "the spec"
 	if e.Pipeline != "" {
 		what = "pipeline " + e.Pipeline
 	}

@@ -47,7 +47,7 @@ func ParseFile(data []byte) (File, error) {
 	if p := t.find("params"); p != nil && p.shape != object && p.shape != null {
 		d.fault(CheckWrongType, p.line, "params: want a mapping, have %s", p)
 	}
-	if err := d.faults.err(run.Workflow); err != nil {
+	if err := d.faults.err(""); err != nil {
 		return File{}, err
 	}
 	return File{Run: &run}, nil

@@ -18,7 +18,7 @@ type State string
 const (
 	Waiting   State = "waiting"
 	Blocked   State = "blocked"
-	Approval  State = "needs approval"
+	Approval  State = "awaiting approval"
 	Ready     State = "ready"
 	Running   State = "running"
 	Succeeded State = "succeeded"

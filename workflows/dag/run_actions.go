@@ -73,7 +73,7 @@ func (r *Run) Can(a Action, id string) error {
 		}
 		return &TransitionError{
 			Action: a, Stage: id, State: s,
-			Fix: "only a stage that is " + strings.Join(names, ", ") + " allows it",
+			Fix: "it must be " + strings.Join(names, " or "),
 		}
 	}
 	if a == ActionApprove && r.plan.Nodes[i].Gate == nil {
