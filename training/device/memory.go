@@ -1,0 +1,56 @@
+package device
+
+import "fmt"
+
+// Memory allocates values and moves them. Kernels may run after the call that asked for them has returned, but
+// in the order of the calls; Download and Sync wait for all earlier ones.
+type Memory interface {
+	// Name says which device this is, for logs and run records.
+	Name() string
+	// Alloc returns zeroed memory, aligned to at least 64 bytes.
+	Alloc(words int) (Buffer, error)
+	// Free gives a buffer back; no value over it may be used again.
+	Free(b Buffer) error
+	// UploadFloats and UploadInts copy all of src; its length must be the value's size.
+	UploadFloats(dst *Value, src []float32) error
+	UploadInts(dst *Value, src []int32) error
+	// DownloadFloats and DownloadInts copy all of src.
+	DownloadFloats(dst []float32, src *Value) error
+	DownloadInts(dst []int32, src *Value) error
+	// Zero clears a value.
+	Zero(v *Value)
+	// Copy copies src, of equal size.
+	Copy(dst, src *Value)
+	// Sync waits for all kernels and returns the first fault since the last Sync.
+	Sync() error
+}
+
+// New allocates a zeroed value with memory of its own.
+func New(m Memory, d Desc) (*Value, error) {
+	b, err := m.Alloc(d.Size())
+	if err != nil {
+		return nil, fmt.Errorf("allocate %v on %s: %w", d, m.Name(), err)
+	}
+	return NewValue(d, b, 0), nil
+}
+
+// FromFloats allocates a float32 value that holds data.
+func FromFloats(m Memory, data []float32, shape ...int) (*Value, error) {
+	v, err := New(m, Floats(shape...))
+	if err != nil {
+		return nil, err
+	}
+	return v, m.UploadFloats(v, data)
+}
+
+// ReadFloats copies a float32 value to the host.
+func ReadFloats(m Memory, v *Value) ([]float32, error) {
+	out := make([]float32, v.Size())
+	return out, m.DownloadFloats(out, v)
+}
+
+// ReadInts copies an int32 value to the host.
+func ReadInts(m Memory, v *Value) ([]int32, error) {
+	out := make([]int32, v.Size())
+	return out, m.DownloadInts(out, v)
+}

@@ -1,0 +1,55 @@
+package device
+
+// Rows moves rows: lookups, slices, patches and means over tokens.
+type Rows interface {
+	Gather(a GatherArgs)
+	GatherBackward(a GatherBackwardArgs)
+	CopyBlock(a CopyBlockArgs)
+	Patchify(a PatchifyArgs)
+	Unpatchify(a PatchifyArgs)
+	MeanPool(a MeanPoolArgs)
+	MeanPoolBackward(a MeanPoolBackwardArgs)
+}
+
+// GatherArgs copies row Index[i] of the TableRows x Cols Table to row i of Y, whose rows are LDY apart (0: Cols); a negative index gives zeros.
+type GatherArgs struct {
+	TableRows, Cols int
+	Table, Index, Y *Value
+	LDY             int
+}
+
+// GatherBackwardArgs accumulates row i of DY into row Index[i] of DTable, in the order of i.
+type GatherBackwardArgs struct {
+	TableRows, Cols   int
+	DTable, Index, DY *Value
+	LDDY              int
+}
+
+// CopyBlockArgs writes or accumulates Rows x Cols elements of X from word OffsetX on, rows LDX apart, to Y likewise. An LD of 0 means Cols.
+type CopyBlockArgs struct {
+	Rows, Cols       int
+	X, Y             *Value
+	OffsetX, OffsetY int
+	LDX, LDY         int
+	Accumulate       bool
+}
+
+// PatchifyArgs relates Images (B, Channels, Height, Width) and Patches (B, Height/Patch Width/Patch, Channels Patch Patch); a patch's columns run
+// channel by channel, each row by row.
+type PatchifyArgs struct {
+	B, Channels, Height, Width, Patch int
+	Images, Patches                   *Value
+}
+
+// MeanPoolArgs is y[b] = mean of the first Lengths[b] tokens of x (B,T,C). Lengths nil means T; a length of 0 gives zeros.
+type MeanPoolArgs struct {
+	B, T, C       int
+	Lengths, X, Y *Value
+}
+
+// MeanPoolBackwardArgs is the gradient of MeanPool.
+type MeanPoolBackwardArgs struct {
+	B, T, C         int
+	Lengths, DY, DX *Value
+	Accumulate      bool
+}

@@ -1,0 +1,209 @@
+package graph
+
+import (
+	"fmt"
+	"hash"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"tempera/training/device"
+)
+
+// Options configure a graph.
+type Options struct {
+	// Train adds the reverse pass. Without it nothing is saved for a backward.
+	Train bool
+	// MemoryLimit in bytes makes Compile fail, before it allocates, when the prediction is higher. 0 is no limit.
+	MemoryLimit int64
+	// NoReuse gives every tensor a place of its own. It is for finding faults of the memory plan.
+	NoReuse bool
+}
+
+// Graph is a computation of fixed shapes. Define it, Compile it once, then Feed, Run and Read it any number of times.
+// It is not safe for concurrent use; different graphs are, also on the same parameters as long as only one trains.
+type Graph struct {
+	backend device.Backend
+	options Options
+	expr    *gorgonia.ExprGraph
+
+	ids       int
+	nodes     []*Node // bases, in the order of creation
+	inputs    map[string]*Node
+	params    map[*Param]*Node
+	paramList []*Param
+	outputs   []output
+	wanted    []output // gradients to keep
+
+	steps  []*hosted
+	slots  []*slot
+	hashes hashSet
+	place  int
+
+	compiled bool
+	buffers  []device.Buffer
+	machine  gorgonia.VM
+	reads    map[string]*device.Value
+	memory   Memory
+}
+
+type output struct {
+	name string
+	node *Node
+}
+
+// New starts an empty graph on a backend.
+func New(b device.Backend, o Options) *Graph {
+	return &Graph{
+		backend: b, options: o, expr: gorgonia.NewGraph(),
+		inputs: map[string]*Node{}, params: map[*Param]*Node{}, hashes: hashSet{}, reads: map[string]*device.Value{},
+	}
+}
+
+// Build defines and compiles a graph. define returns the loss (nil where there is none: Train needs one) and may panic with
+// a Fault, which becomes the error.
+func Build(b device.Backend, o Options, define func(g *Graph) *Node) (*Graph, error) {
+	g := New(b, o)
+	loss, err := g.define(define)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Compile(loss); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Graph) define(define func(g *Graph) *Node) (loss *Node, err error) {
+	defer Recover(&err)
+	return define(g), nil
+}
+
+// Backend is where the graph runs.
+func (g *Graph) Backend() device.Backend { return g.backend }
+
+// Training tells whether the graph has a reverse pass.
+func (g *Graph) Training() bool { return g.options.Train }
+
+// Params are the parameters that the graph uses, in the order of first use.
+func (g *Graph) Params() []*Param { return slices.Clone(g.paramList) }
+
+func (g *Graph) nextID() int {
+	g.ids++
+	return g.ids
+}
+
+// Input declares a tensor that Feed fills. It keeps what was fed last; before that it is zero.
+func (g *Graph) Input(name string, t device.DType, shape ...int) *Node {
+	if name == "" || g.inputs[name] != nil {
+		fault("input", "the name %q is empty or taken", name)
+	}
+	n := g.addLeaf("input "+name, device.Desc{DType: t, Shape: slices.Clone(device.Shape(shape))})
+	n.name = name
+	g.inputs[name] = n
+	return n
+}
+
+// Param is the node of a parameter: the same one each time.
+func (g *Graph) Param(p *Param) *Node {
+	if n := g.params[p]; n != nil {
+		return n
+	}
+	if p == nil || p.Value == nil {
+		fault("param", "the parameter is nil or has no value")
+	}
+	n := g.addLeaf(fmt.Sprintf("param %s", p.Name), p.Value.Desc())
+	n.name, n.param = p.Name, p
+	g.params[p] = n
+	g.paramList = append(g.paramList, p)
+	return n
+}
+
+// addLeaf makes an input or parameter. kind is unique enough for people; the number makes the hash unique.
+func (g *Graph) addLeaf(kind string, d device.Desc) *Node {
+	for i, e := range d.Shape {
+		if e <= 0 {
+			fault(kind, "dimension %d of shape %v must be positive", i, d.Shape)
+		}
+	}
+	n := &Node{graph: g, id: g.nextID(), desc: d, slot: g.newSlot(d)}
+	n.base = n
+	n.slot.fixed = true
+	name := fmt.Sprintf("%s#%d", kind, n.id)
+	for salt := 0; !g.hashes.claim(nodeHash(d, func(w hash.Hash) { fmt.Fprint(w, name) }, nil)); salt++ {
+		name = fmt.Sprintf("%s#%d.%d", kind, n.id, salt)
+	}
+	n.gn = gorgonia.NewUniqueNode(gorgonia.WithType(d.Type()), gorgonia.WithShape(d.Shape...), gorgonia.WithName(name), gorgonia.In(g.expr))
+	g.nodes = append(g.nodes, n)
+	return n
+}
+
+// Apply adds an operation. Operations of package op wrap it; it panics with a Fault where Infer objects.
+func (g *Graph) Apply(op Op, in ...*Node) *Node {
+	if g.compiled {
+		fault(op.Name(), "the graph is compiled already")
+	}
+	if len(in) == 0 {
+		fault(op.Name(), "an operation needs an input")
+	}
+	for i, n := range in {
+		if n == nil || n.graph != g {
+			fault(op.Name(), "operand %d is nil or of another graph", i)
+		}
+	}
+	d, err := op.Infer(descsOf(in))
+	if err != nil {
+		panic(faultOf(op.Name(), in, err.Error()))
+	}
+	n := &Node{graph: g, desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d)}
+	n.base = n
+	n.hosted = &hosted{name: op.Name(), out: d, run: op.Forward}
+	n.hosted.slots = stepSlots{in: viewsOf(in), out: view{n.slot, d}}
+	n.gn = g.mustHost(n.hosted, in)
+	n.id = n.hosted.id
+	n.name = n.hosted.String()
+	g.nodes = append(g.nodes, n)
+	g.steps = append(g.steps, n.hosted)
+	return n
+}
+
+func (g *Graph) mustHost(h *hosted, in []*Node) *gorgonia.Node {
+	children := make([]*gorgonia.Node, len(in))
+	for i, c := range in {
+		children[i] = c.base.gn
+	}
+	gn, err := g.host(h, children)
+	if err != nil {
+		panic(faultOf(h.name, in, err.Error()))
+	}
+	return gn
+}
+
+// Output keeps a node's value after a run, for Read under the given name.
+func (g *Graph) Output(name string, n *Node) {
+	g.nameOutput(name)
+	g.outputs = append(g.outputs, output{name, n})
+}
+
+// Gradient keeps the loss's gradient with respect to a node, for Read. It makes the reverse pass reach the node even if it is
+// an input. Parameters have theirs in Param.Grad.
+func (g *Graph) Gradient(name string, n *Node) {
+	if n.base.param != nil {
+		fault("gradient", "%s is a parameter: read its Grad", n.name)
+	}
+	if !g.options.Train {
+		fault("gradient", "the graph of %s does not train", n.name)
+	}
+	if n.desc.DType != device.Float32 {
+		fault("gradient", "%v has no gradient", n)
+	}
+	g.nameOutput(name)
+	g.wanted = append(g.wanted, output{name, n})
+}
+
+func (g *Graph) nameOutput(name string) {
+	if _, taken := g.reads[name]; taken || name == "" {
+		fault("output", "the name %q is empty or taken", name)
+	}
+	g.reads[name] = nil
+}

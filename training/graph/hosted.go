@@ -1,0 +1,125 @@
+package graph
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"hash/fnv"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"tempera/training/device"
+)
+
+// hosted is a step of the graph as gorgonia sees it: a forward, a backward, or the sum of gradient terms.
+type hosted struct {
+	name   string
+	id     int    // unique in the graph: part of the hash
+	salt   uint32 // raised until the node's hash is unique
+	in     []hm.Type
+	out    device.Desc
+	run    func(*Call)
+	call   Call
+	result *device.Value
+	place  *int // the run's program counter, shared by all steps of the graph
+	at     int  // the value that *place must have when this step runs
+	slots  stepSlots
+}
+
+var _ gorgonia.Op = (*hosted)(nil)
+
+// Arity and the methods below are gorgonia.Op. ReturnsPtr and CallsExtern keep the machine from allocating.
+func (h *hosted) Arity() int                                            { return len(h.in) }
+func (h *hosted) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return h.out.Shape, nil }
+func (h *hosted) ReturnsPtr() bool                                      { return true }
+func (h *hosted) CallsExtern() bool                                     { return false }
+func (h *hosted) OverwritesInput() int                                  { return -1 }
+func (h *hosted) String() string                                        { return fmt.Sprintf("%s#%d", h.name, h.id) }
+func (h *hosted) WriteHash(w hash.Hash)                                 { fmt.Fprintf(w, "%s#%d.%d", h.name, h.id, h.salt) }
+
+// Type is made anew at each call: gorgonia gives it to a pool after use.
+func (h *hosted) Type() hm.Type {
+	ts := make([]hm.Type, 0, len(h.in)+1)
+	return hm.NewFnType(append(append(ts, h.in...), h.out.Type())...)
+}
+
+func (h *hosted) Hashcode() uint32 {
+	w := fnv.New32a()
+	h.WriteHash(w)
+	return w.Sum32()
+}
+
+// Do runs the step. A panic of a kernel becomes an error here, because the machine runs in a goroutine of its own.
+func (h *hosted) Do(...gorgonia.Value) (_ gorgonia.Value, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("graph: %v: %v", h, r)
+		}
+	}()
+	if *h.place != h.at {
+		return nil, fmt.Errorf("graph: %v ran as step %d, planned as step %d", h, *h.place, h.at)
+	}
+	*h.place++
+	h.run(&h.call)
+	return h.result, nil
+}
+
+// host adds a step to gorgonia's graph, choosing a salt that keeps its hash apart from all others.
+func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, error) {
+	h.id, h.place = g.nextID(), &g.place
+	for _, c := range children {
+		h.in = append(h.in, c.Type())
+	}
+	for !g.hashes.claim(nodeHash(h.out, h.WriteHash, children)) {
+		h.salt++
+	}
+	gn, err := gorgonia.ApplyOp(h, children...)
+	if err != nil {
+		return nil, fmt.Errorf("graph: %v: %w", h, err)
+	}
+	return gn, nil
+}
+
+// hashSet holds the hashes of a graph's nodes. The machine's compiler compares nothing but the hash, so two nodes of one hash would become one.
+type hashSet map[uint32]struct{}
+
+func (s hashSet) claim(h uint32) bool {
+	if _, taken := s[h]; taken {
+		return false
+	}
+	s[h] = struct{}{}
+	return true
+}
+
+// nodeHash predicts the hash that gorgonia gives a node: type, shape, operation or name, children. checkHashes holds it to that.
+func nodeHash(d device.Desc, what func(hash.Hash), children []*gorgonia.Node) uint32 {
+	h := fnv.New32a()
+	shape := d.Shape
+	if d.Rank() == 0 {
+		shape = tensor.ScalarShape()
+	}
+	fmt.Fprintf(h, "%v%v", d.Type(), shape)
+	what(h)
+	h.Write([]byte{byte(len(children))})
+	for _, c := range children {
+		h.Write(binary.LittleEndian.AppendUint32(nil, c.Hashcode()))
+	}
+	return h.Sum32()
+}
+
+// checkHashes makes sure that no two nodes will be merged.
+func (g *Graph) checkHashes() error {
+	seen := map[uint32]*gorgonia.Node{}
+	for _, n := range g.expr.AllNodes() {
+		if o := seen[n.Hashcode()]; o != nil {
+			return fmt.Errorf("graph: nodes %v and %v have one hash; gorgonia would merge them", o, n)
+		}
+		seen[n.Hashcode()] = n
+	}
+	if len(seen) != len(g.hashes) {
+		return fmt.Errorf("graph: gorgonia has %d nodes, %d were defined", len(seen), len(g.hashes))
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+
+	"tempera/training/device"
+)
+
+// Feed copies data, a []float32 or []int32 as the input demands, to an input. Its length must be the input's size.
+func (g *Graph) Feed(name string, data any) error {
+	n := g.inputs[name]
+	if n == nil {
+		return fmt.Errorf("graph: feed %s: no such input", name)
+	}
+	if n.slot.value == nil {
+		return fmt.Errorf("graph: feed %s: the graph is not compiled", name)
+	}
+	length := -1
+	switch d := data.(type) {
+	case []float32:
+		if n.desc.DType == device.Float32 {
+			length = len(d)
+		}
+		if length == n.desc.Size() {
+			return g.backend.UploadFloats(n.slot.value, d)
+		}
+	case []int32:
+		if n.desc.DType == device.Int32 {
+			length = len(d)
+		}
+		if length == n.desc.Size() {
+			return g.backend.UploadInts(n.slot.value, d)
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("graph: feed %s: got %T, the input is %v", name, data, n.desc)
+	}
+	return fmt.Errorf("graph: feed %s: got %d elements, the input is %v", name, length, n.desc)
+}
+
+// FeedValue copies a tensor of the same backend, such as another graph's output, to an input.
+func (g *Graph) FeedValue(name string, v *device.Value) error {
+	n := g.inputs[name]
+	if n == nil || n.slot.value == nil {
+		return fmt.Errorf("graph: feed %s: no such input, or the graph is not compiled", name)
+	}
+	if d := v.Desc(); d.DType != n.desc.DType || d.Size() != n.desc.Size() {
+		return fmt.Errorf("graph: feed %s: got %v, the input is %v", name, v, n.desc)
+	}
+	g.backend.Copy(n.slot.value, v)
+	return nil
+}
+
+// Run computes all outputs and, in a training graph, adds the gradients to those of the parameters.
+func (g *Graph) Run() error {
+	if g.machine == nil {
+		return errors.New("graph: run: the graph is not compiled or is closed")
+	}
+	g.place = 0
+	err := g.machine.RunAll()
+	g.machine.Reset()
+	if err != nil {
+		return fmt.Errorf("graph: run: %w", err)
+	}
+	if g.place != len(g.steps) {
+		return fmt.Errorf("graph: run: %d of %d steps ran", g.place, len(g.steps))
+	}
+	if err := g.backend.Sync(); err != nil {
+		return fmt.Errorf("graph: run: %w", err)
+	}
+	return nil
+}
+
+// Value is an output's tensor on the device. The next run overwrites it.
+func (g *Graph) Value(name string) (*device.Value, error) {
+	v := g.reads[name]
+	if v == nil {
+		return nil, fmt.Errorf("graph: read %s: no such output, or the graph is not compiled", name)
+	}
+	return v, nil
+}
+
+// Read copies a float32 output or wanted gradient to the host.
+func (g *Graph) Read(name string) ([]float32, error) {
+	v, err := g.Value(name)
+	if err != nil {
+		return nil, err
+	}
+	if v.Desc().DType != device.Float32 {
+		return nil, fmt.Errorf("graph: read %s: it is %v: use ReadInts", name, v)
+	}
+	return device.ReadFloats(g.backend, v)
+}
+
+// ReadInts copies an int32 output to the host.
+func (g *Graph) ReadInts(name string) ([]int32, error) {
+	v, err := g.Value(name)
+	if err != nil {
+		return nil, err
+	}
+	if v.Desc().DType != device.Int32 {
+		return nil, fmt.Errorf("graph: read %s: it is %v: use Read", name, v)
+	}
+	return device.ReadInts(g.backend, v)
+}
+
+// Close frees the graph's memory. Parameters and their gradients stay.
+func (g *Graph) Close() error {
+	var errs []error
+	if g.machine != nil {
+		errs = append(errs, g.machine.Close())
+		g.machine = nil
+	}
+	for _, b := range g.buffers {
+		errs = append(errs, g.backend.Free(b))
+	}
+	g.buffers = nil
+	clear(g.reads)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,56 @@
+package op
+
+import (
+	"fmt"
+
+	"tempera/training/device"
+	"tempera/training/graph"
+)
+
+// Embedding looks up rows: ids int32 (...) and table (V, C) give (..., C). A negative id gives zeros.
+//
+// Backward adds up the rows of repeated ids in the order of ids. Saved: nothing.
+func Embedding(g *graph.Graph, ids, table *graph.Node) *graph.Node {
+	return g.Apply(&gather{name: "embedding"}, ids, table)
+}
+
+// GatherRows selects items: index int32 (N) of x (M, ...) gives (N, ...). It is differentiable in x; an index may repeat.
+func GatherRows(g *graph.Graph, x, index *graph.Node) *graph.Node {
+	return g.Apply(&gather{name: "gatherrows", items: true}, index, x)
+}
+
+type gather struct {
+	name       string
+	items      bool // the table's rows are whole items of any rank
+	rows, cols int
+}
+
+func (e *gather) Name() string { return e.name }
+
+func (e *gather) Infer(in []device.Desc) (device.Desc, error) {
+	if err := types(in, "if"); err != nil {
+		return device.Desc{}, err
+	}
+	ids, table := in[0], in[1]
+	if !e.items && table.Rank() != 2 || e.items && (table.Rank() < 1 || ids.Rank() != 1) {
+		return device.Desc{}, fmt.Errorf("wants a table (V, C), or items (M, ...) and a vector of indices")
+	}
+	e.rows = table.Shape[0]
+	e.cols = table.Size() / e.rows
+	shape := append(append(device.Shape{}, ids.Shape...), table.Shape[1:]...)
+	return device.Desc{DType: device.Float32, Shape: shape}, nil
+}
+
+func (e *gather) Forward(c *graph.Call) {
+	c.Backend.Gather(device.GatherArgs{TableRows: e.rows, Cols: e.cols, Table: c.In[1], Index: c.In[0], Y: c.Out})
+}
+
+func (e *gather) Wrt() []bool { return []bool{false, true} }
+
+func (e *gather) Backprop(graph.Request) graph.Backprop { return graph.Backprop{ReadsIn: []int{0}} }
+
+func (e *gather) Backward(c *graph.Call) {
+	c.Backend.GatherBackward(device.GatherBackwardArgs{
+		TableRows: e.rows, Cols: e.cols, DTable: accumulator(c, 1), Index: c.In[0], DY: c.DOut,
+	})
+}
