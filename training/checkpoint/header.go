@@ -1,0 +1,181 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Limits on what a header may ask for. They are the format's own (length) or far
+// above any real model (tensors, dimensions).
+const (
+	maxHeader  = 100 << 20
+	maxTensors = 1 << 20
+	maxDims    = 32
+)
+
+const metadataKey = "__metadata__"
+
+// ErrCorrupt is wrapped by every error that says that a file is not a sound
+// safetensors file.
+var ErrCorrupt = errors.New("not a sound safetensors file")
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// header is a parsed header: tensors in the order of their data.
+type header struct {
+	meta    map[string]string
+	tensors []Info
+	size    int64 // bytes of the data section
+}
+
+// entry is a tensor's description as it stands in the header.
+type entry struct {
+	DType   DType   `json:"dtype"`
+	Shape   []int   `json:"shape"`
+	Offsets []int64 `json:"data_offsets"`
+}
+
+// parseHeader reads a header and checks that its tensors fill a data section
+// without gaps or overlaps. It trusts nothing: duplicate names, unknown types,
+// sizes that overflow and offsets outside the section are refused.
+func parseHeader(raw []byte) (*header, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+		return nil, corrupt("the header is not a JSON object")
+	}
+	h := &header{meta: map[string]string{}}
+	seen := map[string]bool{}
+	for dec.More() {
+		tok, err := dec.Token()
+		if err != nil {
+			return nil, corrupt("header: %v", err)
+		}
+		name, _ := tok.(string)
+		if seen[name] {
+			return nil, corrupt("the header names %q twice", name)
+		}
+		seen[name] = true
+		if name == metadataKey {
+			if err := dec.Decode(&h.meta); err != nil {
+				return nil, corrupt("metadata: %v", err)
+			}
+			continue
+		}
+		if len(h.tensors) == maxTensors {
+			return nil, corrupt("more than %d tensors", maxTensors)
+		}
+		info, err := parseEntry(dec, name)
+		if err != nil {
+			return nil, err
+		}
+		h.tensors = append(h.tensors, info)
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, corrupt("header: %v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, corrupt("bytes follow the header's JSON object")
+	}
+	return h, h.layout()
+}
+
+func parseEntry(dec *json.Decoder, name string) (Info, error) {
+	var e entry
+	if err := dec.Decode(&e); err != nil {
+		return Info{}, corrupt("tensor %q: %v", name, err)
+	}
+	size, ok := sizes[e.DType]
+	if !ok {
+		return Info{}, corrupt("tensor %q has the unknown type %q", name, e.DType)
+	}
+	if len(e.Shape) > maxDims {
+		return Info{}, corrupt("tensor %q has %d dimensions", name, len(e.Shape))
+	}
+	n, err := elements(e.Shape)
+	if err != nil {
+		return Info{}, corrupt("tensor %q: %v", name, err)
+	}
+	if len(e.Offsets) != 2 || e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] {
+		return Info{}, corrupt("tensor %q has the offsets %v", name, e.Offsets)
+	}
+	if e.Offsets[1]-e.Offsets[0] != n*size {
+		return Info{}, corrupt("tensor %q of %d bytes spans the offsets %v", name, n*size, e.Offsets)
+	}
+	return Info{Name: name, DType: e.DType, Shape: e.Shape, begin: e.Offsets[0], end: e.Offsets[1]}, nil
+}
+
+// layout orders the tensors by offset and checks that each begins where the one
+// before it ends.
+func (h *header) layout() error {
+	slices.SortStableFunc(h.tensors, func(a, b Info) int {
+		switch {
+		case a.begin != b.begin:
+			return int(min(max(a.begin-b.begin, -1), 1))
+		case a.end != b.end:
+			return int(min(max(a.end-b.end, -1), 1))
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	for _, t := range h.tensors {
+		if t.begin < h.size {
+			return corrupt("tensor %q overlaps another one", t.Name)
+		}
+		if t.begin > h.size {
+			return corrupt("there is a gap of %d bytes before tensor %q", t.begin-h.size, t.Name)
+		}
+		h.size = t.end
+	}
+	return nil
+}
+
+// encodeHeader lays tensors out in their order and returns the header padded to
+// a multiple of 8 bytes.
+func encodeHeader(meta map[string]string, tensors []Tensor) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	if len(meta) > 0 {
+		m, err := json.Marshal(meta) // keys come out sorted
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%q:%s", metadataKey, m)
+	}
+	var at int64
+	for i, t := range tensors {
+		if i > 0 || len(meta) > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(t.Name)
+		if err != nil {
+			return nil, err
+		}
+		end := at + int64(t.len())*sizes[t.DType]
+		shape := t.Shape
+		if shape == nil {
+			shape = []int{}
+		}
+		e, err := json.Marshal(entry{DType: t.DType, Shape: shape, Offsets: []int64{at, end}})
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(e)
+		at = end
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len() > maxHeader {
+		return nil, fmt.Errorf("a header of %d bytes is over the format's %d", b.Len(), maxHeader)
+	}
+	return b.Bytes(), nil
+}

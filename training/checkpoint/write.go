@@ -1,0 +1,54 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// chunk is the number of elements encoded at a time.
+const chunk = 16 << 10
+
+// Write writes a file. The order of tensors does not matter; equal names, and
+// data that does not match its shape, are errors. Nothing larger than one chunk
+// is buffered.
+func Write(w io.Writer, meta map[string]string, tensors []Tensor) error {
+	sorted := slices.Clone(tensors)
+	slices.SortFunc(sorted, func(a, b Tensor) int {
+		if d := sizes[b.DType] - sizes[a.DType]; d != 0 {
+			return int(d)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	names := map[string]bool{metadataKey: true}
+	for _, t := range sorted {
+		if names[t.Name] {
+			return fmt.Errorf("write safetensors: two tensors are named %q", t.Name)
+		}
+		names[t.Name] = true
+		if err := t.check(); err != nil {
+			return fmt.Errorf("write safetensors: %w", err)
+		}
+	}
+	head, err := encodeHeader(meta, sorted)
+	if err != nil {
+		return fmt.Errorf("write safetensors: %w", err)
+	}
+	buf := binary.LittleEndian.AppendUint64(make([]byte, 0, 4*chunk), uint64(len(head)))
+	for _, part := range [][]byte{buf, head} {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("write safetensors: %w", err)
+		}
+	}
+	for _, t := range sorted {
+		for from := 0; from < t.len(); from += chunk {
+			buf = t.encode(buf[:0], from, min(from+chunk, t.len()))
+			if _, err := w.Write(buf); err != nil {
+				return fmt.Errorf("write safetensors: tensor %q: %w", t.Name, err)
+			}
+		}
+	}
+	return nil
+}
