@@ -7,7 +7,8 @@
 // reference to a manifest that travels through workflows.
 //
 // Start reading at Store; mem and minio implement it and share the
-// conformance suite in storetest.
+// conformance suite in storetest. Blobs are names too: List shows them under
+// BlobName and Remove takes them, which is how the sweep works.
 package artifact
 
 import (
@@ -105,14 +106,29 @@ var (
 	ErrNoBucket   = errors.New("bucket does not exist")
 	ErrFull       = errors.New("no space left in the store")
 	ErrTransient  = errors.New("store temporarily unavailable") // retries are spent; a later attempt may succeed
+	// ErrCredentials means that the store does not know who asks: a wrong key, an
+	// expired token, a clock that is off.
+	ErrCredentials = errors.New("credentials refused")
 )
+
+// Permanent reports whether repeating the same call cannot help: somebody has
+// to change something first. A full store and a spent retry are not permanent.
+func Permanent(err error) bool {
+	for _, class := range []error{ErrNotFound, ErrExists, ErrDigest, ErrPermission, ErrNoBucket, ErrCredentials} {
+		if errors.Is(err, class) {
+			return true
+		}
+	}
+	return false
+}
 
 // Blobs is the content-addressed half of a store. All methods may be called
 // concurrently and retry transient faults themselves.
 type Blobs interface {
 	// Put streams r into the store and returns its digest and size. It never
 	// holds the whole object in memory; bytes that are already there are not
-	// written twice. Put consumes r once: it does not need to seek.
+	// written twice. Put consumes r once: it does not need to seek, but a reader
+	// that can is read twice instead of being spooled.
 	Put(ctx context.Context, r io.Reader) (Ref, error)
 	// Open returns the bytes. The digest is verified while reading: a read
 	// that reaches the end of wrong bytes fails with ErrDigest, never io.EOF.
