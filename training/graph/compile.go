@@ -68,6 +68,9 @@ func (g *Graph) Compile(loss *Node) error {
 		return errors.Join(err, g.Close())
 	}
 	g.bind(grads)
+	if err := g.uploadConstants(); err != nil {
+		return errors.Join(err, g.Close())
+	}
 	return g.start()
 }
 
@@ -198,13 +201,15 @@ func (g *Graph) bind(grads map[*Node]*slot) {
 	}
 }
 
-// start writes the loss's gradient, 1, and compiles gorgonia's program.
-func (g *Graph) start() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("graph: gorgonia: %v", r)
+// uploadConstants writes constants and the loss's gradient, which is 1.
+func (g *Graph) uploadConstants() error {
+	for _, n := range g.nodes {
+		if n.ints != nil {
+			if err := g.backend.UploadInts(n.slot.value, n.ints); err != nil {
+				return fmt.Errorf("graph: write %v: %w", n, err)
+			}
 		}
-	}()
+	}
 	for _, h := range g.steps {
 		if h.call.Unit {
 			if err := g.backend.UploadFloats(h.call.DOut, []float32{1}); err != nil {
@@ -212,6 +217,16 @@ func (g *Graph) start() (err error) {
 			}
 		}
 	}
+	return nil
+}
+
+// start compiles gorgonia's program.
+func (g *Graph) start() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("graph: gorgonia: %v", r)
+		}
+	}()
 	g.machine = gorgonia.NewTapeMachine(g.expr)
 	return nil
 }

@@ -119,6 +119,13 @@ func (g *Graph) Param(p *Param) *Node {
 	return n
 }
 
+// Ints is a constant vector.
+func (g *Graph) Ints(data []int32) *Node {
+	n := g.addLeaf("constant", device.Ints(len(data)))
+	n.name, n.ints = "constant", slices.Clone(data)
+	return n
+}
+
 // addLeaf makes an input or parameter. kind is unique enough for people; the number makes the hash unique.
 func (g *Graph) addLeaf(kind string, d device.Desc) *Node {
 	for i, e := range d.Shape {

@@ -17,8 +17,11 @@ type Node struct {
 	desc  device.Desc
 	base  *Node // the node whose memory this is: itself unless it is a view
 
+	detached bool // no gradient flows through this view
+
 	// Of a base only.
 	param  *Param
+	ints   []int32 // of a constant
 	op     Op
 	in     []*Node
 	hosted *hosted        // forward code; nil for leaves
@@ -57,7 +60,12 @@ func (g *Graph) Reshape(n *Node, shape ...int) *Node {
 	if d.Size() != n.desc.Size() {
 		panic(faultOf("reshape", []*Node{n}, fmt.Sprintf("shape %v has another size", shape)))
 	}
-	return &Node{graph: g, id: n.id, name: n.name, desc: d, base: n.base}
+	return &Node{graph: g, id: n.id, name: n.name, desc: d, base: n.base, detached: n.detached}
+}
+
+// Detach is the same tensor as a constant: no gradient flows back through it.
+func (g *Graph) Detach(n *Node) *Node {
+	return &Node{graph: g, id: n.id, name: n.name, desc: n.desc, base: n.base, detached: true}
 }
 
 // leaf tells whether the node is an input or a parameter.

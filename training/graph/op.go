@@ -35,6 +35,7 @@ type Request struct {
 	In   []device.Desc
 	Out  device.Desc
 	Want []bool // per input; at least one is true
+	Add  []bool // per input: the gradient will be added to what is there (it is a parameter's)
 }
 
 // Backprop is what a backward uses. What it does not name may be overwritten before the backward runs.

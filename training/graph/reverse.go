@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 
@@ -71,12 +72,15 @@ func (r *reversePass) mask() {
 		need := r.keep[n] || n.param != nil && n.param.Trained()
 		if d, ok := n.op.(Differentiable); ok {
 			for i, w := range d.Wrt() {
-				need = need || w && r.need[n.in[i].base]
+				need = need || w && r.wants(n.in[i])
 			}
 		}
 		r.need[n] = need
 	}
 }
+
+// wants tells whether a gradient is to flow into an operand.
+func (r *reversePass) wants(in *Node) bool { return !in.detached && r.need[in.base] }
 
 // sum makes one term of all that a node's users wrote.
 func (r *reversePass) sum(n *Node) (term, error) {
@@ -115,15 +119,16 @@ func (r *reversePass) backward(n *Node, dout term) error {
 	if !ok {
 		return nil
 	}
-	want, any := make([]bool, len(n.in)), false
+	want, add, any := make([]bool, len(n.in)), make([]bool, len(n.in)), false
 	for i, w := range op.Wrt() {
-		want[i] = w && r.need[n.in[i].base]
+		want[i] = w && r.wants(n.in[i])
+		add[i] = n.in[i].base.param != nil
 		any = any || want[i]
 	}
 	if !any {
 		return nil
 	}
-	bp := op.Backprop(Request{In: descsOf(n.in), Out: n.desc, Want: want})
+	bp := op.Backprop(Request{In: descsOf(n.in), Out: n.desc, Want: slices.Clone(want), Add: add})
 	for _, i := range bp.Through {
 		if want[i] && n.in[i].base.param == nil {
 			r.terms[n.in[i].base] = append(r.terms[n.in[i].base], dout)

@@ -1,0 +1,113 @@
+package op
+
+import (
+	"errors"
+	"fmt"
+
+	"tempera/training/device"
+	"tempera/training/graph"
+)
+
+// RoPEOptions place tokens. Without Positions, token t is at t.
+type RoPEOptions struct {
+	HeadWidth int
+	Theta     float64
+	// Heads is how many leading heads turn; the rest pass unchanged: of a packed (B, T, (H + 2K) D) tensor, queries and keys are the first H + K. 0 means all.
+	Heads     int
+	Positions []int32 // per token; with Cols set, the row of each patch
+	Cols      []int32 // the column of each patch: two-dimensional embedding
+}
+
+// RoPE turns pairs of channels by the token's position (Su et al. 2021), in the half-split layout of Llama: x (B, T, H D). Grid fills in Positions and
+// Cols for images.
+//
+// Backward turns the other way. Saved: nothing.
+func RoPE(g *graph.Graph, x *graph.Node, o RoPEOptions) *graph.Node {
+	op := &rope{o: o}
+	if x.Desc().Rank() == 3 {
+		op.prepare(g, x.Dim(1))
+	}
+	return g.Apply(op, x)
+}
+
+// Grid is the row and the column of each patch of an image of height x width patches.
+func Grid(height, width int) (rows, cols []int32) {
+	for i := range height * width {
+		rows, cols = append(rows, int32(i/width)), append(cols, int32(i%width))
+	}
+	return rows, cols
+}
+
+type rope struct {
+	o              RoPEOptions
+	table          device.RoPETable
+	err            error
+	b, t, width, h int
+}
+
+func (r *rope) prepare(g *graph.Graph, tokens int) {
+	if r.o.Positions == nil {
+		for i := range tokens {
+			r.o.Positions = append(r.o.Positions, int32(i))
+		}
+	}
+	r.table, r.err = g.Backend().NewRoPETable(device.RoPESpec{
+		Width: r.o.HeadWidth, Theta: r.o.Theta, Rows: r.o.Positions, Cols: r.o.Cols,
+	})
+}
+
+func (r *rope) Name() string { return "rope" }
+
+func (r *rope) Infer(in []device.Desc) (device.Desc, error) {
+	if err := errors.Join(types(in, "f"), rank(in[0], "x", 3), r.err); err != nil {
+		return device.Desc{}, err
+	}
+	s := in[0].Shape
+	r.b, r.t, r.width = s[0], s[1], s[2]
+	r.h = r.o.Heads
+	if r.h == 0 {
+		r.h = r.width / r.o.HeadWidth
+	}
+	switch {
+	case r.width%r.o.HeadWidth != 0 || r.h < 1 || r.h*r.o.HeadWidth > r.width:
+		return device.Desc{}, fmt.Errorf("%d heads of %d in a width of %d", r.h, r.o.HeadWidth, r.width)
+	case r.table.Tokens() != r.t:
+		return device.Desc{}, fmt.Errorf("%d positions for %d tokens", r.table.Tokens(), r.t)
+	case r.o.Theta <= 0:
+		return device.Desc{}, fmt.Errorf("theta is %v, must be positive", r.o.Theta)
+	}
+	return in[0], nil
+}
+
+// turn rotates the leading heads of x into y and copies the rest.
+func (r *rope) turn(b device.Backend, y, x *device.Value, inverse bool) {
+	view := func(v *device.Value) device.Heads {
+		return device.Heads{Value: v, Batch: r.t * r.width, Token: r.width, Head: r.o.HeadWidth}
+	}
+	b.RoPE(device.RoPEArgs{B: r.b, T: r.t, H: r.h, D: r.o.HeadWidth, X: view(x), Y: view(y), Table: r.table, Inverse: inverse})
+	if turned := r.h * r.o.HeadWidth; turned < r.width {
+		b.CopyBlock(device.CopyBlockArgs{
+			Rows: r.b * r.t, Cols: r.width - turned, X: x, Y: y, OffsetX: turned, OffsetY: turned, LDX: r.width, LDY: r.width,
+		})
+	}
+}
+
+func (r *rope) Forward(c *graph.Call) { r.turn(c.Backend, c.Out, c.In[0], false) }
+
+func (r *rope) Wrt() []bool { return []bool{true} }
+
+func (r *rope) Backprop(q graph.Request) graph.Backprop {
+	if q.Add[0] {
+		return graph.Backprop{Scratch: []device.Desc{q.In[0]}}
+	}
+	return graph.Backprop{}
+}
+
+func (r *rope) Backward(c *graph.Call) {
+	if !c.Add[0] {
+		r.turn(c.Backend, c.DIn[0], c.DOut, true)
+		return
+	}
+	r.turn(c.Backend, c.Scratch[0], c.DOut, true)
+	c.Backend.Add(c.DIn[0], c.DIn[0], c.Scratch[0])
+}
