@@ -8,8 +8,8 @@ import (
 
 // RunFile asks for a named workflow instead of a spec.
 type RunFile struct {
-	Workflow string          `json:"workflow"`         // e.g. CaptionBootstrap
-	Params   json.RawMessage `json:"params,omitempty"` // what the workflow takes; absent means {}
+	Workflow string          `json:"workflow" doc:"The name of a workflow, e.g. CaptionBootstrap."`
+	Params   json.RawMessage `json:"params,omitempty" doc:"What the workflow takes; left out, it is {}."`
 }
 
 // File is what a file of runs/ holds: exactly one of the two is set.

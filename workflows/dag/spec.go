@@ -15,34 +15,35 @@ import (
 )
 
 // Spec is a pipeline as people write it, in YAML or JSON. Unknown keys fail.
+// The doc tags are what editors show, see Schema.
 type Spec struct {
-	Name        string   `json:"name"`
-	Description string   `json:"description,omitempty"`
-	Defaults    Defaults `json:"defaults,omitzero"`
-	Stages      []Stage  `json:"stages"`
+	Name        string   `json:"name" doc:"Names the folder of runs in the bucket: lower-case letters, digits, - and _."`
+	Description string   `json:"description,omitempty" doc:"One line for people."`
+	Defaults    Defaults `json:"defaults,omitzero" doc:"Apply to every stage that does not say otherwise."`
+	Stages      []Stage  `json:"stages" doc:"The stages, in any order. They run as soon as what they wait for is done."`
 }
 
 // Defaults apply to every stage that does not say otherwise.
 type Defaults struct {
-	Retry     *Retry     `json:"retry,omitempty"`
-	Resources *Resources `json:"resources,omitempty"`
-	Parallel  int        `json:"parallel,omitempty"` // stages at a time; 0 means 16
-	Repair    string     `json:"repair,omitempty"`   // how long a failed run waits to be repaired, e.g. "24h"; "0s" fails at once
+	Retry     *Retry     `json:"retry,omitempty" doc:"Attempts of a stage's activities on retryable errors."`
+	Resources *Resources `json:"resources,omitempty" doc:"Which workers run the stages."`
+	Parallel  int        `json:"parallel,omitempty" min:"0" max:"1000" doc:"Stages at a time; 0 means 16."`
+	Repair    string     `json:"repair,omitempty" doc:"How long a failed run waits to be repaired, e.g. 24h, which is the default; 0s fails at once."`
 }
 
 // Stage is one node of the DAG.
 type Stage struct {
-	ID        string            `json:"id"` // [a-z][a-z0-9_]*
-	Kind      string            `json:"kind"`
-	Needs     []string          `json:"needs,omitempty"`  // order without data
-	Inputs    map[string]Inputs `json:"inputs,omitempty"` // port -> "stage.output", or a digest in the store
-	Params    json.RawMessage   `json:"params,omitempty"`
-	When      string            `json:"when,omitempty"` // expression over metrics; false skips the stage
-	Map       *Map              `json:"map,omitempty"`
-	Gate      *Gate             `json:"gate,omitempty"`
-	Retry     *Retry            `json:"retry,omitempty"`
-	Resources *Resources        `json:"resources,omitempty"`
-	Force     bool              `json:"force,omitempty"` // run even where the result is known
+	ID        string            `json:"id" doc:"Names the stage: a lower-case letter, then letters, digits and _."`
+	Kind      string            `json:"kind" doc:"What the stage does."`
+	Needs     []string          `json:"needs,omitempty" doc:"Stages to wait for without taking anything from them."`
+	Inputs    map[string]Inputs `json:"inputs,omitempty" doc:"Where each input comes from: stage.output, or type@sha256:digest for an artifact in the store."`
+	Params    json.RawMessage   `json:"params,omitempty" doc:"Parameters of the kind; what is left out has its default."`
+	When      string            `json:"when,omitempty" doc:"Condition over metrics of other stages; where it is false the stage is skipped."`
+	Map       *Map              `json:"map,omitempty" doc:"Runs the stage once for each shard of its data set."`
+	Gate      *Gate             `json:"gate,omitempty" doc:"Holds the stage back once its inputs are ready."`
+	Retry     *Retry            `json:"retry,omitempty" doc:"Attempts of the stage's activities on retryable errors."`
+	Resources *Resources        `json:"resources,omitempty" doc:"Which workers run the stage."`
+	Force     bool              `json:"force,omitempty" doc:"Runs the stage even where its result is known."`
 }
 
 // Inputs is one source or a list of sources; in YAML and JSON a single one may
@@ -76,25 +77,25 @@ func (in Inputs) MarshalJSON() ([]byte, error) {
 
 // Map fans a stage out over the shards of the input that its kind names.
 type Map struct {
-	Window    int    `json:"window,omitempty"`     // shards in flight; 0 means 8
-	MaxFailed string `json:"max_failed,omitempty"` // "1%" or "3": failures quarantined before the stage fails; "" means none
+	Window    int    `json:"window,omitempty" min:"0" max:"1000" doc:"Shards in flight; 0 means 8."`
+	MaxFailed string `json:"max_failed,omitempty" doc:"How many shards may fail and be left out before the stage fails: 3 or 1%; none where it is left out."`
 }
 
 // Gate holds a stage back, once its inputs are ready, until Metric is true and,
 // with Approval, until a person approves it.
 type Gate struct {
-	Metric   string `json:"metric,omitempty"` // e.g. eval.r1 > baseline.r1 + 0.01; false fails the stage
-	Approval bool   `json:"approval,omitempty"`
+	Metric   string `json:"metric,omitempty" doc:"Condition over metrics, e.g. eval.r1 > baseline.r1 + 0.01; where it is false the stage fails."`
+	Approval bool   `json:"approval,omitempty" doc:"Waits until a person approves."`
 }
 
 // Retry bounds the attempts of a stage's activities on retryable errors.
 type Retry struct {
-	Attempts int    `json:"attempts,omitempty"` // 0 means 10
-	Interval string `json:"interval,omitempty"` // before the first retry, e.g. "1s"
-	Timeout  string `json:"timeout,omitempty"`  // of one attempt, e.g. "24h"
+	Attempts int    `json:"attempts,omitempty" min:"0" max:"1000" doc:"Attempts in all; 0 means 10."`
+	Interval string `json:"interval,omitempty" doc:"Before the first retry, e.g. 1s, which is the default; it doubles from there."`
+	Timeout  string `json:"timeout,omitempty" doc:"Of one attempt, e.g. 24h, which is the default."`
 }
 
 // Resources choose the queue.
 type Resources struct {
-	Queue string `json:"queue,omitempty"` // cpu or gpu; "" means what the kind asks for
+	Queue string `json:"queue,omitempty" doc:"cpu or gpu; left out, it is what the kind asks for."`
 }
