@@ -122,7 +122,7 @@ func checkValue(v reflect.Value, path string) []string {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
 			name := jsonName(f)
-			if !f.IsExported() || name == "-" {
+			if !f.IsExported() && !f.Anonymous || name == "-" {
 				continue
 			}
 			at := name
