@@ -1,0 +1,53 @@
+package optim
+
+import (
+	"fmt"
+
+	"tempera/training/device"
+	"tempera/training/graph"
+)
+
+// EMA keeps exponential moving averages of parameters: the momentum encoders of
+// He et al. 2020.
+type EMA struct {
+	backend device.Backend
+	decay   float32
+	online  []*graph.Param
+	average []*graph.Param
+}
+
+// NewEMA copies the parameters. The copies are frozen and carry the same names.
+func NewEMA(b device.Backend, params []*graph.Param, decay float32) (*EMA, error) {
+	if !(decay >= 0 && decay <= 1) {
+		return nil, fmt.Errorf("moving average: the decay is %v, give a number from 0 to 1", decay)
+	}
+	e := &EMA{backend: b, decay: decay, online: params}
+	for _, p := range params {
+		v, err := device.New(b, p.Value.Desc())
+		if err != nil {
+			return nil, fmt.Errorf("moving average of %s: %w", p.Name, err)
+		}
+		b.Copy(v, p.Value)
+		e.average = append(e.average, &graph.Param{Name: p.Name, Value: v, Frozen: true})
+	}
+	return e, nil
+}
+
+// Params are the averages, in the order of the parameters given.
+func (e *EMA) Params() []*graph.Param { return e.average }
+
+// Update moves every average: average = decay average + (1 - decay) parameter.
+func (e *EMA) Update() {
+	for i, p := range e.online {
+		e.backend.EMA(e.average[i].Value, p.Value, e.decay)
+	}
+}
+
+// State lists the averages, for checkpoints.
+func (e *EMA) State() []Tensor {
+	ts := make([]Tensor, len(e.average))
+	for i, p := range e.average {
+		ts[i] = Tensor{"ema." + p.Name, p.Value}
+	}
+	return ts
+}

@@ -1,0 +1,159 @@
+package optim
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tempera/training/device"
+	"tempera/training/graph"
+	"tempera/training/kernel"
+)
+
+func newCPU(t *testing.T) *device.CPU {
+	t.Helper()
+	e, err := kernel.New(kernel.Options{Threads: 1})
+	require.NoError(t, err)
+	t.Cleanup(e.Close)
+	return device.NewCPU(e)
+}
+
+func param(t *testing.T, b device.Backend, name string, data []float32) *graph.Param {
+	t.Helper()
+	v, err := device.FromFloats(b, data, len(data))
+	require.NoError(t, err)
+	g, err := device.New(b, v.Desc())
+	require.NoError(t, err)
+	return &graph.Param{Name: name, Value: v, Grad: g}
+}
+
+func read(t *testing.T, b device.Backend, v *device.Value) []float32 {
+	t.Helper()
+	x, err := device.ReadFloats(b, v)
+	require.NoError(t, err)
+	return x
+}
+
+type goldenCase struct {
+	Params          map[string]any
+	Inputs, Outputs map[string]struct{ Data []float64 }
+}
+
+func golden(t *testing.T, name string) goldenCase {
+	t.Helper()
+	dir := os.Getenv("GOLDEN_DIR")
+	if dir == "" {
+		dir = filepath.Join("..", "testdata", "golden")
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, name+".json"))
+	require.NoError(t, err)
+	var c goldenCase
+	require.NoError(t, json.Unmarshal(raw, &c))
+	return c
+}
+
+func floats(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
+}
+
+func TestAdamWFollowsTheReference(t *testing.T) {
+	c := golden(t, "adamw")
+	get := func(k string) float64 { return c.Params[k].(float64) }
+	b := newCPU(t)
+	p := param(t, b, "p", floats(c.Inputs["p0"].Data))
+	o, err := NewAdamW(b, []*graph.Param{p}, Options{Beta1: get("beta1"), Beta2: get("beta2"), Eps: get("eps"), Decay: get("weight_decay")})
+	require.NoError(t, err)
+	for step, k := range []string{"1", "2", "3"} {
+		require.NoError(t, b.UploadFloats(p.Grad, floats(c.Inputs["g"+k].Data)))
+		norm, err := o.GradNorm()
+		require.NoError(t, err)
+		o.Step(int64(step), get("lr"), norm)
+		for i, v := range read(t, b, p.Value) {
+			require.InEpsilon(t, c.Outputs["p"+k].Data[i], v, 1e-4, "step %s element %d", k, i)
+		}
+	}
+}
+
+func TestTheClipActsOnTheNormOfAllGradientsTogether(t *testing.T) {
+	b := newCPU(t)
+	p, q := param(t, b, "p", []float32{0, 0}), param(t, b, "q", []float32{0})
+	require.NoError(t, b.UploadFloats(p.Grad, []float32{3, 0}))
+	require.NoError(t, b.UploadFloats(q.Grad, []float32{4}))
+	o, err := NewAdamW(b, []*graph.Param{p, q}, Options{Beta1: 0, Beta2: 0, Eps: 1, Clip: 1})
+	require.NoError(t, err)
+	norm, err := o.GradNorm()
+	require.NoError(t, err)
+	require.InDelta(t, 5, norm, 1e-12)
+	o.Step(0, 1, norm)
+	// With both betas 0 the update is g / (|g| + 1), g being a fifth of the gradient.
+	require.InDelta(t, -0.6/1.6, read(t, b, p.Value)[0], 1e-5)
+	require.InDelta(t, -0.8/1.8, read(t, b, q.Value)[0], 1e-5)
+}
+
+func TestDecaySparesParametersThatAreMarked(t *testing.T) {
+	b := newCPU(t)
+	p, q := param(t, b, "p", []float32{1}), param(t, b, "q", []float32{1})
+	q.NoDecay = true
+	o, err := NewAdamW(b, []*graph.Param{p, q}, Options{Eps: 1e-8, Decay: 0.5})
+	require.NoError(t, err)
+	o.Step(0, 0.1, 0)
+	require.InDelta(t, 0.95, read(t, b, p.Value)[0], 1e-6)
+	require.InDelta(t, 1, read(t, b, q.Value)[0], 1e-6)
+}
+
+func TestFrozenParametersHaveNoState(t *testing.T) {
+	b := newCPU(t)
+	p, q := param(t, b, "p", []float32{1}), param(t, b, "q", []float32{1})
+	p.Frozen = true
+	o, err := NewAdamW(b, []*graph.Param{p, q}, DefaultOptions())
+	require.NoError(t, err)
+	require.Len(t, o.State(), 2)
+	q.Frozen = true
+	_, err = NewAdamW(b, []*graph.Param{p, q}, DefaultOptions())
+	require.ErrorContains(t, err, "no parameter to train")
+}
+
+func TestTheAverageFollowsItsParameter(t *testing.T) {
+	b := newCPU(t)
+	p := param(t, b, "p", []float32{1, 2})
+	e, err := NewEMA(b, []*graph.Param{p}, 0.9)
+	require.NoError(t, err)
+	require.Equal(t, []float32{1, 2}, read(t, b, e.Params()[0].Value))
+	require.NoError(t, b.UploadFloats(p.Value, []float32{11, 2}))
+	e.Update()
+	require.InDelta(t, 2, read(t, b, e.Params()[0].Value)[0], 1e-5)
+	e.Update()
+	require.InDelta(t, 2.9, read(t, b, e.Params()[0].Value)[0], 1e-5)
+	require.True(t, e.Params()[0].Frozen)
+}
+
+func TestTheScheduleWarmsUpAndFallsAlongACosine(t *testing.T) {
+	s := Schedule{Peak: 2, Warmup: 4, Steps: 104, Floor: 0.1}
+	for step, want := range map[int64]float64{
+		0: 0.5, 3: 2, 4: 2, 54: 2 * (0.1 + 0.9*0.5), 104: 0.2, 1000: 0.2,
+		29: 2 * (0.1 + 0.9*0.5*(1+math.Sqrt2/2)),
+	} {
+		require.InDelta(t, want, s.At(step), 1e-9, "step %d", step)
+	}
+	require.NoError(t, s.Validate())
+	err := Schedule{Peak: -1, Warmup: 5, Steps: 3, Floor: 2}.Validate()
+	for _, part := range []string{"learning rate", "warm-up", "floor"} {
+		require.ErrorContains(t, err, part)
+	}
+}
+
+func TestOptionsNameEveryFault(t *testing.T) {
+	err := Options{Beta1: 1, Beta2: -1, Eps: 0, Decay: -1, Clip: math.NaN()}.Validate()
+	for _, part := range []string{"beta1", "beta2", "eps", "decay", "clip"} {
+		require.ErrorContains(t, err, part)
+	}
+	require.NoError(t, DefaultOptions().Validate())
+}
