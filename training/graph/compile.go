@@ -37,6 +37,9 @@ func (g *Graph) Compile(loss *Node) error {
 		return errors.New("graph: compiled already")
 	}
 	g.compiled = true
+	if err := g.hostForwards(g.roots(loss)); err != nil {
+		return err
+	}
 	grads, err := g.addReverse(loss)
 	if err != nil {
 		return err
@@ -72,6 +75,18 @@ func (g *Graph) Compile(loss *Node) error {
 		return errors.Join(err, g.Close())
 	}
 	return g.start()
+}
+
+// roots are the nodes that must be computed.
+func (g *Graph) roots(loss *Node) []*Node {
+	var roots []*Node
+	if loss != nil {
+		roots = append(roots, loss)
+	}
+	for _, o := range g.outputs {
+		roots = append(roots, o.node)
+	}
+	return roots
 }
 
 func (g *Graph) addReverse(loss *Node) (map[*Node]*slot, error) {
@@ -189,7 +204,7 @@ func (g *Graph) bind(grads map[*Node]*slot) {
 		}
 	}
 	for _, n := range g.nodes {
-		if n.leaf() {
+		if n.gn != nil && n.leaf() {
 			gorgonia.WithValue(n.slot.value)(n.gn)
 		}
 	}

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"hash"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -28,7 +27,7 @@ type Graph struct {
 	expr    *gorgonia.ExprGraph
 
 	ids       int
-	nodes     []*Node // bases, in the order of creation
+	nodes     []*Node // bases, in the order of creation; Compile drops those that nothing needs
 	inputs    map[string]*Node
 	params    map[*Param]*Node
 	paramList []*Param
@@ -126,7 +125,7 @@ func (g *Graph) Ints(data []int32) *Node {
 	return n
 }
 
-// addLeaf makes an input or parameter. kind is unique enough for people; the number makes the hash unique.
+// addLeaf makes an input, parameter or constant.
 func (g *Graph) addLeaf(kind string, d device.Desc) *Node {
 	for i, e := range d.Shape {
 		if e <= 0 {
@@ -136,11 +135,7 @@ func (g *Graph) addLeaf(kind string, d device.Desc) *Node {
 	n := &Node{graph: g, id: g.nextID(), desc: d, slot: g.newSlot(d)}
 	n.base = n
 	n.slot.fixed = true
-	name := fmt.Sprintf("%s#%d", kind, n.id)
-	for salt := 0; !g.hashes.claim(nodeHash(d, func(w hash.Hash) { fmt.Fprint(w, name) }, nil)); salt++ {
-		name = fmt.Sprintf("%s#%d.%d", kind, n.id, salt)
-	}
-	n.gn = gorgonia.NewUniqueNode(gorgonia.WithType(d.Type()), gorgonia.WithShape(d.Shape...), gorgonia.WithName(name), gorgonia.In(g.expr))
+	n.kind = kind
 	g.nodes = append(g.nodes, n)
 	return n
 }
@@ -162,28 +157,13 @@ func (g *Graph) Apply(op Op, in ...*Node) *Node {
 	if err != nil {
 		panic(faultOf(op.Name(), in, err.Error()))
 	}
-	n := &Node{graph: g, desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d)}
+	n := &Node{graph: g, id: g.nextID(), desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d)}
 	n.base = n
-	n.hosted = &hosted{name: op.Name(), out: d, run: op.Forward}
+	n.hosted = &hosted{name: op.Name(), id: n.id, out: d, run: op.Forward}
 	n.hosted.slots = stepSlots{in: viewsOf(in), out: view{n.slot, d}}
-	n.gn = g.mustHost(n.hosted, in)
-	n.id = n.hosted.id
 	n.name = n.hosted.String()
 	g.nodes = append(g.nodes, n)
-	g.steps = append(g.steps, n.hosted)
 	return n
-}
-
-func (g *Graph) mustHost(h *hosted, in []*Node) *gorgonia.Node {
-	children := make([]*gorgonia.Node, len(in))
-	for i, c := range in {
-		children[i] = c.base.gn
-	}
-	gn, err := g.host(h, children)
-	if err != nil {
-		panic(faultOf(h.name, in, err.Error()))
-	}
-	return gn
 }
 
 // Output keeps a node's value after a run, for Read under the given name.

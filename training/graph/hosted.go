@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -68,7 +69,7 @@ func (h *hosted) Do(...gorgonia.Value) (_ gorgonia.Value, err error) {
 
 // host adds a step to gorgonia's graph, choosing a salt that keeps its hash apart from all others.
 func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, error) {
-	h.id, h.place = g.nextID(), &g.place
+	h.place = &g.place
 	for _, c := range children {
 		h.in = append(h.in, c.Type())
 	}
@@ -79,7 +80,48 @@ func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, erro
 	if err != nil {
 		return nil, fmt.Errorf("graph: %v: %w", h, err)
 	}
+	g.steps = append(g.steps, h)
 	return gn, nil
+}
+
+// hostForwards enters the nodes that someone needs into gorgonia's graph, in the order of creation.
+func (g *Graph) hostForwards(roots []*Node) error {
+	needed := map[*Node]bool{}
+	for _, r := range roots {
+		needed[r.base] = true
+	}
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		for _, in := range g.nodes[i].in {
+			needed[in.base] = needed[in.base] || needed[g.nodes[i]]
+		}
+	}
+	g.nodes = slices.DeleteFunc(g.nodes, func(n *Node) bool { return !needed[n] && !n.leaf() })
+	for _, n := range g.nodes {
+		if n.leaf() {
+			if needed[n] {
+				g.hostLeaf(n)
+			}
+			continue
+		}
+		children := make([]*gorgonia.Node, len(n.in))
+		for i, c := range n.in {
+			children[i] = c.base.gn
+		}
+		gn, err := g.host(n.hosted, children)
+		if err != nil {
+			return err
+		}
+		n.gn = gn
+	}
+	return nil
+}
+
+func (g *Graph) hostLeaf(n *Node) {
+	name := fmt.Sprintf("%s#%d", n.kind, n.id)
+	for salt := 0; !g.hashes.claim(nodeHash(n.desc, func(w hash.Hash) { fmt.Fprint(w, name) }, nil)); salt++ {
+		name = fmt.Sprintf("%s#%d.%d", n.kind, n.id, salt)
+	}
+	n.gn = gorgonia.NewUniqueNode(gorgonia.WithType(n.desc.Type()), gorgonia.WithShape(n.desc.Shape...), gorgonia.WithName(name), gorgonia.In(g.expr))
 }
 
 // hashSet holds the hashes of a graph's nodes. The machine's compiler compares nothing but the hash, so two nodes of one hash would become one.

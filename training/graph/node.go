@@ -20,6 +20,7 @@ type Node struct {
 	detached bool // no gradient flows through this view
 
 	// Of a base only.
+	kind   string // of a leaf, for gorgonia's graph
 	param  *Param
 	ints   []int32 // of a constant
 	op     Op

@@ -88,7 +88,7 @@ func (r *reversePass) sum(n *Node) (term, error) {
 	if len(ts) == 1 {
 		return ts[0], nil
 	}
-	h := &hosted{name: "sum", out: n.desc, run: sumTerms}
+	h := &hosted{name: "sum", id: r.g.nextID(), out: n.desc, run: sumTerms}
 	s := r.g.newSlot(n.desc)
 	h.slots = stepSlots{out: view{s, n.desc}}
 	var children []*gorgonia.Node
@@ -102,7 +102,6 @@ func (r *reversePass) sum(n *Node) (term, error) {
 	if err != nil {
 		return term{}, fmt.Errorf("graph: sum of the gradients of %v: %w", n, err)
 	}
-	r.g.steps = append(r.g.steps, h)
 	return term{slot: s, from: gn}, nil
 }
 
@@ -135,7 +134,7 @@ func (r *reversePass) backward(n *Node, dout term) error {
 			want[i] = false
 		}
 	}
-	h := &hosted{name: n.hosted.name + "'", run: op.Backward}
+	h := &hosted{name: n.hosted.name + "'", id: r.g.nextID(), run: op.Backward}
 	h.call.Unit = dout.unit
 	h.slots = r.places(n, bp, want)
 	h.slots.dout = view{dout.slot, n.desc}
@@ -154,7 +153,6 @@ func (r *reversePass) backward(n *Node, dout term) error {
 	if err != nil {
 		return fmt.Errorf("graph: backward of %v: %w", n, err)
 	}
-	r.g.steps = append(r.g.steps, h)
 	for i, w := range want {
 		if base := n.in[i].base; w && base.param == nil {
 			r.terms[base] = append(r.terms[base], term{slot: h.slots.din[i].slot, from: gn})
