@@ -48,7 +48,7 @@ func (e *Engine) ActivateBackward(a ActivateBackwardArgs) {
 		}
 		l := e.lease()
 		defer e.release(l)
-		t := l.buf(0, hi-lo)
+		t := l.buf(buf0, hi-lo)
 		f(t, a.X[lo:hi], a.DY[lo:hi])
 		e.isa.add(a.DX[lo:hi], a.DX[lo:hi], t)
 	})

@@ -84,7 +84,7 @@ func (e *Engine) Attention(a AttentionArgs) {
 		s, h := a.span(i/a.H), i%a.H
 		l := e.lease()
 		defer e.release(l)
-		p := l.buf(0, s.s)
+		p := l.buf(buf0, s.s)
 		for t := range s.t {
 			o := a.O.head(s.b, s.q+t, h, a.D)
 			clear(o)
@@ -142,7 +142,7 @@ func (e *Engine) AttentionBackward(b AttentionBackwardArgs) {
 		}
 		for h := g * group; h < (g+1)*group; h++ {
 			for t := range s.t {
-				e.attendBackward(&b, s, attendRow{t: t, h: h, n: a.visible(s, t), p: l.buf(0, s.s)}, l.buf(1, s.s))
+				e.attendBackward(&b, s, attendRow{t: t, h: h, n: a.visible(s, t), p: l.buf(buf0, s.s)}, l.buf(buf1, s.s))
 			}
 		}
 	})

@@ -55,7 +55,7 @@ func (e *Engine) columnSum(a SumRowsArgs) {
 	nb := (a.Rows + blk - 1) / blk
 	l := e.lease()
 	defer e.release(l)
-	part := l.buf(0, nb*a.Cols)
+	part := l.buf(buf0, nb*a.Cols)
 	clear(part)
 	e.parallel(nb, func(i int) {
 		p := row(part, i, a.Cols, a.Cols)

@@ -73,7 +73,7 @@ func (a *CrossEntropyArgs) countTargets() int {
 
 func (e *Engine) crossEntropyRow(a *CrossEntropyArgs, l *lease, r int, g float32) {
 	x := row(a.Logits, r, a.LD, a.Classes)
-	p := l.buf(0, a.Classes)
+	p := l.buf(buf0, a.Classes)
 	if a.DLogits != nil {
 		p = row(a.DLogits, r, a.LDGrad, a.Classes)
 	}

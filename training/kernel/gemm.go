@@ -25,7 +25,7 @@ type Epilogue struct {
 
 // Gemm multiplies matrices.
 func (e *Engine) Gemm(a GemmArgs) {
-	a.check("Gemm")
+	a.check("Gemm", e.level)
 	if a.M == 0 || a.N == 0 {
 		return
 	}
@@ -43,15 +43,25 @@ type GemmBatchArgs struct {
 
 // GemmBatch multiplies a batch of matrices, in parallel over the batch.
 func (e *Engine) GemmBatch(a GemmBatchArgs) {
+	if a.Batch == 1 {
+		e.Gemm(a.GemmArgs)
+		return
+	}
 	require(a.Packed == nil, "GemmBatch takes no packed matrix")
 	require(a.StrideC != 0 || a.Batch <= 1, "GemmBatch.StrideC is 0")
 	for i := range a.Batch {
 		g := a.at(i)
-		g.check("GemmBatch")
+		g.check("GemmBatch", e.level)
+	}
+	if a.M == 0 || a.N == 0 {
+		return
 	}
 	e.parallel(a.Batch, func(i int) {
 		g := a.at(i)
-		e.gemm(&g)
+		g.check("GemmBatch", e.level)
+		l := e.lease()
+		defer e.release(l)
+		e.gemmBlock(&g, l, area{r1: g.M, c1: g.N})
 	})
 }
 
@@ -78,9 +88,9 @@ type PackBArgs struct {
 // PackedB is a matrix in the layout of one engine's level: made once for weights that multiply many times. It is read-only and may be shared
 // by engines of the same level.
 type PackedB struct {
-	level Level
-	k, n  int
-	data  []float32
+	level        Level
+	k, n, padded int
+	data         []float32 // blocks of k, each of panels
 }
 
 // PackB copies a matrix into the kernel's layout.
@@ -90,20 +100,16 @@ func (e *Engine) PackB(a PackBArgs) *PackedB {
 	} else {
 		a.LDB = needMatrix("PackB.B", a.B, a.K, a.N, a.LDB)
 	}
-	p := &PackedB{level: e.level, k: a.K, n: a.N, data: make([]float32, a.K*a.N)}
-	for k := range a.K {
-		for j := range a.N {
-			if a.TransB {
-				p.data[k*a.N+j] = a.B[j*a.LDB+k]
-			} else {
-				p.data[k*a.N+j] = a.B[k*a.LDB+j]
-			}
-		}
-	}
+	t := &e.isa.tile
+	p := &PackedB{level: e.level, k: a.K, n: a.N, padded: t.padded(a.N)}
+	p.data = make([]float32, a.K*p.padded)
+	e.blocks(a.K, blockK, func(lo, hi int) {
+		t.packB(p.data[lo*p.padded:], bBlock{b: a.B, ld: a.LDB, trans: a.TransB, k0: lo, kc: hi - lo, nc: a.N})
+	})
 	return p
 }
 
-func (a *GemmArgs) check(name string) {
+func (a *GemmArgs) check(name string, level Level) {
 	if a.TransA {
 		a.LDA = needMatrix(name+".A", a.A, a.K, a.M, a.LDA)
 	} else {
@@ -111,6 +117,7 @@ func (a *GemmArgs) check(name string) {
 	}
 	switch {
 	case a.Packed != nil:
+		require(a.Packed.level == level, "%s.Packed was made for level %v, the engine has %v", name, a.Packed.level, level)
 		require(a.Packed.k == a.K && a.Packed.n == a.N, "%s.Packed is %dx%d, the shape needs %dx%d", name, a.Packed.k, a.Packed.n, a.K, a.N)
 	case a.TransB:
 		a.LDB = needMatrix(name+".B", a.B, a.N, a.K, a.LDB)
@@ -127,60 +134,5 @@ func (a *GemmArgs) check(name string) {
 	}
 	if p.Residual != nil {
 		p.LDResidual = needMatrix(name+".Epilogue.Residual", p.Residual, a.M, a.N, p.LDResidual)
-	}
-}
-
-func (e *Engine) gemm(a *GemmArgs) {
-	if a.Packed != nil {
-		a.B, a.LDB, a.TransB = a.Packed.data, a.N, false
-	}
-	e.rows(a.M, a.N*max(1, a.K/64), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			c := row(a.C, i, a.LDC, a.N)
-			if !a.Accumulate {
-				clear(c)
-			}
-			e.gemmRow(a, i, c)
-			e.finish(a, i, c)
-		}
-	})
-}
-
-func (e *Engine) gemmRow(a *GemmArgs, i int, c []float32) {
-	at := func(k int) float32 {
-		if a.TransA {
-			return a.A[k*a.LDA+i]
-		}
-		return a.A[i*a.LDA+k]
-	}
-	if !a.TransB {
-		for k := range a.K {
-			e.isa.axpy(c, row(a.B, k, a.LDB, a.N), at(k))
-		}
-		return
-	}
-	for j := range c {
-		b := row(a.B, j, a.LDB, a.K)
-		var s float32
-		for k, v := range b {
-			s += at(k) * v
-		}
-		c[j] += s
-	}
-}
-
-func (e *Engine) finish(a *GemmArgs, i int, c []float32) {
-	p := &a.Epilogue
-	if p.Bias != nil {
-		e.isa.add(c, c, p.Bias)
-	}
-	if p.Pre != nil {
-		copy(row(p.Pre, i, p.LDPre, a.N), c)
-	}
-	if p.Activation != Identity {
-		e.isa.activate[p.Activation](c, c)
-	}
-	if p.Residual != nil {
-		e.isa.add(c, c, row(p.Residual, i, p.LDResidual, a.N))
 	}
 }

@@ -21,7 +21,7 @@ type isa struct {
 	normApply   func(dst, x, w, b []float32, mean, rstd float32)              // dst = (x-mean) rstd w + b
 	normParams  func(dw, db, dy, x []float32, mean, rstd float32)             // dw += dy xhat, db += dy
 	normSums    func(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) // sums of dy w and of dy w xhat
-	normGrad    func(dst, dy, x, w []float32, c *normConsts)                  // dst = rstd (dy w - m1 - xhat m2)
+	normGrad    func(dst, dy, x, w []float32, mean, rstd, m1, m2 float32)     // dst = rstd (dy w - m1 - xhat m2)
 
 	activate     [activations]func(dst, x []float32)
 	activateGrad [activations]func(dst, x, dy []float32) // dst = dy f'(x)
@@ -32,13 +32,18 @@ type isa struct {
 	sumSq func(x []float32) float64
 }
 
-// normConsts are the scalars of a row's norm gradient: m1 and m2 are the means of dy w and dy w xhat.
-type normConsts struct{ mean, rstd, m1, m2 float32 }
+// adamwConsts are the scalars of one AdamW step, by the indices below: the gradient is scaled first, lr is divided by 1-beta1^t, and
+// adamwInvBias2 is 1/sqrt(1-beta2^t).
+type adamwConsts = [9]float32
 
-// adamwConsts are the scalars of one AdamW step: gradients are scaled first, lr is divided by 1-beta1^t, invBias2 is 1/sqrt(1-beta2^t).
-type adamwConsts struct{ gradScale, b1, c1, b2, c2, lr, invBias2, eps, keep float32 }
-
-// tiler is the register-blocked matrix product of a level.
-type tiler struct {
-	mr, nr int
-}
+const (
+	adamwGradScale = iota
+	adamwB1
+	adamwC1
+	adamwB2
+	adamwC2
+	adamwLR
+	adamwInvBias2
+	adamwEps
+	adamwKeep
+)

@@ -111,7 +111,7 @@ func (e *Engine) normBackward(name string, a LayerNormBackwardArgs) {
 	params := a.DW != nil || a.DB != nil
 	var part []float32
 	if params {
-		part = l.buf(0, nb*2*cols)
+		part = l.buf(buf0, nb*2*cols)
 		clear(part)
 	}
 	e.parallel(nb, func(i int) {
@@ -147,20 +147,20 @@ func (e *Engine) normGradRows(a LayerNormBackwardArgs, lo, hi int) {
 	cols := a.Cols
 	l := e.lease()
 	defer e.release(l)
-	t := l.buf(0, cols)
+	t := l.buf(buf0, cols)
 	w := a.W[:cols]
 	for r := lo; r < hi; r++ {
 		dy, x, dx := row(a.DY, r, cols, cols), row(a.X, r, cols, cols), row(a.DX, r, cols, cols)
 		s1, s2 := e.isa.normSums(dy, x, w, a.mean(r), a.RStd[r])
-		c := normConsts{mean: a.mean(r), rstd: a.RStd[r], m1: s1 / float32(cols), m2: s2 / float32(cols)}
+		m1, m2 := s1/float32(cols), s2/float32(cols)
 		if a.Mean == nil {
-			c.m1 = 0
+			m1 = 0
 		}
 		if a.Accumulate {
-			e.isa.normGrad(t, dy, x, w, &c)
+			e.isa.normGrad(t, dy, x, w, a.mean(r), a.RStd[r], m1, m2)
 			e.isa.add(dx, dx, t)
 		} else {
-			e.isa.normGrad(dx, dy, x, w, &c)
+			e.isa.normGrad(dx, dy, x, w, a.mean(r), a.RStd[r], m1, m2)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (e *Engine) orZeros(x []float32, n int) ([]float32, func()) {
 		return x, func() {}
 	}
 	l := e.lease()
-	z := l.buf(0, n)
+	z := l.buf(buf0, n)
 	clear(z)
 	return z, func() { e.release(l) }
 }

@@ -23,11 +23,15 @@ func (e *Engine) AdamW(a AdamWArgs) {
 	bias1 := 1 - math.Pow(a.Beta1, float64(a.Step))
 	bias2 := 1 - math.Pow(a.Beta2, float64(a.Step))
 	c := &adamwConsts{
-		gradScale: float32(a.GradScale),
-		b1:        float32(a.Beta1), c1: float32(1 - a.Beta1),
-		b2: float32(a.Beta2), c2: float32(1 - a.Beta2),
-		lr: float32(a.LR / bias1), invBias2: float32(1 / math.Sqrt(bias2)),
-		eps: float32(a.Eps), keep: float32(1 - a.LR*a.Decay),
+		adamwGradScale: float32(a.GradScale),
+		adamwB1:        float32(a.Beta1),
+		adamwC1:        float32(1 - a.Beta1),
+		adamwB2:        float32(a.Beta2),
+		adamwC2:        float32(1 - a.Beta2),
+		adamwLR:        float32(a.LR / bias1),
+		adamwInvBias2:  float32(1 / math.Sqrt(bias2)),
+		adamwEps:       float32(a.Eps),
+		adamwKeep:      float32(1 - a.LR*a.Decay),
 	}
 	e.flat(len(a.P), func(lo, hi int) { e.isa.adamw(a.P[lo:hi], a.G[lo:hi], a.M[lo:hi], a.V[lo:hi], c) })
 }

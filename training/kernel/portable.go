@@ -3,7 +3,7 @@ package kernel
 import "math"
 
 var portableISA = isa{
-	tile:  tiler{mr: 4, nr: 4},
+	tile:  portableTiler(),
 	sum:   sumGo,
 	max:   maxGo,
 	dot:   dotGo,
@@ -165,19 +165,19 @@ func normSumsGo(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) {
 	return s1, s2
 }
 
-func normGradGo(dst, dy, x, w []float32, c *normConsts) {
+func normGradGo(dst, dy, x, w []float32, mean, rstd, m1, m2 float32) {
 	dy, x, w = dy[:len(dst)], x[:len(dst)], w[:len(dst)]
 	for i := range dst {
-		dst[i] = c.rstd * (dy[i]*w[i] - c.m1 - (x[i]-c.mean)*c.rstd*c.m2)
+		dst[i] = rstd * (dy[i]*w[i] - m1 - (x[i]-mean)*rstd*m2)
 	}
 }
 
 func adamwGo(p, g, m, v []float32, c *adamwConsts) {
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 	for i := range p {
-		d := g[i] * c.gradScale
-		m[i] = c.b1*m[i] + c.c1*d
-		v[i] = c.b2*v[i] + c.c2*d*d
-		p[i] = c.keep*p[i] - c.lr*m[i]/(float32(math.Sqrt(float64(v[i])))*c.invBias2+c.eps)
+		d := g[i] * c[adamwGradScale]
+		m[i] = c[adamwB1]*m[i] + c[adamwC1]*d
+		v[i] = c[adamwB2]*v[i] + c[adamwC2]*d*d
+		p[i] = c[adamwKeep]*p[i] - c[adamwLR]*m[i]/(float32(math.Sqrt(float64(v[i])))*c[adamwInvBias2]+c[adamwEps])
 	}
 }

@@ -1,7 +1,22 @@
 package kernel
 
 // lease is scratch memory held by one call or one block of it. Its buffers only grow and come back with old contents.
-type lease struct{ bufs [4][]float32 }
+type lease struct {
+	tile tileArgs
+	bufs [bufs][]float32
+}
+
+// The buffers of a lease: those of a product, and those of the kernel that runs it.
+const (
+	bufA = iota
+	bufB
+	bufTile
+	buf0
+	buf1
+	buf2
+	buf3
+	bufs
+)
 
 // buf returns n floats of the lease's buffer i, not cleared.
 func (l *lease) buf(i, n int) []float32 {

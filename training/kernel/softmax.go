@@ -28,7 +28,7 @@ func (e *Engine) Softmax(a SoftmaxArgs) {
 				e.isa.scale(y, y, 1/e.isa.expSum(y, x, a.Scale, top))
 				continue
 			}
-			lse := top + float32(math.Log(float64(e.isa.expSum(l.buf(0, a.Cols), x, a.Scale, top))))
+			lse := top + float32(math.Log(float64(e.isa.expSum(l.buf(buf0, a.Cols), x, a.Scale, top))))
 			for i, v := range x {
 				y[i] = a.Scale*v - lse
 			}
@@ -74,7 +74,7 @@ func (e *Engine) SoftmaxBackward(a SoftmaxBackwardArgs) {
 				e.isa.softmaxGrad(dx, dy, y, e.isa.dot(dy, y), a.Scale)
 				continue
 			}
-			p := l.buf(0, a.Cols)
+			p := l.buf(buf0, a.Cols)
 			e.isa.expSum(p, y, 1, 0)
 			s := e.isa.sum(dy)
 			for i, v := range p {

@@ -1,0 +1,29 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+)
+
+// BenchmarkGemm prints GFLOP/s of square products and of the shapes of a small vision transformer, on one thread.
+func BenchmarkGemm(b *testing.B) {
+	shapes := []gemmCase{{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {4160, 192, 64}, {4160, 64, 64}, {4160, 256, 64}, {4160, 64, 256}, {1, 2048, 512}, {8, 2048, 512}}
+	for _, level := range levels()[1:] {
+		for _, c := range shapes {
+			for v, name := range []string{"NN", "TN", "NT"} {
+				if c.m != 512 && v > 0 && c.m != 4160 {
+					continue
+				}
+				b.Run(fmt.Sprintf("%v/%dx%dx%d%s", level, c.m, c.n, c.k, name), func(b *testing.B) {
+					e := newEngine(b, 1, level)
+					s := newSource(1)
+					a := GemmArgs{M: c.m, N: c.n, K: c.k, A: s.vec(c.m * c.k), B: s.vec(c.k * c.n), C: make([]float32, c.m*c.n), TransA: v == 1, TransB: v == 2}
+					for b.Loop() {
+						e.Gemm(a)
+					}
+					b.ReportMetric(2*float64(c.m)*float64(c.n)*float64(c.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
+	}
+}

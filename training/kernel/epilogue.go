@@ -1,0 +1,49 @@
+package kernel
+
+// inTile tells whether the residual is added by the tiles, before C is stored: nothing stands between it and the bias.
+func (p *Epilogue) inTile() bool {
+	return p.Residual != nil && p.Pre == nil && p.Activation == Identity
+}
+
+// epilogue does what the tiles have not done: keeps the pre-activation, activates, adds the residual.
+func (e *Engine) epilogue(a *GemmArgs, s area) {
+	p := &a.Epilogue
+	if p.Pre == nil && p.Activation == Identity {
+		return
+	}
+	rows, width := s.r1-s.r0, s.c1-s.c0
+	if width == a.N && a.LDC == a.N && (p.Pre == nil || p.LDPre == a.N) && (p.Residual == nil || p.LDResidual == a.N) {
+		rows, width = 1, rows*width // one run of memory
+	}
+	f := e.isa.activate[p.Activation]
+	for r := range rows {
+		i := s.r0 + r
+		c := a.C[i*a.LDC+s.c0:][:width]
+		src := c
+		if p.Pre != nil {
+			src = p.Pre[i*p.LDPre+s.c0:][:width]
+			copy(src, c)
+		}
+		f(c, src)
+		if p.Residual != nil {
+			e.isa.add(c, c, p.Residual[i*p.LDResidual+s.c0:][:width])
+		}
+	}
+}
+
+// emptyProduct is a product over no k.
+func (e *Engine) emptyProduct(a *GemmArgs, s area) {
+	for r := s.r0; r < s.r1; r++ {
+		c := a.C[r*a.LDC+s.c0 : r*a.LDC+s.c1]
+		if !a.Accumulate {
+			clear(c)
+		}
+		if a.Epilogue.Bias != nil {
+			e.isa.add(c, c, a.Epilogue.Bias[s.c0:s.c1])
+		}
+		if a.Epilogue.inTile() {
+			e.isa.add(c, c, a.Epilogue.Residual[r*a.Epilogue.LDResidual+s.c0:][:len(c)])
+		}
+	}
+	e.epilogue(a, s)
+}
