@@ -1,0 +1,75 @@
+package minio
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"tempera/infra/artifact"
+)
+
+// Retry bounds how long transient faults are waited out.
+type Retry struct {
+	Total    time.Duration // from the first failure on; 30 s
+	First    time.Duration // the first pause, which doubles; 100 ms
+	Max      time.Duration // the longest pause; 5 s
+	Attempts int           // at most; 0 is no bound
+}
+
+func (r Retry) withDefaults() Retry {
+	set := func(d *time.Duration, standard time.Duration) {
+		if *d == 0 {
+			*d = standard
+		}
+	}
+	set(&r.Total, 30*time.Second)
+	set(&r.First, 100*time.Millisecond)
+	set(&r.Max, 5*time.Second)
+	return r
+}
+
+// pause returns how long to wait after the n-th failure (0 is the first):
+// exponential, between half and all of it, so that clients spread out.
+func (r Retry) pause(n int) time.Duration {
+	d := r.Max
+	if n < 30 && r.First<<n < r.Max {
+		d = r.First << n
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// try calls f until it succeeds, fails for good, or the retries are spent. f
+// gets the number of attempts that failed before: after a failure nobody knows
+// whether the server had done its part. op is for the message.
+func (s *Store) try(ctx context.Context, op string, f func(failed int) error) error {
+	var first time.Time
+	for failed := 0; ; failed++ {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		err := f(failed)
+		if err == nil {
+			return nil
+		}
+		if stop := ctx.Err(); stop != nil {
+			return fmt.Errorf("%s: %w", op, stop)
+		}
+		if !transient(err) {
+			return s.explain(op, err)
+		}
+		now := time.Now()
+		if failed == 0 {
+			first = now
+		}
+		wait := s.opts.Retry.pause(failed)
+		spent := now.Sub(first)+wait > s.opts.Retry.Total && failed > 0
+		if spent || failed+1 == s.opts.Retry.Attempts {
+			return fmt.Errorf("%s in %s: %w: %s, tried %d times; %s", op, s.where(), artifact.ErrTransient, oneLine(cause(err)), failed+1, adviceEndpoint)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
