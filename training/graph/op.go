@@ -48,6 +48,9 @@ type Backprop struct {
 	// Through lists inputs whose gradient is the output's gradient itself. Where the graph can, it passes that on and
 	// leaves Call.DIn nil; where it cannot (the input is a parameter), Backward adds it.
 	Through []int
+	// Accumulates lists inputs to whose gradient Backward can as well add: Call.Add may be set for them although they are no parameters, which
+	// saves the graph a sum where a tensor has several users.
+	Accumulates []int
 	// Over maps an input to the saved state, of equal size, over which its gradient is to be written. Where the graph
 	// cannot do so (the input is a parameter), DIn and the saved state are different values.
 	Over map[int]int

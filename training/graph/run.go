@@ -72,6 +72,9 @@ func (g *Graph) Run() error {
 	return nil
 }
 
+// Steps is the number of operations of a run, backward and sums included.
+func (g *Graph) Steps() int { return len(g.steps) }
+
 // Value is an output's tensor on the device. The next run overwrites it.
 func (g *Graph) Value(name string) (*device.Value, error) {
 	v := g.reads[name]

@@ -47,7 +47,9 @@ func (e *gather) Forward(c *graph.Call) {
 
 func (e *gather) Wrt() []bool { return []bool{false, true} }
 
-func (e *gather) Backprop(graph.Request) graph.Backprop { return graph.Backprop{ReadsIn: []int{0}} }
+func (e *gather) Backprop(graph.Request) graph.Backprop {
+	return graph.Backprop{ReadsIn: []int{0}, Accumulates: []int{1}}
+}
 
 func (e *gather) Backward(c *graph.Call) {
 	c.Backend.GatherBackward(device.GatherBackwardArgs{

@@ -27,7 +27,9 @@ func (a *activate) Forward(c *graph.Call) {
 
 func (a *activate) Wrt() []bool { return []bool{true} }
 
-func (a *activate) Backprop(graph.Request) graph.Backprop { return graph.Backprop{ReadsIn: []int{0}} }
+func (a *activate) Backprop(graph.Request) graph.Backprop {
+	return graph.Backprop{Accumulates: []int{0}, ReadsIn: []int{0}}
+}
 
 func (a *activate) Backward(c *graph.Call) {
 	c.Backend.ActivateBackward(device.ActivateBackwardArgs{

@@ -73,7 +73,7 @@ func (l *layerNorm) Wrt() []bool {
 }
 
 func (l *layerNorm) Backprop(graph.Request) graph.Backprop {
-	return graph.Backprop{ReadsIn: []int{0, 1}, Saved: l.stats()}
+	return graph.Backprop{Accumulates: []int{0}, ReadsIn: []int{0, 1}, Saved: l.stats()}
 }
 
 func (l *layerNorm) Backward(c *graph.Call) {

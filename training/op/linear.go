@@ -89,7 +89,7 @@ func (l *linear) Forward(c *graph.Call) {
 		M: l.n, N: l.o, K: l.i, A: c.In[0], B: c.In[1], C: c.Out, TransB: l.transposed,
 		Bias: operand(c.In, l.bias), Activation: l.activation, Residual: operand(c.In, l.residual),
 	}
-	if c.Saving() && l.activation != device.Identity {
+	if len(c.Saved) > 0 {
 		a.Pre = c.Saved[0]
 	}
 	c.Backend.Gemm(a)
@@ -100,7 +100,7 @@ func (l *linear) Wrt() []bool {
 }
 
 func (l *linear) Backprop(r graph.Request) graph.Backprop {
-	b := graph.Backprop{ReadsIn: which(r.Want[1], r.Want[0])}
+	b := graph.Backprop{ReadsIn: which(r.Want[1], r.Want[0]), Accumulates: []int{0, 1}}
 	inner := r.Want[0] || r.Want[1] || l.bias > 0 && r.Want[l.bias]
 	if l.activation != device.Identity && inner {
 		b.Saved = []device.Desc{r.Out}

@@ -41,7 +41,7 @@ func (l *l2Normalize) Forward(c *graph.Call) {
 func (l *l2Normalize) Wrt() []bool { return []bool{true} }
 
 func (l *l2Normalize) Backprop(graph.Request) graph.Backprop {
-	return graph.Backprop{ReadsOut: true, Saved: []device.Desc{device.Floats(l.n)}}
+	return graph.Backprop{Accumulates: []int{0}, ReadsOut: true, Saved: []device.Desc{device.Floats(l.n)}}
 }
 
 func (l *l2Normalize) Backward(c *graph.Call) {

@@ -42,9 +42,9 @@ func (m *meanPool) Wrt() []bool { return []bool{true, false}[:1+len(which(m.leng
 
 func (m *meanPool) Backprop(graph.Request) graph.Backprop {
 	if m.lengths > 0 {
-		return graph.Backprop{ReadsIn: []int{1}}
+		return graph.Backprop{ReadsIn: []int{1}, Accumulates: []int{0}}
 	}
-	return graph.Backprop{}
+	return graph.Backprop{Accumulates: []int{0}}
 }
 
 func (m *meanPool) Backward(c *graph.Call) {

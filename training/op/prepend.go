@@ -46,7 +46,7 @@ func (p *prepend) Forward(c *graph.Call) {
 func (p *prepend) Wrt() []bool { return []bool{true, true} }
 
 func (p *prepend) Backprop(graph.Request) graph.Backprop {
-	return graph.Backprop{Scratch: []device.Desc{device.Ints(p.b)}}
+	return graph.Backprop{Accumulates: []int{0}, Scratch: []device.Desc{device.Ints(p.b)}}
 }
 
 func (p *prepend) Backward(c *graph.Call) {

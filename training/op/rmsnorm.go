@@ -48,7 +48,7 @@ func (l *rmsNorm) Forward(c *graph.Call) {
 func (l *rmsNorm) Wrt() []bool { return []bool{true, true} }
 
 func (l *rmsNorm) Backprop(graph.Request) graph.Backprop {
-	return graph.Backprop{ReadsIn: []int{0, 1}, Saved: []device.Desc{device.Floats(l.n)}}
+	return graph.Backprop{Accumulates: []int{0}, ReadsIn: []int{0, 1}, Saved: []device.Desc{device.Floats(l.n)}}
 }
 
 func (l *rmsNorm) Backward(c *graph.Call) {

@@ -92,7 +92,7 @@ func (s *scaleBy) Forward(c *graph.Call) {
 func (s *scaleBy) Wrt() []bool { return []bool{true, true} }
 
 func (s *scaleBy) Backprop(r graph.Request) graph.Backprop {
-	return graph.Backprop{ReadsIn: append(which(r.Want[1]), 1)}
+	return graph.Backprop{ReadsIn: append(which(r.Want[1]), 1), Accumulates: []int{0}}
 }
 
 func (s *scaleBy) Backward(c *graph.Call) {

@@ -46,7 +46,9 @@ func (s *sliceTokens) Forward(c *graph.Call) {
 
 func (s *sliceTokens) Wrt() []bool { return []bool{true} }
 
-func (s *sliceTokens) Backprop(graph.Request) graph.Backprop { return graph.Backprop{} }
+func (s *sliceTokens) Backprop(graph.Request) graph.Backprop {
+	return graph.Backprop{Accumulates: []int{0}}
+}
 
 func (s *sliceTokens) Backward(c *graph.Call) {
 	c.Backend.CopyBlock(device.CopyBlockArgs{

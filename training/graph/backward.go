@@ -1,0 +1,155 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"tempera/training/device"
+)
+
+// backwardStep is the backward of one node while it is being defined.
+type backwardStep struct {
+	r        *reversePass
+	n        *Node
+	op       Differentiable
+	bp       Backprop
+	want     []bool // gradients that the step itself yields
+	dout     term
+	children []*gorgonia.Node
+	slots    stepSlots
+	joined   []int // per input: the term of the input's node that the step adds to; -1: none
+}
+
+// backward adds the step that turns the gradient of n into those of its inputs.
+func (r *reversePass) backward(n *Node, dout term) error {
+	op, ok := n.op.(Differentiable)
+	if !ok {
+		return nil
+	}
+	b := &backwardStep{r: r, n: n, op: op, dout: dout, want: make([]bool, len(n.in))}
+	for i, w := range op.Wrt() {
+		b.want[i] = w && r.wants(n.in[i])
+	}
+	if !slices.Contains(b.want, true) {
+		return nil
+	}
+	b.plan()
+	first := slices.Index(b.want, true)
+	if first < 0 {
+		return nil
+	}
+	b.readPlaces()
+	for i := range n.in {
+		b.writePlace(i)
+	}
+	h := &hosted{name: n.hosted.name + "'", id: r.g.nextID(), out: n.in[first].base.desc, run: op.Backward, slots: b.slots}
+	h.call.Unit = dout.unit
+	gn, err := r.g.host(h, b.children)
+	if err != nil {
+		return fmt.Errorf("graph: backward of %v: %w", n, err)
+	}
+	b.deliver(gn)
+	return nil
+}
+
+// plan asks the operation what it needs and passes on the gradients that are dout itself.
+func (b *backwardStep) plan() {
+	add := make([]bool, len(b.n.in))
+	for i, in := range b.n.in {
+		add[i] = in.base.param != nil
+	}
+	b.bp = b.op.Backprop(Request{In: descsOf(b.n.in), Out: b.n.desc, Want: slices.Clone(b.want), Add: add})
+	for _, i := range b.bp.Through {
+		if b.want[i] && !add[i] {
+			b.r.give(b.n.in[i].base, b.dout)
+			b.want[i] = false
+		}
+	}
+}
+
+// readPlaces decides what the step reads, and where the forward saves for it.
+func (b *backwardStep) readPlaces() {
+	n, g := b.n, b.r.g
+	b.slots = stepSlots{
+		in: make([]view, len(n.in)), din: make([]view, len(n.in)), add: make([]bool, len(n.in)),
+		saved: g.newViews(b.bp.Saved), scratch: g.newViews(b.bp.Scratch), dout: view{b.dout.slot, n.desc},
+	}
+	n.hosted.slots.saved = b.slots.saved
+	b.children = follow(nil, n.gn)
+	for _, i := range b.bp.ReadsIn {
+		b.slots.in[i] = view{n.in[i].base.slot, n.in[i].desc}
+		b.children = follow(b.children, n.in[i].base.gn)
+	}
+	if b.bp.ReadsOut {
+		b.slots.out = view{n.slot, n.desc}
+	}
+	b.children = follow(b.children, b.dout.from)
+}
+
+// writePlace decides where the gradient of input i goes: to a parameter's gradient, over a saved state, on top of another user's term, or to a
+// place of its own.
+func (b *backwardStep) writePlace(i int) {
+	b.joined = append(b.joined, -1)
+	if !b.want[i] {
+		return
+	}
+	in := b.n.in[i]
+	if in.base.param != nil {
+		b.slots.din[i], b.slots.add[i] = view{b.r.g.gradSlot(in.base), in.desc}, true
+		return
+	}
+	if k, ok := b.bp.Over[i]; ok {
+		b.slots.din[i] = view{b.slots.saved[k].slot, in.desc}
+		return
+	}
+	if k := b.joinable(i); k >= 0 {
+		t := b.r.terms[in.base][k]
+		b.joined[i] = k
+		b.slots.din[i], b.slots.add[i] = view{t.slot, in.desc}, true
+		b.children = follow(b.children, t.from)
+		b.children = follow(b.children, b.r.readers[t.slot]...)
+		return
+	}
+	b.slots.din[i] = view{b.r.g.newSlot(in.desc), in.desc}
+}
+
+// joinable finds a term of input i's node that the step can add to: one that is nobody else's term, that the caller does not read, and
+// that the step does not read itself. The step is made to follow all other readers of the term.
+func (b *backwardStep) joinable(i int) int {
+	if !slices.Contains(b.bp.Accumulates, i) {
+		return -1
+	}
+	return slices.IndexFunc(b.r.terms[b.n.in[i].base], func(t term) bool {
+		taken := slices.ContainsFunc(b.slots.din, func(v view) bool { return v.slot == t.slot })
+		return !t.slot.fixed && t.slot != b.dout.slot && b.r.shares[t.slot] == 1 && !b.r.kept[t.slot] && !taken
+	})
+}
+
+// deliver records what the step reads and the terms that it yields.
+func (b *backwardStep) deliver(gn *gorgonia.Node) {
+	b.r.readers[b.dout.slot] = append(b.r.readers[b.dout.slot], gn)
+	for i, w := range b.want {
+		base := b.n.in[i].base
+		switch {
+		case !w || base.param != nil:
+		case b.joined[i] >= 0:
+			b.r.terms[base][b.joined[i]].from = gn
+		default:
+			b.r.give(base, term{slot: b.slots.din[i].slot, from: gn})
+		}
+	}
+}
+
+// gradSlot is the place of a parameter's gradient, the same for all its users.
+func (g *Graph) gradSlot(n *Node) *slot {
+	for _, s := range g.slots {
+		if s.param == n.param {
+			return s
+		}
+	}
+	s := g.newSlot(device.Desc{DType: device.Float32, Shape: n.desc.Shape})
+	s.fixed, s.param = true, n.param
+	return s
+}
