@@ -21,8 +21,8 @@ type ActivateArgs struct {
 
 // Activate applies an activation elementwise.
 func (e *Engine) Activate(a ActivateArgs) {
-	need("Activate.X", a.X, a.N)
-	need("Activate.Y", a.Y, a.N)
+	need("Activate", "X", a.X, a.N)
+	need("Activate", "Y", a.Y, a.N)
 	f := e.isa.activate[a.Activation]
 	e.flat(a.N, func(lo, hi int) { f(a.Y[lo:hi], a.X[lo:hi]) })
 }
@@ -37,9 +37,9 @@ type ActivateBackwardArgs struct {
 
 // ActivateBackward is the gradient of Activate.
 func (e *Engine) ActivateBackward(a ActivateBackwardArgs) {
-	need("ActivateBackward.X", a.X, a.N)
-	need("ActivateBackward.DY", a.DY, a.N)
-	need("ActivateBackward.DX", a.DX, a.N)
+	need("ActivateBackward", "X", a.X, a.N)
+	need("ActivateBackward", "DY", a.DY, a.N)
+	need("ActivateBackward", "DX", a.DX, a.N)
 	f := e.isa.activateGrad[a.Activation]
 	e.flat(a.N, func(lo, hi int) {
 		if !a.Accumulate {
@@ -63,9 +63,9 @@ type SwiGLUArgs struct {
 
 // SwiGLU applies the gated activation.
 func (e *Engine) SwiGLU(a SwiGLUArgs) {
-	a.LDGate = needMatrix("SwiGLU.Gate", a.Gate, a.Rows, a.Cols, a.LDGate)
-	a.LDUp = needMatrix("SwiGLU.Up", a.Up, a.Rows, a.Cols, a.LDUp)
-	a.LDY = needMatrix("SwiGLU.Y", a.Y, a.Rows, a.Cols, a.LDY)
+	a.LDGate = needMatrix("SwiGLU", "Gate", a.Gate, a.Rows, a.Cols, a.LDGate)
+	a.LDUp = needMatrix("SwiGLU", "Up", a.Up, a.Rows, a.Cols, a.LDUp)
+	a.LDY = needMatrix("SwiGLU", "Y", a.Y, a.Rows, a.Cols, a.LDY)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			e.isa.swiglu(row(a.Y, r, a.LDY, a.Cols), row(a.Gate, r, a.LDGate, a.Cols), row(a.Up, r, a.LDUp, a.Cols))
@@ -82,11 +82,11 @@ type SwiGLUBackwardArgs struct {
 
 // SwiGLUBackward is the gradient of SwiGLU.
 func (e *Engine) SwiGLUBackward(a SwiGLUBackwardArgs) {
-	a.LDGate = needMatrix("SwiGLUBackward.Gate", a.Gate, a.Rows, a.Cols, a.LDGate)
-	a.LDUp = needMatrix("SwiGLUBackward.Up", a.Up, a.Rows, a.Cols, a.LDUp)
-	a.LDDY = needMatrix("SwiGLUBackward.DY", a.DY, a.Rows, a.Cols, a.LDDY)
-	a.LDDGate = needMatrix("SwiGLUBackward.DGate", a.DGate, a.Rows, a.Cols, a.LDDGate)
-	a.LDDUp = needMatrix("SwiGLUBackward.DUp", a.DUp, a.Rows, a.Cols, a.LDDUp)
+	a.LDGate = needMatrix("SwiGLUBackward", "Gate", a.Gate, a.Rows, a.Cols, a.LDGate)
+	a.LDUp = needMatrix("SwiGLUBackward", "Up", a.Up, a.Rows, a.Cols, a.LDUp)
+	a.LDDY = needMatrix("SwiGLUBackward", "DY", a.DY, a.Rows, a.Cols, a.LDDY)
+	a.LDDGate = needMatrix("SwiGLUBackward", "DGate", a.DGate, a.Rows, a.Cols, a.LDDGate)
+	a.LDDUp = needMatrix("SwiGLUBackward", "DUp", a.DUp, a.Rows, a.Cols, a.LDDUp)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			e.isa.swigluGrad(row(a.DGate, r, a.LDDGate, a.Cols), row(a.DUp, r, a.LDDUp, a.Cols),

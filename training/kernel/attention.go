@@ -18,14 +18,6 @@ type AttentionArgs struct {
 	LogSumExp              []float32
 }
 
-// AttentionBackwardArgs takes the forward's arguments (O is not read) and writes, or accumulates, the three gradients. They must not overlap.
-type AttentionBackwardArgs struct {
-	Forward    AttentionArgs
-	DO         View // (B,T,H,D)
-	DQ, DK, DV View
-	Accumulate bool
-}
-
 func (a *AttentionArgs) check(name string) {
 	if a.KVHeads == 0 {
 		a.KVHeads = a.H
@@ -34,9 +26,9 @@ func (a *AttentionArgs) check(name string) {
 		a.Scale = float32(1 / math.Sqrt(float64(max(1, a.D))))
 	}
 	require(a.KVHeads > 0 && a.H%a.KVHeads == 0, "%s: %d heads are not a multiple of %d key heads", name, a.H, a.KVHeads)
-	a.Q.need(name+".Q", a.B, a.T, a.H, a.D)
-	a.K.need(name+".K", a.B, a.S, a.KVHeads, a.D)
-	a.V.need(name+".V", a.B, a.S, a.KVHeads, a.D)
+	a.Q.need(name, "Q", a.B, a.T, a.H, a.D)
+	a.K.need(name, "K", a.B, a.S, a.KVHeads, a.D)
+	a.V.need(name, "V", a.B, a.S, a.KVHeads, a.D)
 	checkLengths(name, a.KeyLengths, a.B, a.S)
 	if n := len(a.Packed); n > 0 {
 		require(a.B == 1 && a.S == a.T && a.KeyLengths == nil, "%s: packed sequences need B = 1, S = T and no key lengths", name)
@@ -73,97 +65,80 @@ func (a *AttentionArgs) visible(s span, t int) int {
 	return max(0, min(s.seen, t+1+s.s-s.t))
 }
 
-// Attention computes the forward pass.
+// queryBlock is the largest number of queries whose scores are held at once.
+const queryBlock = 96
+
+// queryBlocks cuts t queries into equal blocks: their number and size.
+func queryBlocks(t int) (n, size int) {
+	n = (t + queryBlock - 1) / queryBlock
+	return n, (t + max(1, n) - 1) / max(1, n)
+}
+
+// scores is a block of queries [q0, q0+qn) of one head against the first kn keys of its span. p has rows ld apart.
+type scores struct {
+	span
+	h, g   int // query head, key head
+	q0, qn int
+	kn, ld int
+	p      []float32
+}
+
+func (a *AttentionArgs) block(s span, h, i int, l *lease) scores {
+	_, size := queryBlocks(s.t)
+	b := scores{span: s, h: h, g: h / (a.H / a.KVHeads), q0: i * size}
+	b.qn = min(size, s.t-b.q0)
+	b.kn = a.visible(s, b.q0+b.qn-1)
+	b.ld = (b.kn+15)/16*16 + 16
+	b.p = l.buf(buf0, b.qn*b.ld)
+	return b
+}
+
+// query, key address rows of a view for the block.
+func (b *scores) query(v View) []float32 { return v.Data[b.b*v.Batch+(b.q+b.q0)*v.Token+b.h*v.Head:] }
+func (b *scores) key(v View) []float32   { return v.Data[b.b*v.Batch+b.k*v.Token+b.g*v.Head:] }
+
+// Attention computes the forward pass: scores of a block of queries, softmax, weighted values; parallel over batch rows and heads.
 func (e *Engine) Attention(a AttentionArgs) {
 	a.check("Attention")
-	a.O.need("Attention.O", a.B, a.T, a.H, a.D)
+	a.O.need("Attention", "O", a.B, a.T, a.H, a.D)
 	if a.LogSumExp != nil {
-		need("Attention.LogSumExp", a.LogSumExp, a.B*a.H*a.T)
+		need("Attention", "LogSumExp", a.LogSumExp, a.B*a.H*a.T)
 	}
 	e.parallel(a.spans()*a.H, func(i int) {
 		s, h := a.span(i/a.H), i%a.H
 		l := e.lease()
 		defer e.release(l)
-		p := l.buf(buf0, s.s)
-		for t := range s.t {
-			o := a.O.head(s.b, s.q+t, h, a.D)
-			clear(o)
-			n := a.visible(s, t)
-			lse := e.attend(&a, s, attendRow{t: t, h: h, n: n, p: p})
-			if a.LogSumExp != nil {
-				a.LogSumExp[(s.b*a.H+h)*a.T+s.q+t] = lse
-			}
-			for j := range n {
-				e.isa.axpy(o, a.V.head(s.b, s.k+j, h/(a.H/a.KVHeads), a.D), p[j])
-			}
+		n, _ := queryBlocks(s.t)
+		for j := range n {
+			e.attend(&a, l, a.block(s, h, j, l))
 		}
 	})
 }
 
-type attendRow struct {
-	t, h, n int
-	p       []float32
-}
-
-func (e *Engine) attend(a *AttentionArgs, s span, r attendRow) float32 {
-	if r.n == 0 {
-		return float32(math.Inf(-1))
-	}
-	q := a.Q.head(s.b, s.q+r.t, r.h, a.D)
-	p := r.p[:r.n]
-	for j := range p {
-		p[j] = a.Scale * e.isa.dot(q, a.K.head(s.b, s.k+j, r.h/(a.H/a.KVHeads), a.D))
-	}
-	top := e.isa.max(p)
-	sum := e.isa.expSum(p, p, 1, top)
-	e.isa.scale(p, p, 1/sum)
-	return top + float32(math.Log(float64(sum)))
-}
-
-// AttentionBackward recomputes the probabilities and writes the gradients.
-func (e *Engine) AttentionBackward(b AttentionBackwardArgs) {
-	a := &b.Forward
-	a.check("AttentionBackward")
-	need("AttentionBackward.LogSumExp", a.LogSumExp, a.B*a.H*a.T)
-	b.DO.need("AttentionBackward.DO", a.B, a.T, a.H, a.D)
-	b.DQ.need("AttentionBackward.DQ", a.B, a.T, a.H, a.D)
-	b.DK.need("AttentionBackward.DK", a.B, a.S, a.KVHeads, a.D)
-	b.DV.need("AttentionBackward.DV", a.B, a.S, a.KVHeads, a.D)
-	group := a.H / a.KVHeads
-	e.parallel(a.spans()*a.KVHeads, func(i int) {
-		s, g := a.span(i/a.KVHeads), i%a.KVHeads
-		l := e.lease()
-		defer e.release(l)
-		if !b.Accumulate {
-			for j := range s.s {
-				clear(b.DK.head(s.b, s.k+j, g, a.D))
-				clear(b.DV.head(s.b, s.k+j, g, a.D))
-			}
+func (e *Engine) attend(a *AttentionArgs, l *lease, b scores) {
+	e.score(a, l, b)
+	for i := range b.qn {
+		p := b.p[i*b.ld : i*b.ld+b.kn]
+		n := a.visible(b.span, b.q0+i)
+		lse := float32(math.Inf(-1))
+		if n > 0 {
+			top, sum := e.isa.softmaxRow(p[:n], a.Scale)
+			lse = top + float32(math.Log(float64(sum)))
 		}
-		for h := g * group; h < (g+1)*group; h++ {
-			for t := range s.t {
-				e.attendBackward(&b, s, attendRow{t: t, h: h, n: a.visible(s, t), p: l.buf(buf0, s.s)}, l.buf(buf1, s.s))
-			}
+		clear(p[n:])
+		if a.LogSumExp != nil {
+			a.LogSumExp[(b.b*a.H+b.h)*a.T+b.q+b.q0+i] = lse
 		}
-	})
+	}
+	e.multiply(l, &GemmArgs{M: b.qn, N: a.D, K: b.kn, A: b.p, LDA: b.ld, B: b.key(a.V), LDB: a.V.Token, C: b.query(a.O), LDC: a.O.Token})
 }
 
-func (e *Engine) attendBackward(b *AttentionBackwardArgs, s span, r attendRow, dp []float32) {
-	a := &b.Forward
-	g := r.h / (a.H / a.KVHeads)
-	q, do, dq := a.Q.head(s.b, s.q+r.t, r.h, a.D), b.DO.head(s.b, s.q+r.t, r.h, a.D), b.DQ.head(s.b, s.q+r.t, r.h, a.D)
-	if !b.Accumulate {
-		clear(dq)
-	}
-	e.attend(a, s, r)
-	p, dp := r.p[:r.n], dp[:r.n]
-	for j := range p {
-		dp[j] = e.isa.dot(do, a.V.head(s.b, s.k+j, g, a.D))
-	}
-	e.isa.softmaxGrad(dp, dp, p, e.isa.dot(dp, p), a.Scale)
-	for j := range p {
-		e.isa.axpy(dq, a.K.head(s.b, s.k+j, g, a.D), dp[j])
-		e.isa.axpy(b.DK.head(s.b, s.k+j, g, a.D), q, dp[j])
-		e.isa.axpy(b.DV.head(s.b, s.k+j, g, a.D), do, p[j])
-	}
+// score writes q k^T, not scaled.
+func (e *Engine) score(a *AttentionArgs, l *lease, b scores) {
+	e.multiply(l, &GemmArgs{M: b.qn, N: b.kn, K: a.D, A: b.query(a.Q), LDA: a.Q.Token, B: b.key(a.K), LDB: a.K.Token, TransB: true, C: b.p, LDC: b.ld})
+}
+
+// multiply is a product on the calling thread, of matrices known to be long enough.
+func (e *Engine) multiply(l *lease, a *GemmArgs) {
+	e.gemmBlock(a, l, area{r1: a.M, c1: a.N})
 }

@@ -9,9 +9,9 @@ type AddRowsArgs struct {
 
 // AddRows adds a repeating block of rows.
 func (e *Engine) AddRows(a AddRowsArgs) {
-	need("AddRows.X", a.X, a.Rows*a.Cols)
-	need("AddRows.Y", a.Y, a.Rows*a.Cols)
-	need("AddRows.P", a.P, a.Period*a.Cols)
+	need("AddRows", "X", a.X, a.Rows*a.Cols)
+	need("AddRows", "Y", a.Y, a.Rows*a.Cols)
+	need("AddRows", "P", a.P, a.Period*a.Cols)
 	require(a.Period > 0 || a.Rows == 0, "AddRows.Period is %d", a.Period)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -30,8 +30,8 @@ type SumRowsArgs struct {
 
 // SumRows adds up rows in a fixed order.
 func (e *Engine) SumRows(a SumRowsArgs) {
-	a.LD = needMatrix("SumRows.X", a.X, a.Rows, a.Cols, a.LD)
-	need("SumRows.DP", a.DP, a.Period*a.Cols)
+	a.LD = needMatrix("SumRows", "X", a.X, a.Rows, a.Cols, a.LD)
+	need("SumRows", "DP", a.DP, a.Period*a.Cols)
 	require(a.Period > 0 || a.Rows == 0, "SumRows.Period is %d", a.Period)
 	if a.Rows == 0 || a.Cols == 0 {
 		return

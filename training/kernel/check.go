@@ -2,23 +2,23 @@ package kernel
 
 import "fmt"
 
-// need panics unless a slice holds want elements. name is "Method.Field".
-func need[T any](name string, s []T, want int) {
+// need panics unless a method's field holds want elements.
+func need[T any](method, field string, s []T, want int) {
 	if len(s) < want {
-		panic(fmt.Sprintf("kernel: %s has %d elements, the shape needs %d", name, len(s), want))
+		panic(fmt.Sprintf("kernel: %s.%s has %d elements, the shape needs %d", method, field, len(s), want))
 	}
 }
 
 // needMatrix checks a rows x cols matrix and returns its leading dimension.
-func needMatrix(name string, s []float32, rows, cols, ld int) int {
+func needMatrix(method, field string, s []float32, rows, cols, ld int) int {
 	if ld == 0 {
 		ld = cols
 	}
 	if ld < cols {
-		panic(fmt.Sprintf("kernel: %s has leading dimension %d, below its %d columns", name, ld, cols))
+		panic(fmt.Sprintf("kernel: %s.%s has leading dimension %d, below its %d columns", method, field, ld, cols))
 	}
 	if rows > 0 && cols > 0 {
-		need(name, s, (rows-1)*ld+cols)
+		need(method, field, s, (rows-1)*ld+cols)
 	}
 	return ld
 }

@@ -14,9 +14,9 @@ type MixTargetsArgs struct {
 
 // MixTargets writes distributions for CrossEntropy's SoftTargets.
 func (e *Engine) MixTargets(a MixTargetsArgs) {
-	need("MixTargets.Logits", a.Logits, a.Rows*a.Cols)
-	need("MixTargets.Y", a.Y, a.Rows*a.Cols)
-	need("MixTargets.Targets", a.Targets, a.Rows)
+	need("MixTargets", "Logits", a.Logits, a.Rows*a.Cols)
+	need("MixTargets", "Y", a.Y, a.Rows*a.Cols)
+	need("MixTargets", "Targets", a.Targets, a.Rows)
 	checkIndex("MixTargets", a.Targets[:a.Rows], a.Cols)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -43,10 +43,10 @@ type SigLIPArgs struct {
 
 // SigLIP returns the loss and writes its gradient.
 func (e *Engine) SigLIP(a SigLIPArgs) float64 {
-	need("SigLIP.Logits", a.Logits, a.Rows*a.Cols)
-	need("SigLIP.Loss", a.Loss, a.Rows)
+	need("SigLIP", "Logits", a.Logits, a.Rows*a.Cols)
+	need("SigLIP", "Loss", a.Loss, a.Rows)
 	if a.DLogits != nil {
-		need("SigLIP.DLogits", a.DLogits, a.Rows*a.Cols)
+		need("SigLIP", "DLogits", a.DLogits, a.Rows*a.Cols)
 	}
 	if a.GradScale == 0 {
 		a.GradScale = 1

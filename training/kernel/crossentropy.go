@@ -28,18 +28,18 @@ type CrossEntropyArgs struct {
 // CrossEntropy writes the row losses and the gradient in one pass, and returns the mean loss and the number of rows it is over. With no such
 // row the mean is 0.
 func (e *Engine) CrossEntropy(a CrossEntropyArgs) (mean float64, counted int) {
-	a.LD = needMatrix("CrossEntropy.Logits", a.Logits, a.Rows, a.Classes, a.LD)
-	need("CrossEntropy.Loss", a.Loss, a.Rows)
+	a.LD = needMatrix("CrossEntropy", "Logits", a.Logits, a.Rows, a.Classes, a.LD)
+	need("CrossEntropy", "Loss", a.Loss, a.Rows)
 	require((a.Targets == nil) != (a.SoftTargets == nil) || a.Rows == 0, "CrossEntropy wants Targets or SoftTargets, not both")
 	if a.DLogits != nil {
-		a.LDGrad = needMatrix("CrossEntropy.DLogits", a.DLogits, a.Rows, a.Classes, a.LDGrad)
+		a.LDGrad = needMatrix("CrossEntropy", "DLogits", a.DLogits, a.Rows, a.Classes, a.LDGrad)
 	}
 	if a.GradScale == 0 {
 		a.GradScale = 1
 	}
 	counted = a.Rows
 	if a.SoftTargets != nil {
-		a.LDSoft = needMatrix("CrossEntropy.SoftTargets", a.SoftTargets, a.Rows, a.Classes, a.LDSoft)
+		a.LDSoft = needMatrix("CrossEntropy", "SoftTargets", a.SoftTargets, a.Rows, a.Classes, a.LDSoft)
 	} else {
 		counted = a.countTargets()
 	}
@@ -59,7 +59,7 @@ func (e *Engine) CrossEntropy(a CrossEntropyArgs) (mean float64, counted int) {
 }
 
 func (a *CrossEntropyArgs) countTargets() int {
-	need("CrossEntropy.Targets", a.Targets, a.Rows)
+	need("CrossEntropy", "Targets", a.Targets, a.Rows)
 	n := 0
 	for r, t := range a.Targets[:a.Rows] {
 		if t == IgnoreIndex {

@@ -12,8 +12,8 @@ type GatherArgs struct {
 
 // Gather copies rows by index.
 func (e *Engine) Gather(a GatherArgs) {
-	need("Gather.Table", a.Table, a.TableRows*a.Cols)
-	a.LDY = needMatrix("Gather.Y", a.Y, len(a.Index), a.Cols, a.LDY)
+	need("Gather", "Table", a.Table, a.TableRows*a.Cols)
+	a.LDY = needMatrix("Gather", "Y", a.Y, len(a.Index), a.Cols, a.LDY)
 	checkIndex("Gather", a.Index, a.TableRows)
 	e.rows(len(a.Index), a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -38,8 +38,8 @@ type GatherBackwardArgs struct {
 
 // GatherBackward is the gradient of Gather: parallel over columns, so that repeated indices add up in a fixed order.
 func (e *Engine) GatherBackward(a GatherBackwardArgs) {
-	need("GatherBackward.DTable", a.DTable, a.TableRows*a.Cols)
-	a.LDDY = needMatrix("GatherBackward.DY", a.DY, len(a.Index), a.Cols, a.LDDY)
+	need("GatherBackward", "DTable", a.DTable, a.TableRows*a.Cols)
+	a.LDDY = needMatrix("GatherBackward", "DY", a.DY, len(a.Index), a.Cols, a.LDDY)
 	checkIndex("GatherBackward", a.Index, a.TableRows)
 	const width = 32
 	e.blocks(a.Cols, width, func(lo, hi int) {

@@ -96,9 +96,9 @@ type PackedB struct {
 // PackB copies a matrix into the kernel's layout.
 func (e *Engine) PackB(a PackBArgs) *PackedB {
 	if a.TransB {
-		a.LDB = needMatrix("PackB.B", a.B, a.N, a.K, a.LDB)
+		a.LDB = needMatrix("PackB", "B", a.B, a.N, a.K, a.LDB)
 	} else {
-		a.LDB = needMatrix("PackB.B", a.B, a.K, a.N, a.LDB)
+		a.LDB = needMatrix("PackB", "B", a.B, a.K, a.N, a.LDB)
 	}
 	t := &e.isa.tile
 	p := &PackedB{level: e.level, k: a.K, n: a.N, padded: t.padded(a.N)}
@@ -111,28 +111,28 @@ func (e *Engine) PackB(a PackBArgs) *PackedB {
 
 func (a *GemmArgs) check(name string, level Level) {
 	if a.TransA {
-		a.LDA = needMatrix(name+".A", a.A, a.K, a.M, a.LDA)
+		a.LDA = needMatrix(name, "A", a.A, a.K, a.M, a.LDA)
 	} else {
-		a.LDA = needMatrix(name+".A", a.A, a.M, a.K, a.LDA)
+		a.LDA = needMatrix(name, "A", a.A, a.M, a.K, a.LDA)
 	}
 	switch {
 	case a.Packed != nil:
 		require(a.Packed.level == level, "%s.Packed was made for level %v, the engine has %v", name, a.Packed.level, level)
 		require(a.Packed.k == a.K && a.Packed.n == a.N, "%s.Packed is %dx%d, the shape needs %dx%d", name, a.Packed.k, a.Packed.n, a.K, a.N)
 	case a.TransB:
-		a.LDB = needMatrix(name+".B", a.B, a.N, a.K, a.LDB)
+		a.LDB = needMatrix(name, "B", a.B, a.N, a.K, a.LDB)
 	default:
-		a.LDB = needMatrix(name+".B", a.B, a.K, a.N, a.LDB)
+		a.LDB = needMatrix(name, "B", a.B, a.K, a.N, a.LDB)
 	}
-	a.LDC = needMatrix(name+".C", a.C, a.M, a.N, a.LDC)
+	a.LDC = needMatrix(name, "C", a.C, a.M, a.N, a.LDC)
 	p := &a.Epilogue
 	if p.Bias != nil {
-		need(name+".Epilogue.Bias", p.Bias, a.N)
+		need(name, "Epilogue.Bias", p.Bias, a.N)
 	}
 	if p.Pre != nil {
-		p.LDPre = needMatrix(name+".Epilogue.Pre", p.Pre, a.M, a.N, p.LDPre)
+		p.LDPre = needMatrix(name, "Epilogue.Pre", p.Pre, a.M, a.N, p.LDPre)
 	}
 	if p.Residual != nil {
-		p.LDResidual = needMatrix(name+".Epilogue.Residual", p.Residual, a.M, a.N, p.LDResidual)
+		p.LDResidual = needMatrix(name, "Epilogue.Residual", p.Residual, a.M, a.N, p.LDResidual)
 	}
 }

@@ -16,12 +16,15 @@ type isa struct {
 	scale func(dst, x []float32, a float32)    // dst = a x
 	lerp  func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
 
-	expSum      func(dst, x []float32, scale, sub float32) float32            // dst = exp(scale x - sub); returns its sum
-	softmaxGrad func(dst, dp, p []float32, dot, scale float32)                // dst = scale p (dp - dot)
-	normApply   func(dst, x, w, b []float32, mean, rstd float32)              // dst = (x-mean) rstd w + b
-	normParams  func(dw, db, dy, x []float32, mean, rstd float32)             // dw += dy xhat, db += dy
-	normSums    func(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) // sums of dy w and of dy w xhat
-	normGrad    func(dst, dy, x, w []float32, mean, rstd, m1, m2 float32)     // dst = rstd (dy w - m1 - xhat m2)
+	expSum     func(dst, x []float32, scale, sub float32) float32  // dst = exp(scale x - sub); returns its sum
+	softmaxRow func(x []float32, scale float32) (top, sum float32) // x = softmax(scale x) in place; the logarithm of its sum is top + log(sum)
+	// softmaxGradRow takes scores x and dp: x = exp(scale x - lse), dp = scale x (dp - dp.x).
+	softmaxGradRow func(dp, x []float32, scale, lse float32)
+	softmaxGrad    func(dst, dp, p []float32, dot, scale float32)                // dst = scale p (dp - dot)
+	normApply      func(dst, x, w, b []float32, mean, rstd float32)              // dst = (x-mean) rstd w + b
+	normParams     func(dw, db, dy, x []float32, mean, rstd float32)             // dw += dy xhat, db += dy
+	normSums       func(dy, x, w []float32, mean, rstd float32) (s1, s2 float32) // sums of dy w and of dy w xhat
+	normGrad       func(dst, dy, x, w []float32, mean, rstd, m1, m2 float32)     // dst = rstd (dy w - m1 - xhat m2)
 
 	activate     [activations]func(dst, x []float32)
 	activateGrad [activations]func(dst, x, dy []float32) // dst = dy f'(x)

@@ -11,8 +11,8 @@ type TransposeArgs struct {
 func (e *Engine) Transpose(a TransposeArgs) {
 	a.Batch = max(1, a.Batch)
 	n := a.Rows * a.Cols
-	need("Transpose.X", a.X, a.Batch*n)
-	need("Transpose.Y", a.Y, a.Batch*n)
+	need("Transpose", "X", a.X, a.Batch*n)
+	need("Transpose", "Y", a.Y, a.Batch*n)
 	const tile = 32
 	perMatrix := (a.Rows + tile - 1) / tile
 	e.parallel(a.Batch*perMatrix, func(i int) {
@@ -43,8 +43,8 @@ type CopyMatrixArgs struct {
 
 // CopyMatrix copies a block.
 func (e *Engine) CopyMatrix(a CopyMatrixArgs) {
-	a.LDX = needMatrix("CopyMatrix.X", a.X, a.Rows, a.Cols, a.LDX)
-	a.LDY = needMatrix("CopyMatrix.Y", a.Y, a.Rows, a.Cols, a.LDY)
+	a.LDX = needMatrix("CopyMatrix", "X", a.X, a.Rows, a.Cols, a.LDX)
+	a.LDY = needMatrix("CopyMatrix", "Y", a.Y, a.Rows, a.Cols, a.LDY)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			x, y := row(a.X, r, a.LDX, a.Cols), row(a.Y, r, a.LDY, a.Cols)
@@ -79,8 +79,8 @@ func (e *Engine) patches(name string, a PatchifyArgs, visit func(x, y []float32)
 	p := a.Patch
 	require(p > 0 && a.Height%p == 0 && a.Width%p == 0, "%s: %dx%d is not a multiple of patch %d", name, a.Height, a.Width, p)
 	n := a.B * a.Channels * a.Height * a.Width
-	need(name+".X", a.X, n)
-	need(name+".Y", a.Y, n)
+	need(name, "X", a.X, n)
+	need(name, "Y", a.Y, n)
 	gh, gw, c := a.Height/p, a.Width/p, a.Channels
 	e.parallel(a.B*gh, func(i int) {
 		b, gy := i/gh, i%gh

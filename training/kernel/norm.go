@@ -14,14 +14,14 @@ type LayerNormArgs struct {
 // LayerNorm normalises rows in two passes: the mean, then the squared deviations from it.
 func (e *Engine) LayerNorm(a LayerNormArgs) {
 	n := a.Rows * a.Cols
-	need("LayerNorm.X", a.X, n)
-	need("LayerNorm.Y", a.Y, n)
-	need("LayerNorm.W", a.W, a.Cols)
-	need("LayerNorm.Mean", a.Mean, a.Rows)
-	need("LayerNorm.RStd", a.RStd, a.Rows)
+	need("LayerNorm", "X", a.X, n)
+	need("LayerNorm", "Y", a.Y, n)
+	need("LayerNorm", "W", a.W, a.Cols)
+	need("LayerNorm", "Mean", a.Mean, a.Rows)
+	need("LayerNorm", "RStd", a.RStd, a.Rows)
 	b, free := e.orZeros(a.B, a.Cols)
 	defer free()
-	need("LayerNorm.B", b, a.Cols)
+	need("LayerNorm", "B", b, a.Cols)
 	c := float32(a.Cols)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -45,7 +45,7 @@ type LayerNormBackwardArgs struct {
 
 // LayerNormBackward is the gradient of LayerNorm.
 func (e *Engine) LayerNormBackward(a LayerNormBackwardArgs) {
-	need("LayerNormBackward.Mean", a.Mean, a.Rows)
+	need("LayerNormBackward", "Mean", a.Mean, a.Rows)
 	e.normBackward("LayerNormBackward", a)
 }
 
@@ -60,10 +60,10 @@ type RMSNormArgs struct {
 // RMSNorm normalises rows by their root mean square.
 func (e *Engine) RMSNorm(a RMSNormArgs) {
 	n := a.Rows * a.Cols
-	need("RMSNorm.X", a.X, n)
-	need("RMSNorm.Y", a.Y, n)
-	need("RMSNorm.W", a.W, a.Cols)
-	need("RMSNorm.RStd", a.RStd, a.Rows)
+	need("RMSNorm", "X", a.X, n)
+	need("RMSNorm", "Y", a.Y, n)
+	need("RMSNorm", "W", a.W, a.Cols)
+	need("RMSNorm", "RStd", a.RStd, a.Rows)
 	zeros, free := e.orZeros(nil, a.Cols)
 	defer free()
 	c := float32(a.Cols)
@@ -94,12 +94,12 @@ func (e *Engine) RMSNormBackward(a RMSNormBackwardArgs) {
 // normBackward serves both norms; without Mean it is RMSNorm's. Parameter gradients are summed within fixed row blocks, then over blocks.
 func (e *Engine) normBackward(name string, a LayerNormBackwardArgs) {
 	n, cols := a.Rows*a.Cols, a.Cols
-	need(name+".X", a.X, n)
-	need(name+".DY", a.DY, n)
-	need(name+".W", a.W, cols)
-	need(name+".RStd", a.RStd, a.Rows)
+	need(name, "X", a.X, n)
+	need(name, "DY", a.DY, n)
+	need(name, "W", a.W, cols)
+	need(name, "RStd", a.RStd, a.Rows)
 	if a.DX != nil {
-		need(name+".DX", a.DX, n)
+		need(name, "DX", a.DX, n)
 	}
 	if n == 0 {
 		return
@@ -127,11 +127,11 @@ func (e *Engine) normBackward(name string, a LayerNormBackwardArgs) {
 		}
 	})
 	if a.DW != nil {
-		need(name+".DW", a.DW, cols)
+		need(name, "DW", a.DW, cols)
 		e.addParts(a.DW[:cols], part, nb, 2*cols)
 	}
 	if a.DB != nil {
-		need(name+".DB", a.DB, cols)
+		need(name, "DB", a.DB, cols)
 		e.addParts(a.DB[:cols], part[cols:], nb, 2*cols)
 	}
 }

@@ -11,9 +11,9 @@ type L2NormalizeArgs struct {
 
 // L2Normalize scales rows to length 1.
 func (e *Engine) L2Normalize(a L2NormalizeArgs) {
-	need("L2Normalize.X", a.X, a.Rows*a.Cols)
-	need("L2Normalize.Y", a.Y, a.Rows*a.Cols)
-	need("L2Normalize.Inv", a.Inv, a.Rows)
+	need("L2Normalize", "X", a.X, a.Rows*a.Cols)
+	need("L2Normalize", "Y", a.Y, a.Rows*a.Cols)
+	need("L2Normalize", "Inv", a.Inv, a.Rows)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			x := row(a.X, r, a.Cols, a.Cols)
@@ -36,10 +36,10 @@ type L2NormalizeBackwardArgs struct {
 // L2NormalizeBackward is the gradient of L2Normalize.
 func (e *Engine) L2NormalizeBackward(a L2NormalizeBackwardArgs) {
 	n := a.Rows * a.Cols
-	need("L2NormalizeBackward.Y", a.Y, n)
-	need("L2NormalizeBackward.DY", a.DY, n)
-	need("L2NormalizeBackward.DX", a.DX, n)
-	need("L2NormalizeBackward.Inv", a.Inv, a.Rows)
+	need("L2NormalizeBackward", "Y", a.Y, n)
+	need("L2NormalizeBackward", "DY", a.DY, n)
+	need("L2NormalizeBackward", "DX", a.DX, n)
+	need("L2NormalizeBackward", "Inv", a.Inv, a.Rows)
 	e.rows(a.Rows, a.Cols, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			y, dy, dx := row(a.Y, r, a.Cols, a.Cols), row(a.DY, r, a.Cols, a.Cols), row(a.DX, r, a.Cols, a.Cols)

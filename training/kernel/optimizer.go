@@ -13,9 +13,9 @@ type AdamWArgs struct {
 
 // AdamW updates P and the moments M and V in place (Loshchilov and Hutter 2019, with bias correction).
 func (e *Engine) AdamW(a AdamWArgs) {
-	need("AdamW.G", a.G, len(a.P))
-	need("AdamW.M", a.M, len(a.P))
-	need("AdamW.V", a.V, len(a.P))
+	need("AdamW", "G", a.G, len(a.P))
+	need("AdamW", "M", a.M, len(a.P))
+	need("AdamW", "V", a.V, len(a.P))
 	require(a.Step >= 1, "AdamW.Step is %d, the first step is 1", a.Step)
 	if a.GradScale == 0 {
 		a.GradScale = 1

@@ -9,8 +9,8 @@ type MeanPoolArgs struct {
 
 // MeanPool averages tokens.
 func (e *Engine) MeanPool(a MeanPoolArgs) {
-	need("MeanPool.X", a.X, a.B*a.T*a.C)
-	need("MeanPool.Y", a.Y, a.B*a.C)
+	need("MeanPool", "X", a.X, a.B*a.T*a.C)
+	need("MeanPool", "Y", a.Y, a.B*a.C)
 	checkLengths("MeanPool", a.Lengths, a.B, a.T)
 	e.rows(a.B, a.T*a.C, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
@@ -35,8 +35,8 @@ type MeanPoolBackwardArgs struct {
 
 // MeanPoolBackward is the gradient of MeanPool.
 func (e *Engine) MeanPoolBackward(a MeanPoolBackwardArgs) {
-	need("MeanPoolBackward.DY", a.DY, a.B*a.C)
-	need("MeanPoolBackward.DX", a.DX, a.B*a.T*a.C)
+	need("MeanPoolBackward", "DY", a.DY, a.B*a.C)
+	need("MeanPoolBackward", "DX", a.DX, a.B*a.T*a.C)
 	checkLengths("MeanPoolBackward", a.Lengths, a.B, a.T)
 	e.rows(a.B, a.T*a.C, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
@@ -68,7 +68,7 @@ func checkLengths(name string, lengths []int32, n, most int) {
 	if lengths == nil {
 		return
 	}
-	need(name+".Lengths", lengths, n)
+	need(name, "Lengths", lengths, n)
 	for i, v := range lengths[:n] {
 		require(v >= 0 && int(v) <= most, "%s.Lengths[%d] is %d, the row has %d tokens", name, i, v, most)
 	}

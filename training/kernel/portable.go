@@ -14,12 +14,14 @@ var portableISA = isa{
 	scale: scaleGo,
 	lerp:  lerpGo,
 
-	expSum:      expSumGo,
-	softmaxGrad: softmaxGradGo,
-	normApply:   normApplyGo,
-	normParams:  normParamsGo,
-	normSums:    normSumsGo,
-	normGrad:    normGradGo,
+	expSum:         expSumGo,
+	softmaxRow:     softmaxRowGo,
+	softmaxGradRow: softmaxGradRowGo,
+	softmaxGrad:    softmaxGradGo,
+	normApply:      normApplyGo,
+	normParams:     normParamsGo,
+	normSums:       normSumsGo,
+	normGrad:       normGradGo,
 
 	activate:     [activations]func(dst, x []float32){Identity: copyGo, GELUTanh: geluTanhGo, GELUErf: geluErfGo, SiLU: siluGo},
 	activateGrad: [activations]func(dst, x, dy []float32){Identity: identityGradGo, GELUTanh: geluTanhGradGo, GELUErf: geluErfGradGo, SiLU: siluGradGo},
@@ -131,6 +133,18 @@ func expSumGo(dst, x []float32, scale, sub float32) float32 {
 		s += float64(v)
 	}
 	return float32(s)
+}
+
+func softmaxRowGo(x []float32, scale float32) (top, sum float32) {
+	top = scale * maxGo(x)
+	sum = expSumGo(x, x, scale, top)
+	scaleGo(x, x, 1/sum)
+	return top, sum
+}
+
+func softmaxGradRowGo(dp, x []float32, scale, lse float32) {
+	expSumGo(x, x, scale, lse)
+	softmaxGradGo(dp, dp, x, dotGo(dp, x), scale)
 }
 
 func softmaxGradGo(dst, dp, p []float32, dot, scale float32) {

@@ -56,13 +56,13 @@ type RoPEArgs struct {
 
 // RoPE applies a rotary position embedding.
 func (e *Engine) RoPE(a RoPEArgs) {
-	a.X.need("RoPE.X", a.B, a.T, a.H, a.D)
-	a.Y.need("RoPE.Y", a.B, a.T, a.H, a.D)
+	a.X.need("RoPE", "X", a.B, a.T, a.H, a.D)
+	a.Y.need("RoPE", "Y", a.B, a.T, a.H, a.D)
 	require(a.Table.width == a.D, "RoPE table has width %d, heads have %d", a.Table.width, a.D)
 	if a.Index == nil {
 		require(a.Table.tokens >= a.T, "RoPE table has %d positions, T is %d", a.Table.tokens, a.T)
 	} else {
-		need("RoPE.Index", a.Index, a.B*a.T)
+		need("RoPE", "Index", a.Index, a.B*a.T)
 	}
 	e.rows(a.B*a.T, a.H*a.D, func(lo, hi int) {
 		for r := lo; r < hi; r++ {

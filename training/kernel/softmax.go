@@ -13,8 +13,8 @@ type SoftmaxArgs struct {
 
 // Softmax normalises rows, subtracting each row's maximum first.
 func (e *Engine) Softmax(a SoftmaxArgs) {
-	a.LDX = needMatrix("Softmax.X", a.X, a.Rows, a.Cols, a.LDX)
-	a.LDY = needMatrix("Softmax.Y", a.Y, a.Rows, a.Cols, a.LDY)
+	a.LDX = needMatrix("Softmax", "X", a.X, a.Rows, a.Cols, a.LDX)
+	a.LDY = needMatrix("Softmax", "Y", a.Y, a.Rows, a.Cols, a.LDY)
 	if a.Scale == 0 {
 		a.Scale = 1
 	}
@@ -59,9 +59,9 @@ type SoftmaxBackwardArgs struct {
 
 // SoftmaxBackward is the gradient of Softmax.
 func (e *Engine) SoftmaxBackward(a SoftmaxBackwardArgs) {
-	a.LDY = needMatrix("SoftmaxBackward.Y", a.Y, a.Rows, a.Cols, a.LDY)
-	a.LDDY = needMatrix("SoftmaxBackward.DY", a.DY, a.Rows, a.Cols, a.LDDY)
-	a.LDDX = needMatrix("SoftmaxBackward.DX", a.DX, a.Rows, a.Cols, a.LDDX)
+	a.LDY = needMatrix("SoftmaxBackward", "Y", a.Y, a.Rows, a.Cols, a.LDY)
+	a.LDDY = needMatrix("SoftmaxBackward", "DY", a.DY, a.Rows, a.Cols, a.LDDY)
+	a.LDDX = needMatrix("SoftmaxBackward", "DX", a.DX, a.Rows, a.Cols, a.LDDX)
 	if a.Scale == 0 {
 		a.Scale = 1
 	}

@@ -30,8 +30,8 @@ func (v View) head(b, t, h, d int) []float32 {
 	return v.Data[o : o+d]
 }
 
-func (v View) need(name string, b, t, h, d int) {
+func (v View) need(method, field string, b, t, h, d int) {
 	if b*t*h*d > 0 {
-		need(name, v.Data, (b-1)*v.Batch+(t-1)*v.Token+(h-1)*v.Head+d)
+		need(method, field, v.Data, (b-1)*v.Batch+(t-1)*v.Token+(h-1)*v.Head+d)
 	}
 }

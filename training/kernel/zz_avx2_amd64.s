@@ -2875,6 +2875,340 @@ DATA c0000007fAVX2<>+24(SB)/4, $0x0000007f
 DATA c0000007fAVX2<>+28(SB)/4, $0x0000007f
 GLOBL c0000007fAVX2<>(SB), RODATA|NOPTR, $32
 
+// func softmaxRowAVX2(x []float32, scale float32) (top float32, sum float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·softmaxRowAVX2(SB), NOSPLIT, $0-40
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_len+8(FP), CX
+	VBROADCASTSS scale+24(FP), Y8
+	VMOVUPS      cc2ae0000AVX2<>+0(SB), Y12
+	VMOVUPS      c42b00000AVX2<>+0(SB), Y13
+	MOVQ         AX, DX
+	MOVQ         CX, BX
+	VBROADCASTSS cff800000AVX2<>+0(SB), Y4
+	VBROADCASTSS cff800000AVX2<>+0(SB), Y5
+	CMPQ         BX, $0x00000010
+	JLT          next60
+
+again61:
+	VMOVUPS (DX), Y0
+	VMAXPS  Y0, Y4, Y4
+	VMOVUPS 32(DX), Y1
+	VMAXPS  Y1, Y5, Y5
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, BX
+	CMPQ    BX, $0x00000010
+	JGE     again61
+
+next60:
+	CMPQ BX, $0x00000008
+	JLT  next62
+
+again63:
+	VMOVUPS (DX), Y0
+	VMAXPS  Y0, Y4, Y4
+	ADDQ    $0x00000020, DX
+	SUBQ    $0x00000008, BX
+	CMPQ    BX, $0x00000008
+	JGE     again63
+
+next62:
+	TESTQ      BX, BX
+	JZ         end59
+	LEAQ       masksAVX2<>+0(SB), SI
+	NEGQ       BX
+	VMOVUPS    32(SI)(BX*4), Y15
+	VMOVUPS    cff800000AVX2<>+0(SB), Y14
+	VMASKMOVPS (DX), Y15, Y0
+	VBLENDVPS  Y15, Y0, Y14, Y0
+	VMAXPS     Y0, Y4, Y4
+
+end59:
+	VMAXPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VMAXPS       X0, X4, X4
+	VPERMILPS    $0x4e, X4, X0
+	VMAXPS       X0, X4, X4
+	VPERMILPS    $0xb1, X4, X0
+	VMAXPS       X0, X4, X4
+	VMULSS       X8, X4, X4
+	MOVSS        X4, top+32(FP)
+	VBROADCASTSS X4, Y9
+	VXORPS       Y10, Y10, Y10
+	MOVQ         AX, DX
+	MOVQ         CX, BX
+	CMPQ         BX, $0x00000008
+	JLT          next65
+
+again66:
+	VMOVUPS     (DX), Y0
+	VFMSUB213PS Y9, Y8, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMINPS      Y0, Y13, Y0
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y0, Y1
+	VROUNDPS    $0x08, Y1, Y1
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y1, Y0
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y1, Y0
+	VMOVUPS     c39506967AVX2<>+0(SB), Y2
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD213PS Y0, Y0, Y2
+	VADDPS      c3f800000AVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ   Y1, Y1
+	VPADDD      c0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VMULPS      Y1, Y2, Y0
+	VADDPS      Y0, Y10, Y10
+	VMOVUPS     Y0, (DX)
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000008, BX
+	CMPQ        BX, $0x00000008
+	JGE         again66
+
+next65:
+	TESTQ       BX, BX
+	JZ          end64
+	LEAQ        masksAVX2<>+0(SB), SI
+	NEGQ        BX
+	VMOVUPS     32(SI)(BX*4), Y15
+	VMASKMOVPS  (DX), Y15, Y0
+	VFMSUB213PS Y9, Y8, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMINPS      Y0, Y13, Y0
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y0, Y1
+	VROUNDPS    $0x08, Y1, Y1
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y1, Y0
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y1, Y0
+	VMOVUPS     c39506967AVX2<>+0(SB), Y2
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD213PS Y0, Y0, Y2
+	VADDPS      c3f800000AVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ   Y1, Y1
+	VPADDD      c0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VMULPS      Y1, Y2, Y0
+	VANDPS      Y15, Y0, Y0
+	VADDPS      Y0, Y10, Y10
+	VMASKMOVPS  Y0, Y15, (DX)
+
+end64:
+	VEXTRACTF128 $0x01, Y10, X0
+	VADDPS       X0, X10, X10
+	VPERMILPS    $0x4e, X10, X0
+	VADDPS       X0, X10, X10
+	VPERMILPS    $0xb1, X10, X0
+	VADDPS       X0, X10, X10
+	MOVSS        X10, sum+36(FP)
+	VMOVSS       c3f800000AVX2<>+0(SB), X0
+	VDIVSS       X10, X0, X0
+	VBROADCASTSS X0, Y9
+	MOVQ         AX, DX
+	MOVQ         CX, BX
+	CMPQ         BX, $0x00000020
+	JLT          next68
+
+again69:
+	VMOVUPS (DX), Y0
+	VMULPS  Y9, Y0, Y0
+	VMOVUPS Y0, (DX)
+	VMOVUPS 32(DX), Y1
+	VMULPS  Y9, Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS 64(DX), Y2
+	VMULPS  Y9, Y2, Y2
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS 96(DX), Y3
+	VMULPS  Y9, Y3, Y3
+	VMOVUPS Y3, 96(DX)
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000020, BX
+	CMPQ    BX, $0x00000020
+	JGE     again69
+
+next68:
+	CMPQ BX, $0x00000008
+	JLT  next70
+
+again71:
+	VMOVUPS (DX), Y0
+	VMULPS  Y9, Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    $0x00000020, DX
+	SUBQ    $0x00000008, BX
+	CMPQ    BX, $0x00000008
+	JGE     again71
+
+next70:
+	TESTQ      BX, BX
+	JZ         end67
+	LEAQ       masksAVX2<>+0(SB), AX
+	MOVQ       BX, CX
+	NEGQ       CX
+	VMOVUPS    32(AX)(CX*4), Y15
+	VMASKMOVPS (DX), Y15, Y0
+	VMULPS     Y9, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DX)
+
+end67:
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowAVX2(dp []float32, x []float32, scale float32, lse float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxGradRowAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dp_base+0(FP), AX
+	MOVQ         dp_len+8(FP), CX
+	MOVQ         x_base+24(FP), DX
+	VBROADCASTSS scale+48(FP), Y8
+	VBROADCASTSS lse+52(FP), Y9
+	VMOVUPS      cc2ae0000AVX2<>+0(SB), Y12
+	VMOVUPS      c42b00000AVX2<>+0(SB), Y13
+	VXORPS       Y10, Y10, Y10
+	MOVQ         DX, SI
+	MOVQ         AX, BX
+	MOVQ         CX, DI
+	CMPQ         DI, $0x00000008
+	JLT          next73
+
+again74:
+	VMOVUPS     (SI), Y0
+	VFMSUB213PS Y9, Y8, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMINPS      Y0, Y13, Y0
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y0, Y1
+	VROUNDPS    $0x08, Y1, Y1
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y1, Y0
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y1, Y0
+	VMOVUPS     c39506967AVX2<>+0(SB), Y2
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD213PS Y0, Y0, Y2
+	VADDPS      c3f800000AVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ   Y1, Y1
+	VPADDD      c0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VMULPS      Y1, Y2, Y0
+	VMOVUPS     (BX), Y3
+	VFMADD231PS Y0, Y3, Y10
+	VMOVUPS     Y0, (SI)
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, SI
+	SUBQ        $0x00000008, DI
+	CMPQ        DI, $0x00000008
+	JGE         again74
+
+next73:
+	TESTQ       DI, DI
+	JZ          end72
+	LEAQ        masksAVX2<>+0(SB), R8
+	NEGQ        DI
+	VMOVUPS     32(R8)(DI*4), Y15
+	VMASKMOVPS  (SI), Y15, Y0
+	VFMSUB213PS Y9, Y8, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMINPS      Y0, Y13, Y0
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y0, Y1
+	VROUNDPS    $0x08, Y1, Y1
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y1, Y0
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y1, Y0
+	VMOVUPS     c39506967AVX2<>+0(SB), Y2
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y0, Y2
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD213PS Y0, Y0, Y2
+	VADDPS      c3f800000AVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ   Y1, Y1
+	VPADDD      c0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VMULPS      Y1, Y2, Y0
+	VMASKMOVPS  (BX), Y15, Y3
+	VFMADD231PS Y0, Y3, Y10
+	VMASKMOVPS  Y0, Y15, (SI)
+
+end72:
+	VEXTRACTF128 $0x01, Y10, X0
+	VADDPS       X0, X10, X10
+	VPERMILPS    $0x4e, X10, X0
+	VADDPS       X0, X10, X10
+	VPERMILPS    $0xb1, X10, X0
+	VADDPS       X0, X10, X10
+	VBROADCASTSS X10, Y10
+	MOVQ         DX, SI
+	MOVQ         AX, BX
+	MOVQ         CX, DI
+	CMPQ         DI, $0x00000010
+	JLT          next76
+
+again77:
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y4
+	VSUBPS  Y10, Y0, Y0
+	VMULPS  Y8, Y4, Y4
+	VMULPS  Y4, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 32(SI), Y5
+	VSUBPS  Y10, Y1, Y1
+	VMULPS  Y8, Y5, Y5
+	VMULPS  Y5, Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, DI
+	CMPQ    DI, $0x00000010
+	JGE     again77
+
+next76:
+	CMPQ DI, $0x00000008
+	JLT  next78
+
+again79:
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y4
+	VSUBPS  Y10, Y0, Y0
+	VMULPS  Y8, Y4, Y4
+	VMULPS  Y4, Y0, Y0
+	VMOVUPS Y0, (BX)
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, DI
+	CMPQ    DI, $0x00000008
+	JGE     again79
+
+next78:
+	TESTQ      DI, DI
+	JZ         end75
+	LEAQ       masksAVX2<>+0(SB), AX
+	MOVQ       DI, CX
+	NEGQ       CX
+	VMOVUPS    32(AX)(CX*4), Y15
+	VMASKMOVPS (BX), Y15, Y0
+	VMASKMOVPS (SI), Y15, Y4
+	VSUBPS     Y10, Y0, Y0
+	VMULPS     Y8, Y4, Y4
+	VMULPS     Y4, Y0, Y0
+	VMASKMOVPS Y0, Y15, (BX)
+
+end75:
+	VZEROUPPER
+	RET
+
 // func siluAVX2(dst []float32, x []float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·siluAVX2(SB), NOSPLIT, $0-48
@@ -2884,9 +3218,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next60
+	JLT     next81
 
-again61:
+again82:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -2917,11 +3251,11 @@ again61:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again61
+	JGE         again82
 
-next60:
+next81:
 	TESTQ       CX, CX
-	JZ          end59
+	JZ          end80
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2952,7 +3286,7 @@ next60:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end59:
+end80:
 	VZEROUPPER
 	RET
 
@@ -2976,9 +3310,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next63
+	JLT     next84
 
-again64:
+again85:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3017,11 +3351,11 @@ again64:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again64
+	JGE         again85
 
-next63:
+next84:
 	TESTQ       CX, CX
-	JZ          end62
+	JZ          end83
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3059,7 +3393,7 @@ next63:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end62:
+end83:
 	VZEROUPPER
 	RET
 
@@ -3072,9 +3406,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next66
+	JLT     next87
 
-again67:
+again88:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -3108,11 +3442,11 @@ again67:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again67
+	JGE         again88
 
-next66:
+next87:
 	TESTQ       CX, CX
-	JZ          end65
+	JZ          end86
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3146,7 +3480,7 @@ next66:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end65:
+end86:
 	VZEROUPPER
 	RET
 
@@ -3180,9 +3514,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next69
+	JLT     next90
 
-again70:
+again91:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -3226,11 +3560,11 @@ again70:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again70
+	JGE         again91
 
-next69:
+next90:
 	TESTQ       CX, CX
-	JZ          end68
+	JZ          end89
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3273,7 +3607,7 @@ next69:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end68:
+end89:
 	VZEROUPPER
 	RET
 
@@ -3307,9 +3641,9 @@ TEXT ·swigluAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next72
+	JLT     next93
 
-again73:
+again94:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3343,11 +3677,11 @@ again73:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again73
+	JGE         again94
 
-next72:
+next93:
 	TESTQ       CX, CX
-	JZ          end71
+	JZ          end92
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3380,7 +3714,7 @@ next72:
 	VMULPS      Y4, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end71:
+end92:
 	VZEROUPPER
 	RET
 
@@ -3396,9 +3730,9 @@ TEXT ·swigluGradAVX2(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next75
+	JLT     next96
 
-again76:
+again97:
 	VMOVUPS     (BX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3441,11 +3775,11 @@ again76:
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again76
+	JGE         again97
 
-next75:
+next96:
 	TESTQ       CX, CX
-	JZ          end74
+	JZ          end95
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        CX
 	VMOVUPS     32(R8)(CX*4), Y15
@@ -3485,7 +3819,7 @@ next75:
 	VMULPS      Y3, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end74:
+end95:
 	VZEROUPPER
 	RET
 
@@ -3498,9 +3832,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next78
+	JLT     next99
 
-again79:
+again100:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -3549,11 +3883,11 @@ again79:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again79
+	JGE         again100
 
-next78:
+next99:
 	TESTQ       CX, CX
-	JZ          end77
+	JZ          end98
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3602,7 +3936,7 @@ next78:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end77:
+end98:
 	VZEROUPPER
 	RET
 
@@ -3726,9 +4060,9 @@ TEXT ·geluErfGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next81
+	JLT     next102
 
-again82:
+again103:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -3781,11 +4115,11 @@ again82:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again82
+	JGE         again103
 
-next81:
+next102:
 	TESTQ       CX, CX
-	JZ          end80
+	JZ          end101
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3837,7 +4171,7 @@ next81:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end80:
+end101:
 	VZEROUPPER
 	RET
 
@@ -3862,9 +4196,9 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next84
+	JLT          next105
 
-again85:
+again106:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -3878,11 +4212,11 @@ again85:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again85
+	JGE         again106
 
-next84:
+next105:
 	TESTQ       CX, CX
-	JZ          end83
+	JZ          end104
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -3894,7 +4228,7 @@ next84:
 	VFMADD213PS Y2, Y1, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end83:
+end104:
 	VZEROUPPER
 	RET
 
@@ -3909,9 +4243,9 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next87
+	JLT          next108
 
-again88:
+again109:
 	VMOVUPS     (SI), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -3928,11 +4262,11 @@ again88:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again88
+	JGE         again109
 
-next87:
+next108:
 	TESTQ       CX, CX
-	JZ          end86
+	JZ          end107
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -3947,7 +4281,7 @@ next87:
 	VMASKMOVPS  Y2, Y15, (AX)
 	VMASKMOVPS  Y3, Y15, (DX)
 
-end86:
+end107:
 	VZEROUPPER
 	RET
 
@@ -3965,9 +4299,9 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-88
 	VXORPS       Y12, Y12, Y12
 	VXORPS       Y13, Y13, Y13
 	CMPQ         CX, $0x00000010
-	JLT          next90
+	JLT          next111
 
-again91:
+again112:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -3989,13 +4323,13 @@ again91:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again91
+	JGE         again112
 
-next90:
+next111:
 	CMPQ CX, $0x00000008
-	JLT  next92
+	JLT  next113
 
-again93:
+again114:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4009,11 +4343,11 @@ again93:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again93
+	JGE         again114
 
-next92:
+next113:
 	TESTQ       CX, CX
-	JZ          end89
+	JZ          end110
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4026,7 +4360,7 @@ next92:
 	VADDPS      Y2, Y10, Y10
 	VFMADD231PS Y2, Y0, Y12
 
-end89:
+end110:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y13, Y12, Y12
 	VEXTRACTF128 $0x01, Y10, X0
@@ -4059,9 +4393,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Y10
 	VBROADCASTSS m2+108(FP), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next95
+	JLT          next116
 
-again96:
+again117:
 	VMOVUPS      (BX), Y0
 	VSUBPS       Y8, Y0, Y0
 	VMULPS       Y9, Y0, Y0
@@ -4078,11 +4412,11 @@ again96:
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again96
+	JGE          again117
 
-next95:
+next116:
 	TESTQ        CX, CX
-	JZ           end94
+	JZ           end115
 	LEAQ         masksAVX2<>+0(SB), DI
 	NEGQ         CX
 	VMOVUPS      32(DI)(CX*4), Y15
@@ -4097,7 +4431,7 @@ next95:
 	VMULPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y15, (AX)
 
-end94:
+end115:
 	VZEROUPPER
 	RET
 
@@ -4120,9 +4454,9 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Y13
 	VBROADCASTSS 32(DI), Y14
 	CMPQ         CX, $0x00000008
-	JLT          next98
+	JLT          next119
 
-again99:
+again120:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y6, Y0, Y0
 	VMOVUPS     (BX), Y1
@@ -4147,11 +4481,11 @@ again99:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again99
+	JGE         again120
 
-next98:
+next119:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end118
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4174,6 +4508,6 @@ next98:
 	VFMSUB213PS Y1, Y14, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end97:
+end118:
 	VZEROUPPER
 	RET

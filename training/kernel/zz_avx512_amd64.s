@@ -8013,6 +8013,331 @@ DATA c3f000000AVX512<>+56(SB)/4, $0x3f000000
 DATA c3f000000AVX512<>+60(SB)/4, $0x3f000000
 GLOBL c3f000000AVX512<>(SB), RODATA|NOPTR, $64
 
+// func softmaxRowAVX512(x []float32, scale float32) (top float32, sum float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+TEXT ·softmaxRowAVX512(SB), NOSPLIT, $0-40
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_len+8(FP), CX
+	VBROADCASTSS scale+24(FP), Z8
+	VMOVUPS      cc2ae0000AVX512<>+0(SB), Z12
+	VMOVUPS      c42b00000AVX512<>+0(SB), Z13
+	MOVQ         AX, DX
+	MOVQ         CX, BX
+	VBROADCASTSS cff800000AVX512<>+0(SB), Z4
+	VBROADCASTSS cff800000AVX512<>+0(SB), Z5
+	CMPQ         BX, $0x00000020
+	JLT          next60
+
+again61:
+	VMOVUPS (DX), Z0
+	VMAXPS  Z0, Z4, Z4
+	VMOVUPS 64(DX), Z1
+	VMAXPS  Z1, Z5, Z5
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000020, BX
+	CMPQ    BX, $0x00000020
+	JGE     again61
+
+next60:
+	CMPQ BX, $0x00000010
+	JLT  next62
+
+again63:
+	VMOVUPS (DX), Z0
+	VMAXPS  Z0, Z4, Z4
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, BX
+	CMPQ    BX, $0x00000010
+	JGE     again63
+
+next62:
+	TESTQ   BX, BX
+	JZ      end59
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
+	VMOVUPS cff800000AVX512<>+0(SB), Z0
+	VMOVUPS (DX), K1, Z0
+	VMAXPS  Z0, Z4, Z4
+
+end59:
+	VMAXPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VMAXPS        Y0, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VMAXPS        X0, X4, X4
+	VPERMILPS     $0x4e, X4, X0
+	VMAXPS        X0, X4, X4
+	VPERMILPS     $0xb1, X4, X0
+	VMAXPS        X0, X4, X4
+	VMULSS        X8, X4, X4
+	MOVSS         X4, top+32(FP)
+	VBROADCASTSS  X4, Z9
+	VXORPS        Z10, Z10, Z10
+	MOVQ          AX, DX
+	MOVQ          CX, BX
+	CMPQ          BX, $0x00000010
+	JLT           next65
+
+again66:
+	VMOVUPS     (DX), Z0
+	VFMSUB213PS Z9, Z8, Z0
+	VMAXPS      Z0, Z12, Z0
+	VMINPS      Z0, Z13, Z0
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS $0x08, Z1, Z1
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z1, Z0
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z1, Z0
+	VMOVUPS     c39506967AVX512<>+0(SB), Z2
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z0, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD213PS Z0, Z0, Z2
+	VADDPS      c3f800000AVX512<>+0(SB), Z2, Z2
+	VSCALEFPS   Z1, Z2, Z0
+	VADDPS      Z0, Z10, Z10
+	VMOVUPS     Z0, (DX)
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	CMPQ        BX, $0x00000010
+	JGE         again66
+
+next65:
+	TESTQ       BX, BX
+	JZ          end64
+	MOVL        $0x0000ffff, SI
+	BZHIL       BX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (DX), K1, Z0
+	VFMSUB213PS Z9, Z8, Z0
+	VMAXPS      Z0, Z12, Z0
+	VMINPS      Z0, Z13, Z0
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS $0x08, Z1, Z1
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z1, Z0
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z1, Z0
+	VMOVUPS     c39506967AVX512<>+0(SB), Z2
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z0, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD213PS Z0, Z0, Z2
+	VADDPS      c3f800000AVX512<>+0(SB), Z2, Z2
+	VSCALEFPS   Z1, Z2, Z0
+	VMOVAPS.Z   Z0, K1, Z0
+	VADDPS      Z0, Z10, Z10
+	VMOVUPS     Z0, K1, (DX)
+
+end64:
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VADDPS        Y0, Y10, Y10
+	VEXTRACTF128  $0x01, Y10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0x4e, X10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0xb1, X10, X0
+	VADDPS        X0, X10, X10
+	MOVSS         X10, sum+36(FP)
+	VMOVSS        c3f800000AVX512<>+0(SB), X0
+	VDIVSS        X10, X0, X0
+	VBROADCASTSS  X0, Z9
+	MOVQ          AX, DX
+	MOVQ          CX, BX
+	CMPQ          BX, $0x00000040
+	JLT           next68
+
+again69:
+	VMOVUPS (DX), Z0
+	VMULPS  Z9, Z0, Z0
+	VMOVUPS Z0, (DX)
+	VMOVUPS 64(DX), Z1
+	VMULPS  Z9, Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS 128(DX), Z2
+	VMULPS  Z9, Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS 192(DX), Z3
+	VMULPS  Z9, Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000040, BX
+	CMPQ    BX, $0x00000040
+	JGE     again69
+
+next68:
+	CMPQ BX, $0x00000010
+	JLT  next70
+
+again71:
+	VMOVUPS (DX), Z0
+	VMULPS  Z9, Z0, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, BX
+	CMPQ    BX, $0x00000010
+	JGE     again71
+
+next70:
+	TESTQ     BX, BX
+	JZ        end67
+	MOVL      $0x0000ffff, AX
+	BZHIL     BX, AX, AX
+	KMOVW     AX, K1
+	VMOVUPS.Z (DX), K1, Z0
+	VMULPS    Z9, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+
+end67:
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowAVX512(dp []float32, x []float32, scale float32, lse float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·softmaxGradRowAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dp_base+0(FP), AX
+	MOVQ         dp_len+8(FP), CX
+	MOVQ         x_base+24(FP), DX
+	VBROADCASTSS scale+48(FP), Z8
+	VBROADCASTSS lse+52(FP), Z9
+	VMOVUPS      cc2ae0000AVX512<>+0(SB), Z12
+	VMOVUPS      c42b00000AVX512<>+0(SB), Z13
+	VXORPS       Z10, Z10, Z10
+	MOVQ         DX, SI
+	MOVQ         AX, BX
+	MOVQ         CX, DI
+	CMPQ         DI, $0x00000010
+	JLT          next73
+
+again74:
+	VMOVUPS     (SI), Z0
+	VFMSUB213PS Z9, Z8, Z0
+	VMAXPS      Z0, Z12, Z0
+	VMINPS      Z0, Z13, Z0
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS $0x08, Z1, Z1
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z1, Z0
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z1, Z0
+	VMOVUPS     c39506967AVX512<>+0(SB), Z2
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z0, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD213PS Z0, Z0, Z2
+	VADDPS      c3f800000AVX512<>+0(SB), Z2, Z2
+	VSCALEFPS   Z1, Z2, Z0
+	VMOVUPS     (BX), Z3
+	VFMADD231PS Z0, Z3, Z10
+	VMOVUPS     Z0, (SI)
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, SI
+	SUBQ        $0x00000010, DI
+	CMPQ        DI, $0x00000010
+	JGE         again74
+
+next73:
+	TESTQ       DI, DI
+	JZ          end72
+	MOVL        $0x0000ffff, R8
+	BZHIL       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (SI), K1, Z0
+	VFMSUB213PS Z9, Z8, Z0
+	VMAXPS      Z0, Z12, Z0
+	VMINPS      Z0, Z13, Z0
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS $0x08, Z1, Z1
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z1, Z0
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z1, Z0
+	VMOVUPS     c39506967AVX512<>+0(SB), Z2
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z0, Z2
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z0, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD213PS Z0, Z0, Z2
+	VADDPS      c3f800000AVX512<>+0(SB), Z2, Z2
+	VSCALEFPS   Z1, Z2, Z0
+	VMOVUPS.Z   (BX), K1, Z3
+	VFMADD231PS Z0, Z3, Z10
+	VMOVUPS     Z0, K1, (SI)
+
+end72:
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VADDPS        Y0, Y10, Y10
+	VEXTRACTF128  $0x01, Y10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0x4e, X10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0xb1, X10, X0
+	VADDPS        X0, X10, X10
+	VBROADCASTSS  X10, Z10
+	MOVQ          DX, SI
+	MOVQ          AX, BX
+	MOVQ          CX, DI
+	CMPQ          DI, $0x00000020
+	JLT           next76
+
+again77:
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z4
+	VSUBPS  Z10, Z0, Z0
+	VMULPS  Z8, Z4, Z4
+	VMULPS  Z4, Z0, Z0
+	VMOVUPS Z0, (BX)
+	VMOVUPS 64(BX), Z1
+	VMOVUPS 64(SI), Z5
+	VSUBPS  Z10, Z1, Z1
+	VMULPS  Z8, Z5, Z5
+	VMULPS  Z5, Z1, Z1
+	VMOVUPS Z1, 64(BX)
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, DI
+	CMPQ    DI, $0x00000020
+	JGE     again77
+
+next76:
+	CMPQ DI, $0x00000010
+	JLT  next78
+
+again79:
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z4
+	VSUBPS  Z10, Z0, Z0
+	VMULPS  Z8, Z4, Z4
+	VMULPS  Z4, Z0, Z0
+	VMOVUPS Z0, (BX)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, DI
+	CMPQ    DI, $0x00000010
+	JGE     again79
+
+next78:
+	TESTQ     DI, DI
+	JZ        end75
+	MOVL      $0x0000ffff, AX
+	BZHIL     DI, AX, AX
+	KMOVW     AX, K1
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS.Z (SI), K1, Z4
+	VSUBPS    Z10, Z0, Z0
+	VMULPS    Z8, Z4, Z4
+	VMULPS    Z4, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)
+
+end75:
+	VZEROUPPER
+	RET
+
 // func siluAVX512(dst []float32, x []float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·siluAVX512(SB), NOSPLIT, $0-48
@@ -8022,9 +8347,9 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next60
+	JLT     next81
 
-again61:
+again82:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -8052,11 +8377,11 @@ again61:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again61
+	JGE         again82
 
-next60:
+next81:
 	TESTQ       CX, CX
-	JZ          end59
+	JZ          end80
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8084,7 +8409,7 @@ next60:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end59:
+end80:
 	VZEROUPPER
 	RET
 
@@ -8116,9 +8441,9 @@ TEXT ·siluGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next63
+	JLT     next84
 
-again64:
+again85:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -8154,11 +8479,11 @@ again64:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again64
+	JGE         again85
 
-next63:
+next84:
 	TESTQ       CX, CX
-	JZ          end62
+	JZ          end83
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -8193,7 +8518,7 @@ next63:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end62:
+end83:
 	VZEROUPPER
 	RET
 
@@ -8206,9 +8531,9 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next66
+	JLT     next87
 
-again67:
+again88:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
@@ -8239,11 +8564,11 @@ again67:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again67
+	JGE         again88
 
-next66:
+next87:
 	TESTQ       CX, CX
-	JZ          end65
+	JZ          end86
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8274,7 +8599,7 @@ next66:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end65:
+end86:
 	VZEROUPPER
 	RET
 
@@ -8324,9 +8649,9 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next69
+	JLT     next90
 
-again70:
+again91:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
@@ -8367,11 +8692,11 @@ again70:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again70
+	JGE         again91
 
-next69:
+next90:
 	TESTQ       CX, CX
-	JZ          end68
+	JZ          end89
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -8411,7 +8736,7 @@ next69:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end68:
+end89:
 	VZEROUPPER
 	RET
 
@@ -8461,9 +8786,9 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next72
+	JLT     next93
 
-again73:
+again94:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -8494,11 +8819,11 @@ again73:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again73
+	JGE         again94
 
-next72:
+next93:
 	TESTQ       CX, CX
-	JZ          end71
+	JZ          end92
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -8528,7 +8853,7 @@ next72:
 	VMULPS      Z4, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end71:
+end92:
 	VZEROUPPER
 	RET
 
@@ -8544,9 +8869,9 @@ TEXT ·swigluGradAVX512(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next75
+	JLT     next96
 
-again76:
+again97:
 	VMOVUPS     (BX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -8586,11 +8911,11 @@ again76:
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again76
+	JGE         again97
 
-next75:
+next96:
 	TESTQ       CX, CX
-	JZ          end74
+	JZ          end95
 	MOVL        $0x0000ffff, R8
 	BZHIL       CX, R8, R8
 	KMOVW       R8, K1
@@ -8627,7 +8952,7 @@ next75:
 	VMULPS      Z3, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end74:
+end95:
 	VZEROUPPER
 	RET
 
@@ -8640,9 +8965,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next78
+	JLT     next99
 
-again79:
+again100:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -8688,11 +9013,11 @@ again79:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again79
+	JGE         again100
 
-next78:
+next99:
 	TESTQ       CX, CX
-	JZ          end77
+	JZ          end98
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8738,7 +9063,7 @@ next78:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end77:
+end98:
 	VZEROUPPER
 	RET
 
@@ -8950,9 +9275,9 @@ TEXT ·geluErfGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next81
+	JLT     next102
 
-again82:
+again103:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -9002,11 +9327,11 @@ again82:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again82
+	JGE         again103
 
-next81:
+next102:
 	TESTQ       CX, CX
-	JZ          end80
+	JZ          end101
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9055,7 +9380,7 @@ next81:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end80:
+end101:
 	VZEROUPPER
 	RET
 
@@ -9088,9 +9413,9 @@ TEXT ·normApplyAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next84
+	JLT          next105
 
-again85:
+again106:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -9104,11 +9429,11 @@ again85:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again85
+	JGE         again106
 
-next84:
+next105:
 	TESTQ       CX, CX
-	JZ          end83
+	JZ          end104
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -9120,7 +9445,7 @@ next84:
 	VFMADD213PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end83:
+end104:
 	VZEROUPPER
 	RET
 
@@ -9135,9 +9460,9 @@ TEXT ·normParamsAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next87
+	JLT          next108
 
-again88:
+again109:
 	VMOVUPS     (SI), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -9154,11 +9479,11 @@ again88:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again88
+	JGE         again109
 
-next87:
+next108:
 	TESTQ       CX, CX
-	JZ          end86
+	JZ          end107
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -9173,7 +9498,7 @@ next87:
 	VMOVUPS     Z2, K1, (AX)
 	VMOVUPS     Z3, K1, (DX)
 
-end86:
+end107:
 	VZEROUPPER
 	RET
 
@@ -9191,9 +9516,9 @@ TEXT ·normSumsAVX512(SB), NOSPLIT, $0-88
 	VXORPS       Z12, Z12, Z12
 	VXORPS       Z13, Z13, Z13
 	CMPQ         CX, $0x00000020
-	JLT          next90
+	JLT          next111
 
-again91:
+again112:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -9215,13 +9540,13 @@ again91:
 	ADDQ        $0x00000080, BX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again91
+	JGE         again112
 
-next90:
+next111:
 	CMPQ CX, $0x00000010
-	JLT  next92
+	JLT  next113
 
-again93:
+again114:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -9235,11 +9560,11 @@ again93:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again93
+	JGE         again114
 
-next92:
+next113:
 	TESTQ       CX, CX
-	JZ          end89
+	JZ          end110
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9252,7 +9577,7 @@ next92:
 	VADDPS      Z2, Z10, Z10
 	VFMADD231PS Z2, Z0, Z12
 
-end89:
+end110:
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z13, Z12, Z12
 	VEXTRACTF64X4 $0x01, Z10, Y0
@@ -9289,9 +9614,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Z10
 	VBROADCASTSS m2+108(FP), Z11
 	CMPQ         CX, $0x00000010
-	JLT          next95
+	JLT          next116
 
-again96:
+again117:
 	VMOVUPS      (BX), Z0
 	VSUBPS       Z8, Z0, Z0
 	VMULPS       Z9, Z0, Z0
@@ -9308,11 +9633,11 @@ again96:
 	ADDQ         $0x00000040, SI
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again96
+	JGE          again117
 
-next95:
+next116:
 	TESTQ        CX, CX
-	JZ           end94
+	JZ           end115
 	MOVL         $0x0000ffff, DI
 	BZHIL        CX, DI, DI
 	KMOVW        DI, K1
@@ -9327,7 +9652,7 @@ next95:
 	VMULPS       Z9, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)
 
-end94:
+end115:
 	VZEROUPPER
 	RET
 
@@ -9350,9 +9675,9 @@ TEXT ·adamwAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Z13
 	VBROADCASTSS 32(DI), Z14
 	CMPQ         CX, $0x00000010
-	JLT          next98
+	JLT          next119
 
-again99:
+again120:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z6, Z0, Z0
 	VMOVUPS     (BX), Z1
@@ -9377,11 +9702,11 @@ again99:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again99
+	JGE         again120
 
-next98:
+next119:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end118
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -9404,6 +9729,6 @@ next98:
 	VFMSUB213PS Z1, Z14, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end97:
+end118:
 	VZEROUPPER
 	RET

@@ -63,8 +63,86 @@ func exponentials() {
 	across(VADDPS, v(10), v(0))
 	Store(v(10).AsX(), ReturnIndex(0))
 	done()
+	softmaxRows()
 	gates()
 	erfs()
+}
+
+// softmaxRows emits attention's two row kernels: each walks a row of scores while it is in the first-level cache. scale is positive.
+func softmaxRows() {
+	function("softmaxRow", "func(x []float32, scale float32) (top, sum float32)")
+	x, n := base("x"), count("x")
+	p, left := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
+	restart := func() { MOVQ(x, p); MOVQ(n, left) }
+	scalar("scale", v(8))
+	expSetup()
+	restart()
+	const acc = 4
+	for i := range 2 {
+		VBROADCASTSS(constant(math.Inf(-1)), v(acc+i))
+	}
+	vectors(left, 2, func(i int) {
+		loadOr(at(p, i), v(i), constant(math.Inf(-1)))
+		VMAXPS(v(i), v(acc+i), v(acc+i))
+	}, p)
+	VMAXPS(v(acc+1), v(acc), v(acc))
+	across(VMAXPS, v(acc), v(0))
+	VMULSS(v(8).AsX(), v(acc).AsX(), v(acc).AsX())
+	Store(v(acc).AsX(), Return("top"))
+	VBROADCASTSS(v(acc).AsX(), v(9))
+	zero(v(10))
+	restart()
+	vectors(left, 1, func(i int) {
+		load(at(p, i), v(0))
+		VFMSUB213PS(v(9), v(8), v(0))
+		exp(v(0), v(1), v(2))
+		zeroMissing(v(0))
+		VADDPS(v(0), v(10), v(10))
+		store(v(0), at(p, i))
+	}, p)
+	across(VADDPS, v(10), v(0))
+	Store(v(10).AsX(), Return("sum"))
+	VMOVSS(constant(1), reg.X0)
+	VDIVSS(v(10).AsX(), reg.X0, reg.X0)
+	VBROADCASTSS(reg.X0, v(9))
+	restart()
+	vectors(left, 4, func(i int) {
+		load(at(p, i), v(i))
+		VMULPS(v(9), v(i), v(i))
+		store(v(i), at(p, i))
+	}, p)
+	done()
+
+	function("softmaxGradRow", "func(dp, x []float32, scale, lse float32)")
+	dp, n2 := base("dp"), count("dp")
+	x = base("x")
+	d, q, left2 := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
+	again := func() { MOVQ(x, q); MOVQ(dp, d); MOVQ(n2, left2) }
+	scalar("scale", v(8))
+	scalar("lse", v(9))
+	expSetup()
+	zero(v(10))
+	again()
+	vectors(left2, 1, func(i int) {
+		load(at(q, i), v(0))
+		VFMSUB213PS(v(9), v(8), v(0))
+		exp(v(0), v(1), v(2))
+		load(at(d, i), v(3)) // zero beyond the tail: the sum needs no mask
+		VFMADD231PS(v(0), v(3), v(10))
+		store(v(0), at(q, i))
+	}, d, q)
+	across(VADDPS, v(10), v(0))
+	VBROADCASTSS(v(10).AsX(), v(10))
+	again()
+	vectors(left2, 2, func(i int) {
+		load(at(d, i), v(i))
+		load(at(q, i), v(4+i))
+		VSUBPS(v(10), v(i), v(i))
+		VMULPS(v(8), v(4+i), v(4+i))
+		VMULPS(v(4+i), v(i), v(i))
+		store(v(i), at(d, i))
+	}, d, q)
+	done()
 }
 
 const (
