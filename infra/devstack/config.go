@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tempera/infra/artifact/minio"
 	"tempera/infra/temporalx"
 )
 
@@ -75,6 +76,14 @@ type S3 struct {
 	SessionToken string `json:"-"`
 	Console      string `json:"console,omitempty"` // URL of the console; "" where it is not known
 	Embedded     bool   `json:"embedded"`
+}
+
+// Options returns what minio.Open needs.
+func (s S3) Options() minio.Options {
+	return minio.Options{
+		Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region,
+		AccessKey: s.AccessKey, SecretKey: s.SecretKey, SessionToken: s.SessionToken,
+	}
 }
 
 // Temporal is where workflows run.
@@ -144,20 +153,18 @@ func resolve(home string, ports Ports) (Endpoints, error) {
 			UI: "http://" + address(ports.UI), Embedded: true,
 		}
 	}
-	bucket := os.Getenv("S3_BUCKET")
+	env := minio.FromEnv()
+	bucket := env.Bucket
 	if bucket == "" {
 		bucket = DefaultBucket
 	}
-	if endpoint := os.Getenv("S3_ENDPOINT"); endpoint != "" {
-		if !strings.Contains(endpoint, "://") {
-			return e, fmt.Errorf("S3_ENDPOINT=%q: want a URL, e.g. https://s3.example.com or http://127.0.0.1:9000", endpoint)
-		}
+	if env.Endpoint != "" {
 		e.S3 = S3{
-			Endpoint: strings.TrimSuffix(endpoint, "/"), Bucket: bucket, Region: os.Getenv("AWS_REGION"),
-			AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-			SessionToken: os.Getenv("AWS_SESSION_TOKEN"), Console: strings.TrimSuffix(os.Getenv("S3_CONSOLE_URL"), "/"),
+			Endpoint: strings.TrimSuffix(env.Endpoint, "/"), Bucket: bucket, Region: env.Region,
+			AccessKey: env.AccessKey, SecretKey: env.SecretKey, SessionToken: env.SessionToken,
+			Console: strings.TrimSuffix(os.Getenv("S3_CONSOLE_URL"), "/"),
 		}
-		return e, nil
+		return e, env.Validate()
 	}
 	creds, err := readCredentials(home)
 	if err != nil {

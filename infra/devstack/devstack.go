@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tempera/infra/artifact/minio"
 	"tempera/infra/devstack/daemon"
 	"tempera/infra/devstack/serverbuild"
 	"tempera/infra/temporalx"
@@ -175,7 +176,11 @@ func Prepare(ctx context.Context, e Endpoints) error {
 	if err := temporalx.RegisterSearchAttributes(ctx, c, e.Temporal.Namespace); err != nil {
 		return err
 	}
-	return EnsureBucket(ctx, e.S3)
+	store, err := minio.New(e.S3.Options())
+	if err != nil {
+		return err
+	}
+	return store.EnsureBucket(ctx)
 }
 
 // grace is how long a server may take to stop before it is killed.

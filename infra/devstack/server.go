@@ -184,23 +184,31 @@ func (s Server) ended(offset int64) error {
 	return fmt.Errorf("%s stopped while starting: %s (log: %s)", s.Spec.Name, said, s.Spec.Log)
 }
 
+// settle is how long a port may stay taken by nobody: the kernel closes the
+// sockets of a killed process a moment after it.
+const settle = 2 * time.Second
+
 // checkPorts names the first port that is taken, its holder, and the flag that
 // chooses another.
 func (s Server) checkPorts() error {
 	for _, p := range s.Ports {
-		host := "127.0.0.1"
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(p.Number)))
-		if err == nil {
-			if err := l.Close(); err != nil {
-				return fmt.Errorf("port %d: %w", p.Number, err)
+		for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			l, err := net.Listen("tcp", address(p.Number))
+			if err == nil {
+				if err := l.Close(); err != nil {
+					return fmt.Errorf("port %d: %w", p.Number, err)
+				}
+				break
 			}
-			continue
+			holder := daemon.Holder(p.Number)
+			if holder == "" {
+				if time.Since(began) < settle {
+					continue
+				}
+				holder = "another process"
+			}
+			return fmt.Errorf("%w: port %d, wanted for %s, is taken by %s: stop it, or choose another port with %s", ErrPortTaken, p.Number, p.Use, holder, p.Flag)
 		}
-		holder := daemon.Holder(p.Number)
-		if holder == "" {
-			holder = "another process"
-		}
-		return fmt.Errorf("%w: port %d, wanted for %s, is taken by %s: stop it, or choose another port with %s", ErrPortTaken, p.Number, p.Use, holder, p.Flag)
 	}
 	return nil
 }

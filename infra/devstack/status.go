@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tempera/infra/artifact/minio"
 	"tempera/infra/devstack/daemon"
 	"tempera/infra/temporalx"
 )
@@ -117,7 +118,8 @@ func external(ctx context.Context, name string, e Endpoints) error {
 		defer c.Close()
 		return temporalx.VerifySearchAttributes(ctx, c, e.Temporal.Namespace)
 	}
-	return CheckBucket(ctx, e.S3)
+	_, err := minio.Open(ctx, e.S3.Options())
+	return err
 }
 
 // folderSize sums the files below dir; what vanishes meanwhile counts nothing.

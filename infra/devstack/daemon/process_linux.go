@@ -17,7 +17,8 @@ func attributes(p Parent) *syscall.SysProcAttr {
 }
 
 // startTime returns the boot's id and the ticks since boot at which the process
-// started. A zombie has ended.
+// started. A zombie has ended, once its last thread has: until then it holds its
+// ports.
 func startTime(pid int) (string, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -31,7 +32,10 @@ func startTime(pid int) (string, error) {
 		return "", fmt.Errorf("/proc/%d/stat: unknown form", pid)
 	}
 	if fields[0] == "Z" || fields[0] == "X" {
-		return "", os.ErrProcessDone
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil || len(threads) <= 1 {
+			return "", os.ErrProcessDone
+		}
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

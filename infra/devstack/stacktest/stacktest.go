@@ -18,6 +18,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"tempera/infra/artifact/minio"
 	"tempera/infra/devstack"
 	"tempera/infra/devstack/daemon"
 	"tempera/infra/devstack/serverbuild"
@@ -143,7 +144,11 @@ func MinIO(t testing.TB) *S3 {
 		IP: ip, Port: port, ConsolePort: console, User: s.AccessKey, Password: s.SecretKey,
 	}))
 	s.stopAtEnd()
-	if err := devstack.EnsureBucket(t.Context(), s.Config()); err != nil {
+	store, err := minio.New(s.Config().Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.EnsureBucket(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s

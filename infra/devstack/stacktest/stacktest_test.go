@@ -1,3 +1,5 @@
+//go:build integration
+
 package stacktest_test
 
 import (
