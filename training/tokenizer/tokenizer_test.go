@@ -1,0 +1,488 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// corpus is a few hundred captions made of a few words.
+func corpus() []string {
+	var texts []string
+	for _, size := range []string{"small", "large", "tiny"} {
+		for _, colour := range []string{"red", "green", "blue", "yellow", "purple"} {
+			for _, shape := range []string{"circle", "square", "triangle", "star"} {
+				texts = append(texts,
+					fmt.Sprintf("A %s %s %s.", size, colour, shape),
+					fmt.Sprintf("two %s %ss, it's left of a %s thing!", colour, shape, size))
+			}
+		}
+	}
+	return append(texts, "日本語の絵文字 👍🏽", "naïve café  \n\n 3.14159")
+}
+
+func trained(t testing.TB, o TrainOptions) *Tokenizer {
+	t.Helper()
+	tok, err := Train(slices.Values(corpus()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
+// TestSplitMatchesTheReference compares with the pattern as a regular expression
+// engine with look-ahead ran it (ECMAScript, \s written as White_Space).
+func TestSplitMatchesTheReference(t *testing.T) {
+	b, err := os.ReadFile("testdata/split.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases [][]string
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < 1000 {
+		t.Fatalf("%d cases", len(cases))
+	}
+	for _, c := range cases {
+		if got := slices.Collect(split(c[0])); !slices.Equal(got, c[1:]) {
+			t.Fatalf("%q is split into %q, want %q", c[0], got, c[1:])
+		}
+	}
+}
+
+// TestEncodeMatchesTheReference compares ids with those that a Hugging Face
+// library gave for the tokenizers in testdata.
+func TestEncodeMatchesTheReference(t *testing.T) {
+	for _, name := range []string{"plain", "lower"} {
+		t.Run("the "+name+" tokenizer", func(t *testing.T) {
+			data, err := os.ReadFile("testdata/" + name + ".tokenizer.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tok, err := Parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile("testdata/" + name + ".ids.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases []struct {
+				Text string
+				IDs  []int32
+			}
+			if err := json.Unmarshal(b, &cases); err != nil {
+				t.Fatal(err)
+			}
+			if len(cases) < 500 {
+				t.Fatalf("%d cases", len(cases))
+			}
+			for _, c := range cases {
+				if got := tok.Encode(c.Text); !slices.Equal(got, c.IDs) {
+					t.Fatalf("%q gives %v, want %v", c.Text, got, c.IDs)
+				}
+			}
+		})
+	}
+}
+
+func TestTrainingIsDeterministic(t *testing.T) {
+	var first []byte
+	texts := corpus()
+	for range 3 {
+		tok, err := Train(slices.Values(texts), TrainOptions{VocabSize: 400})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := tok.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = b
+		}
+		if !bytes.Equal(first, b) {
+			t.Fatal("the same texts in another order give another tokenizer")
+		}
+		slices.Reverse(texts)
+	}
+}
+
+// TestTrainingMergesTheMostFrequentPair compares with training written down
+// plainly: count every pair, merge the best, begin again.
+func TestTrainingMergesTheMostFrequentPair(t *testing.T) {
+	for _, o := range []TrainOptions{
+		{VocabSize: 500}, {VocabSize: 2000, MinFrequency: 1}, {VocabSize: 330, Lowercase: true},
+		{VocabSize: 2000, MinFrequency: 20, PrefixSpace: true},
+	} {
+		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
+			tok := trained(t, o)
+			var got []string
+			for _, p := range tok.merges {
+				got = append(got, tok.names[p.left]+" "+tok.names[p.right])
+			}
+			want := plainTraining(tok, o)
+			if !slices.Equal(got, want) {
+				for i := range min(len(got), len(want)) {
+					if got[i] != want[i] {
+						t.Fatalf("merge %d is %q, want %q", i, got[i], want[i])
+					}
+				}
+				t.Fatalf("%d merges, want %d", len(got), len(want))
+			}
+		})
+	}
+}
+
+func plainTraining(tok *Tokenizer, o TrainOptions) []string {
+	counts := map[string]int{}
+	for _, text := range corpus() {
+		tok.count(text, counts)
+	}
+	words := map[string][]string{}
+	ids := map[string]int{}
+	for id, name := range tok.names[:4+256] {
+		ids[name] = id
+	}
+	for w := range counts {
+		for i := range len(w) {
+			words[w] = append(words[w], string(runeOfByte[w[i]]))
+		}
+	}
+	var merges []string
+	for len(ids) < o.VocabSize {
+		pairs := map[[2]string]int{}
+		for w, parts := range words {
+			for i := 1; i < len(parts); i++ {
+				pairs[[2]string{parts[i-1], parts[i]}] += counts[w]
+			}
+		}
+		all := slices.Collect(maps.Keys(pairs))
+		slices.SortFunc(all, func(a, b [2]string) int {
+			if d := pairs[b] - pairs[a]; d != 0 {
+				return d
+			}
+			if d := ids[a[0]] - ids[b[0]]; d != 0 {
+				return d
+			}
+			return ids[a[1]] - ids[b[1]]
+		})
+		if len(all) == 0 || pairs[all[0]] < max(o.MinFrequency, 1) || o.MinFrequency == 0 && pairs[all[0]] < DefaultMinFrequency {
+			break
+		}
+		best := all[0]
+		merges = append(merges, best[0]+" "+best[1])
+		if _, ok := ids[best[0]+best[1]]; !ok {
+			ids[best[0]+best[1]] = len(ids)
+		}
+		for w, parts := range words {
+			var merged []string
+			for i := 0; i < len(parts); i++ {
+				if i+1 < len(parts) && parts[i] == best[0] && parts[i+1] == best[1] {
+					merged = append(merged, parts[i]+parts[i+1])
+					i++
+					continue
+				}
+				merged = append(merged, parts[i])
+			}
+			words[w] = merged
+		}
+	}
+	return merges
+}
+
+func TestWordsThatAreFrequentBecomeTokens(t *testing.T) {
+	tok := trained(t, TrainOptions{VocabSize: 600})
+	for _, word := range []string{"Ġtriangle", "Ġpurple", "Ġleft", "Ġlarge"} {
+		if _, ok := tok.ID(word); !ok {
+			t.Fatalf("no token %q", word)
+		}
+	}
+	if ids := tok.Encode(" large purple"); len(ids) != 2 {
+		t.Fatalf("two known words give %v", ids)
+	}
+}
+
+func TestSpecialTokens(t *testing.T) {
+	tok := trained(t, TrainOptions{VocabSize: 300, Names: SpecialNames{EOS: "</s>"}, Extra: []string{"[THINK]"}, Template: []string{"[BOS]", "$A", "</s>"}})
+	s, err := tok.Special(SpecialNames{EOS: "</s>"})
+	if err != nil || s != (Special{Pad: 0, BOS: 1, EOS: 2, ENC: 3}) {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if _, err := tok.Special(SpecialNames{}); err == nil || !strings.Contains(err.Error(), "no token [EOS] (its added tokens: [PAD], [BOS], </s>, [ENC], [THINK])") {
+		t.Fatalf("got %v", err)
+	}
+	ids := tok.Encode("a[BOS]b</s></s>[THINK]")
+	if want := []int32{1, 2, 2, 4}; !slices.Equal(slices.DeleteFunc(slices.Clone(ids), func(id int32) bool { return id > 4 }), want) {
+		t.Fatalf("got %v", ids)
+	}
+	if got := tok.Decode(ids); got != "a[BOS]b</s></s>[THINK]" {
+		t.Fatalf("got %q", got)
+	}
+	if got := tok.DecodePlain(ids); got != "ab" {
+		t.Fatalf("got %q", got)
+	}
+	plain := tok.EncodePlain("a[BOS]b</s>")
+	if slices.Contains(plain, 1) || slices.Contains(plain, 2) || tok.Decode(plain) != "a[BOS]b</s>" {
+		t.Fatalf("text became special: %v", plain)
+	}
+	if got := tok.Wrap([]int32{7}); !slices.Equal(got, []int32{1, 7, 2}) {
+		t.Fatalf("got %v", got)
+	}
+	if got := tok.Decode([]int32{-1, 1 << 20}); got != "\uFFFD\uFFFD" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestTrainingOptionsThatCannotBe(t *testing.T) {
+	_, err := Train(slices.Values(corpus()), TrainOptions{
+		VocabSize: 100, MinFrequency: -1, Extra: []string{"[PAD]", "a", ""}, Template: []string{"[CLS]"},
+	})
+	for _, want := range []string{`"[PAD]" is there twice`, `"a" is a byte's own`, "has no text", "use at least 263", "minimum frequency of -1", `"[CLS]"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("%v does not say %s", err, want)
+		}
+	}
+	if _, err := Train(slices.Values([]string{"", "[PAD]"}), TrainOptions{}); !errors.Is(err, ErrNoText) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestTheFileReadsBackTheSame(t *testing.T) {
+	for name, o := range map[string]TrainOptions{
+		"with everything": {VocabSize: 500, Lowercase: true, PrefixSpace: true, Template: []string{"[ENC]", "$A", "[EOS]"}},
+		"by default":      {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tok := trained(t, o)
+			first, err := tok.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := Parse(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := back.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(first, second) {
+				t.Fatal("writing what was read gives another file")
+			}
+			if tok.Size() != back.Size() {
+				t.Fatalf("%d and %d tokens", tok.Size(), back.Size())
+			}
+			for _, text := range append(corpus(), "[BOS] Zebra\xff\x00 [PAD]") {
+				if a, b := tok.Encode(text), back.Encode(text); !slices.Equal(a, b) || !slices.Equal(tok.Wrap(a), back.Wrap(b)) {
+					t.Fatalf("%q gives %v and %v", text, a, b)
+				}
+			}
+		})
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	good, err := trained(t, TrainOptions{VocabSize: 300}).JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"another model", `"type": "BPE"`, `"type": "Unigram"`, "only BPE"},
+		{"another pre-tokenizer", `"pre_tokenizer": {
+    "type": "ByteLevel"`, `"pre_tokenizer": {
+    "type": "Whitespace"`, "only a single ByteLevel"},
+		{"another normalizer", `"normalizer": null`, `"normalizer": {"type": "NFC"}`, "only Lowercase"},
+		{"another post-processor", `"post_processor": null`, `"post_processor": {"type": "BertProcessing"}`, "only TemplateProcessing"},
+		{"dropout", `"dropout": null`, `"dropout": 0.1`, "random"},
+		{"a byte that is missing", `"Ġ": `, `"Ġ!!": `, "byte 0x20 has no token"},
+		{"two tokens with one id", `"[BOS]": 1`, `"[BOS]": 0`, "same id"},
+		{"an id out of range", `"[BOS]": 1`, `"[BOS]": 99999999`, "ids are 0 to"},
+		{"a merge of nothing", `"merges": [`, `"merges": ["zz zz",`, `no token "zz"`},
+		{"stripping added tokens", `"lstrip": false`, `"lstrip": true`, "lstrip"},
+		{"a cut file", `"model"`, ``, "tokenizer.json"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(string(good), c.old, c.new, 1)
+			if bad == string(good) {
+				t.Fatal("the file has nothing to replace")
+			}
+			if _, err := Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestMergesMayBePairs(t *testing.T) {
+	tok := trained(t, TrainOptions{VocabSize: 300})
+	b, err := tok.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f map[string]any
+	if err := json.Unmarshal(b, &f); err != nil {
+		t.Fatal(err)
+	}
+	m := f["model"].(map[string]any)
+	for i, line := range m["merges"].([]any) {
+		left, right, _ := strings.Cut(line.(string), " ")
+		m["merges"].([]any)[i] = []string{left, right}
+	}
+	if b, err = json.Marshal(f); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := corpus()[3]; !slices.Equal(back.Encode(text), tok.Encode(text)) {
+		t.Fatal("pairs merge otherwise than lines")
+	}
+}
+
+func TestEncodingConcurrently(t *testing.T) {
+	tok := trained(t, TrainOptions{VocabSize: 400})
+	text := strings.Join(corpus(), " ")
+	want := trained(t, TrainOptions{VocabSize: 400}).Encode(text)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if !slices.Equal(tok.Encode(text), want) {
+				t.Error("another goroutine's words change the ids")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestLowerMapsRuneByRune(t *testing.T) {
+	for in, want := range map[string]string{
+		"ABC abc": "abc abc", "ÀÉ": "àé", "ΟΔΟΣ": "οδοσ", "İX": "i\u0307x", "\xffA\xc3": "\xffa\xc3", "日本": "日本",
+	} {
+		if got := lower(in); got != want {
+			t.Fatalf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+// FuzzRoundTrip: any bytes come back, whatever the tokenizer, and long words are
+// merged as the plain algorithm merges them.
+func FuzzRoundTrip(f *testing.F) {
+	tok := trained(f, TrainOptions{VocabSize: 450})
+	for _, s := range append(corpus(), "", "\xff\xfe[PAD]\x00", "  a  \n[EOS]", strings.Repeat("aab", 100)) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ids := tok.Encode(text)
+		if got := tok.Decode(ids); got != text {
+			t.Fatalf("%q comes back as %q", text, got)
+		}
+		if got := tok.Decode(tok.EncodePlain(text)); got != text {
+			t.Fatalf("%q comes back as %q", text, got)
+		}
+		if joined := strings.Join(slices.Collect(split(text)), ""); joined != text {
+			t.Fatalf("%q is split into words of %q", text, joined)
+		}
+		if text != "" {
+			if got, want := tok.merge(text), plainMerge(tok, text); !slices.Equal(got, want) {
+				t.Fatalf("%q merges to %v, want %v", text, got, want)
+			}
+		}
+	})
+}
+
+// plainMerge applies the merges to the bytes of a word one after the other.
+func plainMerge(t *Tokenizer, word string) []int32 {
+	var ids []int32
+	for i := range len(word) {
+		ids = append(ids, t.bytes[word[i]])
+	}
+	for {
+		best := -1
+		for i := 1; i < len(ids); i++ {
+			m, ok := t.ranks[pair{ids[i-1], ids[i]}]
+			if ok && (best < 0 || m.rank < t.ranks[pair{ids[best-1], ids[best]}].rank) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return ids
+		}
+		ids[best-1] = t.ranks[pair{ids[best-1], ids[best]}].id
+		ids = slices.Delete(ids, best, best+1)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	b, err := trained(f, TrainOptions{VocabSize: 270, Template: []string{"[BOS]", "$A"}}).JSON()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"model":{"type":"BPE","vocab":{},"merges":[]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tok, err := Parse(data)
+		if err != nil {
+			return
+		}
+		if text := "a [BOS] \xff"; !tok.options.prefixSpace && !tok.options.lowercase && tok.Decode(tok.Encode(text)) != text {
+			t.Fatalf("%q comes back as %q", text, tok.Decode(tok.Encode(text)))
+		}
+		if _, err := tok.JSON(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	tok := trained(b, TrainOptions{VocabSize: 1000})
+	text := strings.Repeat(strings.Join(corpus(), " ")+" ", 20)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		tok.Encode(text)
+	}
+}
+
+func BenchmarkEncodeUnknownWords(b *testing.B) {
+	tok := trained(b, TrainOptions{VocabSize: 1000})
+	text := randomWords(20_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		clear(tok.cache.words)
+		tok.Encode(text)
+	}
+}
+
+// BenchmarkTrain learns 8192 tokens of 200,000 different words.
+func BenchmarkTrain(b *testing.B) {
+	text := randomWords(200_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := Train(slices.Values([]string{text}), TrainOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// randomWords makes words of 3 to 12 letters, most of them different.
+func randomWords(n int) string {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var w strings.Builder
+	for range n {
+		w.WriteByte(' ')
+		for range 3 + rng.IntN(10) {
+			w.WriteByte("eeeetttaaooiinnsshhrrdlucmfw"[rng.IntN(28)])
+		}
+	}
+	return w.String()
+}
