@@ -150,7 +150,7 @@ type trainer struct {
 	words    [][]int32
 	weights  []int // how often each word occurs
 	counts   map[pair]int
-	where    map[pair]map[int]struct{} // the words that may have a pair
+	where    map[pair][]int32 // the words that may have a pair, some more than once
 	queue    pairQueue
 	least    int
 	reserved map[string]bool // names that no merge may make
@@ -159,7 +159,7 @@ type trainer struct {
 func newTrainer(t *Tokenizer, counts map[string]int, least int) *trainer {
 	tr := &trainer{
 		t: t, least: least, counts: map[pair]int{},
-		where: map[pair]map[int]struct{}{}, reserved: map[string]bool{},
+		where: map[pair][]int32{}, reserved: map[string]bool{},
 	}
 	for _, a := range t.added {
 		tr.reserved[a.Text] = true
@@ -174,7 +174,7 @@ func newTrainer(t *Tokenizer, counts map[string]int, least int) *trainer {
 	}
 	for w, ids := range tr.words {
 		for i := 1; i < len(ids); i++ {
-			tr.change(pair{ids[i-1], ids[i]}, w, tr.weights[w])
+			tr.found(pair{ids[i-1], ids[i]}, int32(w), tr.weights[w])
 		}
 	}
 	for p, n := range tr.counts {
@@ -184,16 +184,12 @@ func newTrainer(t *Tokenizer, counts map[string]int, least int) *trainer {
 	return tr
 }
 
-// change adds to the count of a pair in a word.
-func (tr *trainer) change(p pair, word, n int) {
+// found counts a pair n times more, in a word.
+func (tr *trainer) found(p pair, word int32, n int) {
 	tr.counts[p] += n
-	if n <= 0 {
-		return
+	if in := tr.where[p]; len(in) == 0 || in[len(in)-1] != word {
+		tr.where[p] = append(in, word)
 	}
-	if tr.where[p] == nil {
-		tr.where[p] = map[int]struct{}{}
-	}
-	tr.where[p][word] = struct{}{}
 }
 
 // run merges until the vocabulary is full or no pair is frequent enough.
@@ -230,7 +226,7 @@ func (tr *trainer) merge(p pair) {
 		t.merges = append(t.merges, p)
 	}
 	touched := map[pair]struct{}{}
-	for w := range tr.where[p] {
+	for _, w := range tr.where[p] {
 		tr.mergeWord(w, p, id, touched)
 	}
 	delete(tr.where, p)
@@ -242,32 +238,33 @@ func (tr *trainer) merge(p pair) {
 	}
 }
 
-// mergeWord merges a pair in one word and recounts the pairs beside it.
-func (tr *trainer) mergeWord(w int, p pair, id int32, touched map[pair]struct{}) {
-	old, n := tr.words[w], tr.weights[w]
-	merged := make([]int32, 0, len(old))
-	for i := 0; i < len(old); i++ {
-		if i+1 < len(old) && old[i] == p.left && old[i+1] == p.right {
-			merged = append(merged, id)
-			i++
+// mergeWord merges a pair in one word, in place, and recounts the pairs beside
+// it.
+func (tr *trainer) mergeWord(w int32, p pair, id int32, touched map[pair]struct{}) {
+	ids, n := tr.words[w], tr.weights[w]
+	move := func(from, to pair) {
+		tr.counts[from] -= n
+		tr.found(to, w, n)
+		touched[from], touched[to] = struct{}{}, struct{}{}
+	}
+	out := 0
+	for i := 0; i < len(ids); i++ {
+		if i+1 == len(ids) || ids[i] != p.left || ids[i+1] != p.right {
+			ids[out] = ids[i]
+			out++
 			continue
 		}
-		merged = append(merged, old[i])
+		if out > 0 {
+			move(pair{ids[out-1], p.left}, pair{ids[out-1], id})
+		}
+		if i+2 < len(ids) {
+			move(pair{p.right, ids[i+2]}, pair{id, ids[i+2]})
+		}
+		ids[out] = id
+		out++
+		i++
 	}
-	if len(merged) == len(old) {
-		return
-	}
-	for i := 1; i < len(old); i++ {
-		q := pair{old[i-1], old[i]}
-		tr.change(q, w, -n)
-		touched[q] = struct{}{}
-	}
-	for i := 1; i < len(merged); i++ {
-		q := pair{merged[i-1], merged[i]}
-		tr.change(q, w, n)
-		touched[q] = struct{}{}
-	}
-	tr.words[w] = merged
+	tr.words[w] = ids[:out]
 }
 
 // counted is a pair with its count at some time.
