@@ -8,7 +8,7 @@ import "encoding/json"
 type Sample struct {
 	Key     string // unique in its data set; no dots, no slashes
 	Image   []byte // encoded; Format tells how
-	Format  string // "png", "jpg" or "webp": the field's name in a shard
+	Format  string // "png", "jpg", "webp" or "gif": the field's name in a shard
 	Caption string
 	Facts   Facts
 }
