@@ -76,6 +76,11 @@ func (b *backwardStep) readPlaces() {
 		in: make([]view, len(n.in)), din: make([]view, len(n.in)), add: make([]bool, len(n.in)),
 		saved: g.newViews(b.bp.Saved), scratch: g.newViews(b.bp.Scratch), dout: view{b.dout.slot, n.desc},
 	}
+	for k, i := range b.bp.SavedOver {
+		if in := n.in[i].base; b.r.readOnce(in) {
+			b.slots.saved[k].slot = in.slot
+		}
+	}
 	n.hosted.slots.saved = b.slots.saved
 	b.children = follow(nil, n.gn)
 	for _, i := range b.bp.ReadsIn {
@@ -86,6 +91,22 @@ func (b *backwardStep) readPlaces() {
 		b.slots.out = view{n.slot, n.desc}
 	}
 	b.children = follow(b.children, b.dout.from)
+}
+
+// readOnce tells whether the only reader of a node's value is the forward of its one user.
+func (r *reversePass) readOnce(n *Node) bool {
+	if n.leaf() || r.users[n] != 1 {
+		return false
+	}
+	d, ok := n.op.(Differentiable)
+	if !ok {
+		return true
+	}
+	all := make([]bool, len(n.in))
+	for i := range all {
+		all[i] = true
+	}
+	return !d.Backprop(Request{In: descsOf(n.in), Out: n.desc, Want: all, Add: make([]bool, len(n.in))}).ReadsOut
 }
 
 // writePlace decides where the gradient of input i goes: to a parameter's gradient, over a saved state, on top of another user's term, or to a
@@ -122,8 +143,7 @@ func (b *backwardStep) joinable(i int) int {
 		return -1
 	}
 	return slices.IndexFunc(b.r.terms[b.n.in[i].base], func(t term) bool {
-		taken := slices.ContainsFunc(b.slots.din, func(v view) bool { return v.slot == t.slot })
-		return !t.slot.fixed && t.slot != b.dout.slot && b.r.shares[t.slot] == 1 && !b.r.kept[t.slot] && !taken
+		return !t.slot.fixed && t.slot != b.dout.slot && b.r.shares[t.slot] == 1 && !b.r.kept[t.slot]
 	})
 }
 

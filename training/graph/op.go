@@ -51,6 +51,9 @@ type Backprop struct {
 	// Accumulates lists inputs to whose gradient Backward can as well add: Call.Add may be set for them although they are no parameters, which
 	// saves the graph a sum where a tensor has several users.
 	Accumulates []int
+	// SavedOver maps a saved state to the input, of equal size, over which the forward can write it. The graph does so where nobody else reads that
+	// input; the forward must be right either way.
+	SavedOver map[int]int
 	// Over maps an input to the saved state, of equal size, over which its gradient is to be written. Where the graph
 	// cannot do so (the input is a parameter), DIn and the saved state are different values.
 	Over map[int]int

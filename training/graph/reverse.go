@@ -22,6 +22,7 @@ type reversePass struct {
 	keep  map[*Node]bool // gradients that the caller reads
 	grads map[*Node]*slot
 
+	users   map[*Node]int              // operands that a node is, and outputs
 	shares  map[*slot]int              // terms, not yet summed, that a slot is
 	readers map[*slot][]*gorgonia.Node // steps that read a slot
 	kept    map[*slot]bool             // slots of gradients that the caller reads
@@ -31,7 +32,7 @@ type reversePass struct {
 func (g *Graph) reverse(loss *Node) (map[*Node]*slot, error) {
 	r := &reversePass{
 		g: g, terms: map[*Node][]term{}, keep: map[*Node]bool{}, grads: map[*Node]*slot{},
-		shares: map[*slot]int{}, readers: map[*slot][]*gorgonia.Node{}, kept: map[*slot]bool{},
+		users: map[*Node]int{}, shares: map[*slot]int{}, readers: map[*slot][]*gorgonia.Node{}, kept: map[*slot]bool{},
 	}
 	for _, w := range g.wanted {
 		r.keep[w.node.base] = true
@@ -71,10 +72,17 @@ func (g *Graph) reverse(loss *Node) (map[*Node]*slot, error) {
 	return r.grads, nil
 }
 
-// mask finds the nodes whose gradient someone needs: trained parameters, wanted gradients, and what lies between them and the loss.
+// mask finds the nodes whose gradient someone needs (trained parameters, wanted gradients, and what lies between them and the loss) and counts
+// the users of each.
 func (r *reversePass) mask() {
 	r.need = map[*Node]bool{}
+	for _, o := range r.g.outputs {
+		r.users[o.node.base]++
+	}
 	for _, n := range r.g.nodes { // inputs come before their users
+		for _, in := range n.in {
+			r.users[in.base]++
+		}
 		need := r.keep[n] || n.param != nil && n.param.Trained()
 		if d, ok := n.op.(Differentiable); ok {
 			for i, w := range d.Wrt() {

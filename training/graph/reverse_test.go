@@ -102,6 +102,15 @@ func TestSharedNodesGiveTheGradientOfRepeatedOnes(t *testing.T) {
 			s := op.Add(g, op.GELU(g, x()), linear(g, w, x()))
 			return op.Add(g, s, op.Add(g, x(), op.L2Normalize(g, x())))
 		},
+		"a gradient that a step of another branch reads": func(g *graph.Graph, w *graph.Param, x func() *graph.Node) *graph.Node {
+			beside := linear(g, w, op.GatherRows(g, g.Param(w), g.Ints([]int32{0, 1, 2})))
+			return op.Concat(g, 1, op.Add(g, x(), beside), op.GELU(g, x()))
+		},
+		"a gradient that a step of a later branch reads": func(g *graph.Graph, w *graph.Param, x func() *graph.Node) *graph.Node {
+			y := op.GELU(g, x())
+			beside := linear(g, w, op.GELU(g, op.GatherRows(g, g.Param(w), g.Ints([]int32{0, 1, 2}))))
+			return op.Concat(g, 1, y, op.Add(g, beside, x()))
+		},
 		"another shape": func(g *graph.Graph, w *graph.Param, x func() *graph.Node) *graph.Node {
 			flat := g.Reshape(op.GELU(g, x()), 1, n*c)
 			return op.Add(g, g.Reshape(flat, n, c), x())
@@ -155,6 +164,57 @@ func near(t *testing.T, what string, got, want []float32) {
 		if d := math.Abs(float64(got[i] - w)); d > 2e-5*math.Max(0.1, math.Abs(float64(w))) {
 			t.Fatalf("%s: element %d is %g, want %g", what, i, got[i], w)
 		}
+	}
+}
+
+func TestGradientsThatAreReadAreNotAddedTo(t *testing.T) {
+	b := newCPU(t, 1, device.HostHeap())
+	w := newParam(t, b, "w", 1, 4, 4)
+	read := func(below bool) []float32 {
+		g := build(t, b, graph.Options{Train: true}, func(g *graph.Graph) *graph.Node {
+			x := g.Input("x", device.Float32, 3, 4)
+			if below { // the gradient of y is passed on to x, where that of the norm joins it
+				g.Gradient("dx", x)
+			}
+			y := op.Linear(g, op.L2Normalize(g, x), g.Param(w), nil, op.LinearOptions{Residual: x})
+			g.Gradient("dy", y)
+			return op.CrossEntropy(g, g.Reshape(y, 1, 12), g.Ints([]int32{1}), op.CrossEntropyOptions{})
+		})
+		check(t, g.Feed("x", noise(2, 12)))
+		check(t, g.Run())
+		return must(g.Read("dy"))
+	}
+	if got, want := read(true), read(false); !slices.Equal(got, want) {
+		t.Fatalf("dy is %v where dx is read, else %v", got, want)
+	}
+}
+
+func TestGradientIsWrittenOverLogitsThatNobodyElseReads(t *testing.T) {
+	const n, v = 8, 64
+	run := func(keep, reuse bool) (grad []float32, arena int64) {
+		b := newCPU(t, 1, device.HostHeap())
+		w := newParam(t, b, "w", 1, 2, v)
+		g := build(t, b, graph.Options{Train: true, NoReuse: !reuse}, func(g *graph.Graph) *graph.Node {
+			logits := op.Linear(g, g.Input("x", device.Float32, n, 2), g.Param(w), nil, op.LinearOptions{})
+			if keep {
+				g.Output("logits", logits)
+			}
+			return op.CrossEntropy(g, logits, g.Ints(make([]int32, n)), op.CrossEntropyOptions{})
+		})
+		check(t, g.Feed("x", noise(2, n*2)))
+		for range 2 {
+			b.Zero(w.Grad)
+			check(t, g.Run())
+		}
+		return must(device.ReadFloats(b, w.Grad)), g.Memory().Arena
+	}
+	over, small := run(false, true)
+	beside, large := run(true, true)
+	if !slices.Equal(over, beside) {
+		t.Fatal("gradients differ")
+	}
+	if saved := large - small; saved < n*v*device.WordBytes {
+		t.Fatalf("%d bytes saved, the logits have %d", saved, n*v*device.WordBytes)
 	}
 }
 

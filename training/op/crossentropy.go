@@ -15,7 +15,7 @@ type CrossEntropyOptions struct {
 // CrossEntropy is the mean over rows of -log softmax(logits)[target], a scalar. logits is (..., V). targets is int32 with one entry per row,
 // where device.IgnoreIndex leaves a row out, or float32 (..., V): a distribution per row. Targets get no gradient.
 //
-// Method: loss and gradient in one pass. Saved: the gradient, which becomes that of the logits in place.
+// Method: loss and gradient in one pass. Saved: the gradient, over the logits if nobody else reads them; it becomes that of the logits in place.
 func CrossEntropy(g *graph.Graph, logits, targets *graph.Node, o CrossEntropyOptions) *graph.Node {
 	return g.Apply(&crossEntropy{smoothing: o.Smoothing}, logits, targets)
 }
@@ -71,7 +71,7 @@ func (x *crossEntropy) Backward(c *graph.Call) { scaleSavedGradient(c) }
 
 // savedGradient is the Backprop of a loss whose forward saves the gradient of input 0.
 func savedGradient(logits device.Desc) graph.Backprop {
-	return graph.Backprop{Saved: []device.Desc{logits}, Over: map[int]int{0: 0}}
+	return graph.Backprop{Saved: []device.Desc{logits}, SavedOver: map[int]int{0: 0}, Over: map[int]int{0: 0}}
 }
 
 // scaleSavedGradient multiplies the saved gradient of input 0 by the loss's own.
