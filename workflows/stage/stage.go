@@ -12,7 +12,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 
 	"tempera/infra/artifact"
 )
@@ -103,15 +104,26 @@ func Key(kind string, version int, params json.RawMessage, inputs map[string][]a
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "tempera stage v1\n%s %d\n%s\n", kind, version, p)
-	ports := make([]string, 0, len(inputs))
-	for port := range inputs {
-		ports = append(ports, port)
-	}
-	sort.Strings(ports)
-	for _, port := range ports {
+	for _, port := range slices.Sorted(maps.Keys(inputs)) {
 		for _, a := range inputs[port] {
 			fmt.Fprintf(h, "%s %s\n", port, a.Digest)
 		}
 	}
 	return kind + "-" + hex.EncodeToString(h.Sum(nil))[:40], nil
 }
+
+// The types of the errors with which stages fail. Those up to StoreRefused are
+// final, the others are retried.
+const (
+	InvalidPipeline = "InvalidPipeline" // a spec with faults
+	InvalidInput    = "InvalidInput"    // parameters or data that no retry mends
+	CorruptArtifact = "CorruptArtifact" // bytes that do not match their digest
+	MissingArtifact = "MissingArtifact" // a digest or name that is not in the store
+	StoreRefused    = "StoreRefused"    // permission, credentials, bucket
+
+	StageFailed      = "StageFailed"
+	StoreUnavailable = "StoreUnavailable"
+	NoSpace          = "NoSpace"
+	Stopped          = "WorkerStopped"
+	Panicked         = "Panicked"
+)
