@@ -15,7 +15,7 @@ func visibleBytes(runes *[256]rune) map[rune]byte {
 	next := rune(256)
 	for b := range rune(256) {
 		r := b
-		if !(b >= '!' && b <= '~' || b >= '¡' && b <= '¬' || b >= '®' && b <= 'ÿ') {
+		if printable := b >= '!' && b <= '~' || b >= '¡' && b <= '¬' || b >= '®' && b <= 'ÿ'; !printable {
 			r = next
 			next++
 		}

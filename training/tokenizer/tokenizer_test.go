@@ -121,7 +121,9 @@ func TestTrainingIsDeterministic(t *testing.T) {
 // plainly: count every pair, merge the best, begin again.
 func TestTrainingMergesTheMostFrequentPair(t *testing.T) {
 	for _, o := range []TrainOptions{
-		{VocabSize: 500}, {VocabSize: 2000, MinFrequency: 1}, {VocabSize: 330, Lowercase: true},
+		{VocabSize: 500},
+		{VocabSize: 2000, MinFrequency: 1},
+		{VocabSize: 330, Lowercase: true},
 		{VocabSize: 2000, MinFrequency: 20, PrefixSpace: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {

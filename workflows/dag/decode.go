@@ -162,6 +162,7 @@ func (t *tree) String() string {
 			return strconv.Quote(t.text[:40]) + "..."
 		}
 		return strconv.Quote(t.text)
+	case null, list, object:
 	}
 	return t.shape.String()
 }

@@ -34,17 +34,21 @@ const maxExpression = 4096
 
 // value is a number or a truth.
 type value struct {
+	kind   kind
 	number float64
 	truth  bool
-	isBool bool
 }
 
-func (v value) kind() string {
-	if v.isBool {
-		return "true or false"
-	}
-	return "a number"
-}
+type kind uint8
+
+const (
+	isNumber kind = iota
+	isTruth
+)
+
+func (k kind) String() string { return [...]string{"a number", "true or false"}[k] }
+
+func truth(t bool) value { return value{kind: isTruth, truth: t} }
 
 // ParseExpression compiles a condition. An expression that is a number, not a
 // condition, is an error.
@@ -71,7 +75,7 @@ func ParseExpression(source string) (*Expression, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", source, err)
 	}
-	if !v.isBool {
+	if v.kind != isTruth {
 		return nil, fmt.Errorf("%q is a number: compare it with something, e.g. %s > 0", source, source)
 	}
 	return e, nil
@@ -158,7 +162,7 @@ func (e evaluation) eval(n ast.Node) (value, error) {
 	case *ast.FloatNode:
 		return value{number: n.Value}, nil
 	case *ast.BoolNode:
-		return value{truth: n.Value, isBool: true}, nil
+		return truth(n.Value), nil
 	case *ast.ChainNode:
 		return e.eval(n.Node)
 	case *ast.MemberNode:
@@ -206,11 +210,14 @@ func referenceOf(n *ast.MemberNode) (reference, error) {
 }
 
 func (e evaluation) unary(n *ast.UnaryNode) (value, error) {
-	isNot := n.Operator == "!" || n.Operator == "not"
-	v, err := e.operand(n.Node, isNot, n.Operator)
+	want := isNumber
+	if n.Operator == "!" || n.Operator == "not" {
+		want = isTruth
+	}
+	v, err := e.operand(n.Node, want, n.Operator)
 	switch {
 	case err != nil:
-	case isNot:
+	case want == isTruth:
 		v.truth = !v.truth
 	case n.Operator == "-":
 		v.number = -v.number
@@ -218,11 +225,11 @@ func (e evaluation) unary(n *ast.UnaryNode) (value, error) {
 	return v, err
 }
 
-// operand evaluates n and checks that it is a truth or a number.
-func (e evaluation) operand(n ast.Node, wantBool bool, operator string) (value, error) {
+// operand evaluates n and checks its kind.
+func (e evaluation) operand(n ast.Node, want kind, operator string) (value, error) {
 	v, err := e.eval(n)
-	if err == nil && v.isBool != wantBool {
-		err = fmt.Errorf("%s is %s: %s wants %s", n, v.kind(), operator, value{isBool: wantBool}.kind())
+	if err == nil && v.kind != want {
+		err = fmt.Errorf("%s is %s: %s wants %s", n, v.kind, operator, want)
 	}
 	return v, err
 }
@@ -241,23 +248,23 @@ func (e evaluation) binary(n *ast.BinaryNode) (value, error) {
 		return value{}, err
 	}
 	equality := n.Operator == "==" || n.Operator == "!="
-	if a.isBool != b.isBool || a.isBool && !equality {
-		return value{}, fmt.Errorf("%s: %s cannot be put between %s and %s", n, n.Operator, a.kind(), b.kind())
+	if a.kind != b.kind || a.kind == isTruth && !equality {
+		return value{}, fmt.Errorf("%s: %s cannot be put between %s and %s", n, n.Operator, a.kind, b.kind)
 	}
 	x, y := a.number, b.number
 	switch n.Operator {
 	case "==":
-		return value{truth: a == b, isBool: true}, nil
+		return truth(a == b), nil
 	case "!=":
-		return value{truth: a != b, isBool: true}, nil
+		return truth(a != b), nil
 	case "<":
-		return value{truth: x < y, isBool: true}, nil
+		return truth(x < y), nil
 	case "<=":
-		return value{truth: x <= y, isBool: true}, nil
+		return truth(x <= y), nil
 	case ">":
-		return value{truth: x > y, isBool: true}, nil
+		return truth(x > y), nil
 	case ">=":
-		return value{truth: x >= y, isBool: true}, nil
+		return truth(x >= y), nil
 	case "+":
 		return value{number: x + y}, nil
 	case "-":
@@ -273,7 +280,7 @@ func (e evaluation) binary(n *ast.BinaryNode) (value, error) {
 }
 
 func (e evaluation) logical(n *ast.BinaryNode) (value, error) {
-	a, err := e.operand(n.Left, true, n.Operator)
+	a, err := e.operand(n.Left, isTruth, n.Operator)
 	if err != nil {
 		return value{}, err
 	}
@@ -281,11 +288,11 @@ func (e evaluation) logical(n *ast.BinaryNode) (value, error) {
 	if a.truth == settles && !e.everyBranch {
 		return a, nil
 	}
-	return e.operand(n.Right, true, n.Operator)
+	return e.operand(n.Right, isTruth, n.Operator)
 }
 
 func (e evaluation) conditional(n *ast.ConditionalNode) (value, error) {
-	c, err := e.operand(n.Cond, true, "?:")
+	c, err := e.operand(n.Cond, isTruth, "?:")
 	if err != nil {
 		return value{}, err
 	}
@@ -299,7 +306,7 @@ func (e evaluation) conditional(n *ast.ConditionalNode) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return e.operand(n.Exp2, a.isBool, "the other branch of ?:")
+	return e.operand(n.Exp2, a.kind, "the other branch of ?:")
 }
 
 var functions = []string{"abs", "min", "max", "floor", "ceil", "round"}
@@ -314,7 +321,7 @@ func (e evaluation) call(name string, args []ast.Node) (value, error) {
 	}
 	xs := make([]float64, len(args))
 	for i, a := range args {
-		v, err := e.operand(a, false, name)
+		v, err := e.operand(a, isNumber, name)
 		if err != nil {
 			return value{}, err
 		}

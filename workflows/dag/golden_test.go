@@ -56,7 +56,7 @@ func runGolden(t *testing.T, file string, do func(c goldenCase) string) {
 			got += rule
 		}
 		command := strings.Join(append([]string{c.command}, c.args...), " ")
-		fmt.Fprintf(&rewritten, "%s%s\n%s%s%s", c.before, command, c.input, rule[:len(rule)], got)
+		fmt.Fprintf(&rewritten, "%s%s\n%s%s%s", c.before, command, c.input, rule, got)
 	}
 	rewritten.WriteString(tail)
 	if *update && !bytes.Equal(rewritten.Bytes(), text) {

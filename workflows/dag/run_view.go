@@ -106,15 +106,14 @@ func (r *Run) Counts() Counts {
 		Succeeded: r.counts[Succeeded], Skipped: r.counts[Skipped], Failed: r.counts[Failed], Cancelled: r.counts[Cancelled],
 	}
 	for i, s := range r.shown() {
-		switch s {
-		case Waiting:
+		res := r.stages[i].Result
+		switch {
+		case s == Waiting:
 			c.Waiting++
-		case Blocked:
+		case s == Blocked:
 			c.Blocked++
-		case Succeeded:
-			if res := r.stages[i].Result; res != nil && res.Cached {
-				c.Cached++
-			}
+		case s == Succeeded && res != nil && res.Cached:
+			c.Cached++
 		}
 	}
 	return c
