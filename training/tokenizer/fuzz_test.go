@@ -1,0 +1,120 @@
+package tokenizer
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzRoundTrip: any bytes come back, whatever the tokenizer, and long words are
+// merged as the plain algorithm merges them.
+func FuzzRoundTrip(f *testing.F) {
+	tok := trained(f, TrainOptions{VocabSize: 450})
+	for _, s := range append(corpus(), "", "\xff\xfe[PAD]\x00", "  a  \n[EOS]", strings.Repeat("aab", 100)) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ids := tok.Encode(text)
+		if got := tok.Decode(ids); got != text {
+			t.Fatalf("%q comes back as %q", text, got)
+		}
+		if got := tok.Decode(tok.EncodePlain(text)); got != text {
+			t.Fatalf("%q comes back as %q", text, got)
+		}
+		if joined := strings.Join(slices.Collect(split(text)), ""); joined != text {
+			t.Fatalf("%q is split into words of %q", text, joined)
+		}
+		if text != "" {
+			if got, want := tok.merge(text), plainMerge(tok, text); !slices.Equal(got, want) {
+				t.Fatalf("%q merges to %v, want %v", text, got, want)
+			}
+		}
+	})
+}
+
+// plainMerge applies the merges to the bytes of a word one after the other.
+func plainMerge(t *Tokenizer, word string) []int32 {
+	var ids []int32
+	for i := range len(word) {
+		ids = append(ids, t.bytes[word[i]])
+	}
+	for {
+		best := -1
+		for i := 1; i < len(ids); i++ {
+			m, ok := t.ranks[pair{ids[i-1], ids[i]}]
+			if ok && (best < 0 || m.rank < t.ranks[pair{ids[best-1], ids[best]}].rank) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return ids
+		}
+		ids[best-1] = t.ranks[pair{ids[best-1], ids[best]}].id
+		ids = slices.Delete(ids, best, best+1)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	b, err := trained(f, TrainOptions{VocabSize: 270, Template: []string{"[BOS]", "$A"}}).JSON()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"model":{"type":"BPE","vocab":{},"merges":[]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tok, err := Parse(data)
+		if err != nil {
+			return
+		}
+		if text := "a [BOS] \xff"; !tok.options.prefixSpace && !tok.options.lowercase && tok.Decode(tok.Encode(text)) != text {
+			t.Fatalf("%q comes back as %q", text, tok.Decode(tok.Encode(text)))
+		}
+		if _, err := tok.JSON(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	tok := trained(b, TrainOptions{VocabSize: 1000})
+	text := strings.Repeat(strings.Join(corpus(), " ")+" ", 20)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		tok.Encode(text)
+	}
+}
+
+func BenchmarkEncodeUnknownWords(b *testing.B) {
+	tok := trained(b, TrainOptions{VocabSize: 1000})
+	text := randomWords(20_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		clear(tok.cache.words)
+		tok.Encode(text)
+	}
+}
+
+// BenchmarkTrain learns 8192 tokens of 200,000 different words.
+func BenchmarkTrain(b *testing.B) {
+	text := randomWords(200_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := Train(slices.Values([]string{text}), TrainOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// randomWords makes words of 3 to 12 letters, most of them different.
+func randomWords(n int) string {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var w strings.Builder
+	for range n {
+		w.WriteByte(' ')
+		for range 3 + rng.IntN(10) {
+			w.WriteByte("eeeetttaaooiinnsshhrrdlucmfw"[rng.IntN(28)])
+		}
+	}
+	return w.String()
+}
