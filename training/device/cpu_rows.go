@@ -94,7 +94,7 @@ func draw(w []float64, at float64) int {
 
 // Gather is part of Rows.
 func (c *CPU) Gather(a GatherArgs) {
-	c.engine.Gather(kernel.GatherArgs{TableRows: a.TableRows, Cols: a.Cols, Table: c.f(a.Table), Index: c.i(a.Index), Y: c.f(a.Y), LDY: a.LDY})
+	c.engine.Gather(kernel.GatherArgs{TableRows: a.TableRows, Cols: a.Cols, Table: c.words(a.Table), Index: c.i(a.Index), Y: c.words(a.Y), LDY: a.LDY})
 }
 
 // GatherBackward is part of Rows.
@@ -107,7 +107,7 @@ func (c *CPU) GatherBackward(a GatherBackwardArgs) {
 // CopyBlock is part of Rows.
 func (c *CPU) CopyBlock(a CopyBlockArgs) {
 	c.engine.CopyMatrix(kernel.CopyMatrixArgs{
-		Rows: a.Rows, Cols: a.Cols, X: c.f(a.X)[a.OffsetX:], Y: c.f(a.Y)[a.OffsetY:], LDX: a.LDX, LDY: a.LDY, Accumulate: a.Accumulate,
+		Rows: a.Rows, Cols: a.Cols, X: c.words(a.X)[a.OffsetX:], Y: c.words(a.Y)[a.OffsetY:], LDX: a.LDX, LDY: a.LDY, Accumulate: a.Accumulate,
 	})
 }
 

@@ -1,7 +1,7 @@
 package op
 
 import (
-	"fmt"
+	"errors"
 
 	"tempera/training/device"
 	"tempera/training/graph"
@@ -14,38 +14,40 @@ func Embedding(g *graph.Graph, ids, table *graph.Node) *graph.Node {
 	return g.Apply(&gather{name: "embedding"}, ids, table)
 }
 
-// GatherRows selects items: index int32 (N) of x (M, ...) gives (N, ...). It is differentiable in x; an index may repeat.
+// GatherRows selects items: index int32 (N) of x (M, ...), of either type, gives (N, ...). It is differentiable in a float32 x; an index may repeat.
 func GatherRows(g *graph.Graph, x, index *graph.Node) *graph.Node {
 	return g.Apply(&gather{name: "gatherrows", items: true}, index, x)
 }
 
 type gather struct {
 	name       string
-	items      bool // the table's rows are whole items of any rank
+	items      bool // the table's rows are whole items of any rank and type
+	ints       bool
 	rows, cols int
 }
 
 func (e *gather) Name() string { return e.name }
 
 func (e *gather) Infer(in []device.Desc) (device.Desc, error) {
-	if err := types(in, "if"); err != nil {
-		return device.Desc{}, err
-	}
 	ids, table := in[0], in[1]
+	e.ints = table.DType == device.Int32
+	if ids.DType != device.Int32 || e.ints && !e.items {
+		return device.Desc{}, errors.New("wants int32 indices, and a float32 table if it is one of embeddings")
+	}
 	if !e.items && table.Rank() != 2 || e.items && (table.Rank() < 1 || ids.Rank() != 1) {
-		return device.Desc{}, fmt.Errorf("wants a table (V, C), or items (M, ...) and a vector of indices")
+		return device.Desc{}, errors.New("wants a table (V, C), or items (M, ...) and a vector of indices")
 	}
 	e.rows = table.Shape[0]
 	e.cols = table.Size() / e.rows
 	shape := append(append(device.Shape{}, ids.Shape...), table.Shape[1:]...)
-	return device.Desc{DType: device.Float32, Shape: shape}, nil
+	return device.Desc{DType: table.DType, Shape: shape}, nil
 }
 
 func (e *gather) Forward(c *graph.Call) {
 	c.Backend.Gather(device.GatherArgs{TableRows: e.rows, Cols: e.cols, Table: c.In[1], Index: c.In[0], Y: c.Out})
 }
 
-func (e *gather) Wrt() []bool { return []bool{false, true} }
+func (e *gather) Wrt() []bool { return []bool{false, !e.ints} }
 
 func (e *gather) Backprop(graph.Request) graph.Backprop {
 	return graph.Backprop{ReadsIn: []int{0}, Accumulates: []int{1}}

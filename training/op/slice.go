@@ -56,7 +56,7 @@ func (s *sliceTokens) Backward(c *graph.Call) {
 	})
 }
 
-// Concat joins tensors along an axis; the other dimensions are equal. Axis 0 joins batches or rows, axis 1 of (B, T, C) tokens.
+// Concat joins tensors of one type along an axis; the other dimensions are equal. Axis 0 joins batches or rows, axis 1 of (B, T, C) tokens.
 //
 // Saved: nothing.
 func Concat(g *graph.Graph, axis int, xs ...*graph.Node) *graph.Node {
@@ -68,6 +68,7 @@ func ConcatRows(g *graph.Graph, xs ...*graph.Node) *graph.Node { return Concat(g
 
 type concat struct {
 	axis  int
+	ints  bool
 	rows  int   // product of the dimensions before the axis
 	width []int // per operand: product of the others
 	total int
@@ -76,15 +77,16 @@ type concat struct {
 func (k *concat) Name() string { return "concat" }
 
 func (k *concat) Infer(in []device.Desc) (device.Desc, error) {
-	out := device.Desc{Shape: slices.Clone(in[0].Shape)}
+	k.ints = in[0].DType == device.Int32
+	out := device.Desc{DType: in[0].DType, Shape: slices.Clone(in[0].Shape)}
 	if k.axis < 0 || k.axis >= in[0].Rank() {
 		return out, fmt.Errorf("axis %d of %d dimensions", k.axis, in[0].Rank())
 	}
 	out.Shape[k.axis] = 0
 	for _, d := range in {
 		rest := slices.Clone(d.Shape)
-		if d.DType != device.Float32 || d.Rank() != in[0].Rank() {
-			return out, errors.New("operands must be float32 and of equal rank")
+		if d.DType != in[0].DType || d.Rank() != in[0].Rank() {
+			return out, errors.New("operands must be of one type and rank")
 		}
 		out.Shape[k.axis] += d.Shape[k.axis]
 		rest[k.axis] = in[0].Shape[k.axis]
@@ -114,7 +116,7 @@ func (k *concat) Forward(c *graph.Call) {
 func (k *concat) Wrt() []bool {
 	wrt := make([]bool, len(k.width))
 	for i := range wrt {
-		wrt[i] = true
+		wrt[i] = !k.ints
 	}
 	return wrt
 }
