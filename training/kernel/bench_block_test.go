@@ -116,21 +116,14 @@ func BenchmarkVitBlock(b *testing.B) {
 		k.e.Attention(k.attention())
 		parts := k.parts()
 		for _, p := range parts {
-			b.Run(fmt.Sprintf("%d threads/%s", threads, p.name), func(b *testing.B) {
-				for b.Loop() {
-					p.run()
-				}
-				if p.flops > 0 {
-					b.ReportMetric(p.flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-				}
-			})
+			b.Run(fmt.Sprintf("%d threads/%s", threads, p.name), func(b *testing.B) { measure(b, p.flops, p.run) })
 		}
 		b.Run(fmt.Sprintf("%d threads/whole", threads), func(b *testing.B) {
-			for b.Loop() {
+			measure(b, 0, func() {
 				for _, p := range parts {
 					p.run()
 				}
-			}
+			})
 		})
 	}
 }

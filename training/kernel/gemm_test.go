@@ -7,7 +7,7 @@ import (
 
 type gemmCase struct{ m, n, k int }
 
-var gemmShapes = []gemmCase{{1, 1, 1}, {3, 5, 7}, {1, 200, 65}, {5, 33, 300}, {14, 32, 16}, {6, 16, 40}, {17, 33, 31}, {64, 64, 64}, {65, 16, 65}, {129, 65, 300}, {100, 1100, 520}, {300, 40, 17}, {31, 7, 600}, {2, 3, 0}}
+var gemmShapes = []gemmCase{{1, 1, 1}, {3, 5, 7}, {1, 200, 65}, {5, 33, 300}, {14, 32, 16}, {6, 16, 40}, {17, 33, 31}, {64, 64, 64}, {65, 16, 65}, {129, 65, 300}, {40, 600, 270}, {300, 40, 17}, {31, 7, 600}, {2, 3, 0}}
 
 func gemmRef(a *GemmArgs) []float64 {
 	out := make([]float64, a.M*a.N)
@@ -84,7 +84,7 @@ func TestGemmEqualsTheReferenceOnOddShapes(t *testing.T) {
 func TestGemmEpiloguesApplyBiasActivationAndResidual(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		s := newSource(2)
-		for _, c := range []gemmCase{{1, 65, 30}, {33, 65, 17}, {130, 300, 600}} {
+		for _, c := range []gemmCase{{1, 65, 30}, {33, 65, 17}, {130, 300, 270}} {
 			for act := Identity; act < activations; act++ {
 				for _, residual := range []bool{false, true} {
 					a := gemmArgs(s, c, 0)
