@@ -1,6 +1,8 @@
 package op_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"tempera/training/device"
@@ -30,9 +32,19 @@ func (dot) Backward(c *graph.Call) {
 	c.Backend.ScaleBy(device.ScaleByArgs{X: c.In[1], S: c.DOut, Y: c.DIn[0], Accumulate: c.Add[0]})
 }
 
+// testedBackends are the backends on which every operation must compute alike; a further device joins here.
+func testedBackends(t *testing.T) map[string]device.Backend {
+	return map[string]device.Backend{
+		"on the host heap":                       newCPU(t, device.HostHeap()),
+		"on memory that the host cannot address": newCPU(t, device.OpaqueHeap()),
+	}
+}
+
 func onBackends(t *testing.T, test func(t *testing.T, b device.Backend)) {
-	t.Run("on the host heap", func(t *testing.T) { test(t, newCPU(t, device.HostHeap())) })
-	t.Run("on memory that the host cannot address", func(t *testing.T) { test(t, newCPU(t, device.OpaqueHeap())) })
+	backends := testedBackends(t)
+	for _, name := range slices.Sorted(maps.Keys(backends)) {
+		t.Run(name, func(t *testing.T) { test(t, backends[name]) })
+	}
 }
 
 func newCPU(t testing.TB, heap device.Heap) *device.CPU {
