@@ -1,0 +1,57 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tempera/training/optim"
+)
+
+// Config configures a Loop.
+type Config struct {
+	Steps     int64          `json:"steps"`
+	BatchSize int            `json:"batch_size"` // for samples per second
+	Seed      uint64         `json:"seed"`       // recorded in checkpoints; batches and objective have it too
+	Schedule  optim.Schedule `json:"schedule"`   // its Steps are the loop's where they are 0
+	AdamW     optim.Options  `json:"adamw"`
+	// A checkpoint is written when CheckpointEvery has passed since the last one,
+	// and after every CheckpointSteps steps. 0 turns either off.
+	CheckpointEvery time.Duration `json:"checkpoint_every"`
+	CheckpointSteps int64         `json:"checkpoint_steps"`
+	LogSteps        int64         `json:"log_steps"` // metrics are written after every so many steps; 0 means 10
+	// Digest identifies everything that the result depends on: configuration,
+	// data, initial weights. A checkpoint with another digest is refused.
+	Digest string `json:"digest"`
+	// PeakFLOPS of the device lets the loop report the share that it uses; 0: unknown.
+	PeakFLOPS float64 `json:"peak_flops,omitempty"`
+}
+
+func (c Config) resolve() Config {
+	if c.Schedule.Steps == 0 {
+		c.Schedule.Steps = c.Steps
+	}
+	if c.LogSteps == 0 {
+		c.LogSteps = 10
+	}
+	return c
+}
+
+// Validate returns all faults at once.
+func (c Config) Validate() error {
+	c = c.resolve()
+	var faults []error
+	if c.Steps < 1 {
+		faults = append(faults, fmt.Errorf("steps is %d: give 1 or more", c.Steps))
+	}
+	if c.BatchSize < 1 {
+		faults = append(faults, fmt.Errorf("batch_size is %d: give 1 or more", c.BatchSize))
+	}
+	if c.CheckpointEvery < 0 || c.CheckpointSteps < 0 {
+		faults = append(faults, errors.New("a checkpoint interval is negative: give a positive one, or 0 for none"))
+	}
+	if c.LogSteps < 0 {
+		faults = append(faults, fmt.Errorf("log_steps is %d: give 1 or more", c.LogSteps))
+	}
+	return errors.Join(append(faults, c.Schedule.Validate(), c.AdamW.Validate())...)
+}

@@ -1,0 +1,54 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrStopped is returned, wrapped, by a loop that was asked to stop. Its state is in a checkpoint.
+var ErrStopped = errors.New("training stopped on request")
+
+// ErrOtherConfig is wrapped by the error of a loop that found the checkpoint of
+// another configuration. Trying again does not help.
+var ErrOtherConfig = errors.New("the checkpoint is of another configuration")
+
+// DivergedError says that a step gave a loss or a gradient that is not a number.
+// The run is deterministic, so trying again does not help.
+type DivergedError struct {
+	Step     int64
+	What     string  // the measurement
+	Value    float64 // NaN or infinite
+	Previous []StepMetrics
+}
+
+// StepMetrics are the metrics of a step.
+type StepMetrics struct {
+	Step    int64
+	Metrics Metrics
+}
+
+func (e *DivergedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s is %v at step %d: lower the learning rate, lengthen the warm-up or look for broken data", e.What, e.Value, e.Step)
+	for i, p := range e.Previous {
+		if i == 0 {
+			b.WriteString("; the steps before it:")
+		}
+		fmt.Fprintf(&b, "\n  step %d: %v", p.Step, p.Metrics)
+	}
+	return b.String()
+}
+
+// remembered is how many steps a DivergedError tells of.
+const remembered = 5
+
+// history keeps the metrics of the last steps.
+type history []StepMetrics
+
+func (h *history) add(step int64, m Metrics) {
+	if len(*h) == remembered {
+		*h = (*h)[1:]
+	}
+	*h = append(*h, StepMetrics{step, m})
+}

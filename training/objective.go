@@ -1,0 +1,105 @@
+package training
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"tempera/training/graph"
+	"tempera/training/optim"
+)
+
+// Objective is what is being trained and how its loss is computed. It owns its
+// parameters, its graphs and whatever else a resumed run needs.
+//
+// The loop calls Step and, after the optimiser has moved the parameters,
+// Updated, once each per step and never at the same time. Both must be functions
+// of the parameters, the state, the batch and the step's number only.
+type Objective interface {
+	// Params lists all parameters in a fixed order. Those that are frozen are kept
+	// in checkpoints but not trained.
+	Params() []*graph.Param
+	// State lists the other tensors that a resumed run needs, in a fixed order.
+	State() []optim.Tensor
+	// Step runs forward and backward, adding to the gradients of the parameters.
+	// The metrics have the loss as "loss". Steps count from 0.
+	Step(step int64, b *Batch) (Metrics, error)
+	// Updated follows the optimiser: clamps, moving averages, queues.
+	Updated(step int64) error
+}
+
+// Costed is an Objective that knows the floating-point operations of a step,
+// a multiplication and an addition being two.
+type Costed interface {
+	StepFLOPs() float64
+}
+
+// Metrics are the measurements of one step by name.
+type Metrics map[string]float64
+
+// LossKey names the total loss in Metrics.
+const LossKey = "loss"
+
+func (m Metrics) String() string {
+	s := ""
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			s += " "
+		}
+		s += fmt.Sprintf("%s=%.4g", k, m[k])
+	}
+	return s
+}
+
+// Batch is the input of a step: named arrays of numbers. Its memory is used again
+// for later steps.
+type Batch struct {
+	floats map[string][]float32
+	ints   map[string][]int32
+}
+
+// Float32s returns the array called name for writing, with n elements of
+// unspecified content.
+func (b *Batch) Float32s(name string, n int) []float32 {
+	if b.floats == nil {
+		b.floats = map[string][]float32{}
+	}
+	b.floats[name] = slices.Grow(b.floats[name][:0], n)[:n]
+	return b.floats[name]
+}
+
+// Int32s returns the array called name for writing, with n elements of
+// unspecified content.
+func (b *Batch) Int32s(name string, n int) []int32 {
+	if b.ints == nil {
+		b.ints = map[string][]int32{}
+	}
+	b.ints[name] = slices.Grow(b.ints[name][:0], n)[:n]
+	return b.ints[name]
+}
+
+// ReadFloat32s returns what a batch holds under name, which must be n elements.
+func (b *Batch) ReadFloat32s(name string, n int) ([]float32, error) {
+	v, ok := b.floats[name]
+	if !ok || len(v) != n {
+		return nil, fmt.Errorf("the batch has %d floats called %q, want %d", len(v), name, n)
+	}
+	return v, nil
+}
+
+// ReadInt32s returns what a batch holds under name, which must be n elements.
+func (b *Batch) ReadInt32s(name string, n int) ([]int32, error) {
+	v, ok := b.ints[name]
+	if !ok || len(v) != n {
+		return nil, fmt.Errorf("the batch has %d integers called %q, want %d", len(v), name, n)
+	}
+	return v, nil
+}
+
+// HasInt32s tells whether the batch has integers called name.
+func (b *Batch) HasInt32s(name string) bool { return len(b.ints[name]) > 0 }
+
+// Batches fills the batch of a step. It must be a function of the step's number
+// alone, for a run that resumes must see what it would have seen. It is called
+// from one goroutine, ahead of the step that uses the batch.
+type Batches func(step int64, b *Batch) error

@@ -1,0 +1,70 @@
+package training
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// Checkpoints keeps the newest resumable states of a run.
+type Checkpoints interface {
+	// Save streams a checkpoint and makes it the newest one, atomically.
+	Save(ctx context.Context, step int64, write func(io.Writer) error) error
+	// Load calls read with the newest whole checkpoint, or with earlier ones after
+	// read has failed; found is false where there is none.
+	Load(ctx context.Context, read func(step int64, r io.Reader) error) (found bool, err error)
+}
+
+// saver writes checkpoints while training goes on: the state is copied at a step
+// boundary, the copy is serialised by a goroutine.
+type saver struct {
+	to    Checkpoints
+	spare *snapshot
+	busy  chan error // one element while a checkpoint is being written; nil: idle
+	saved int64      // the step of the newest checkpoint begun; -1: none
+}
+
+func newSaver(to Checkpoints, spare *snapshot) *saver {
+	return &saver{to: to, spare: spare, saved: -1}
+}
+
+// idle tells whether a checkpoint can begin. It returns the error of the last one.
+func (s *saver) idle() (bool, error) {
+	if s.busy == nil {
+		return true, nil
+	}
+	select {
+	case err := <-s.busy:
+		s.busy = nil
+		return true, err
+	default:
+		return false, nil
+	}
+}
+
+// wait returns when no checkpoint is being written.
+func (s *saver) wait() error {
+	if s.busy == nil {
+		return nil
+	}
+	err := <-s.busy
+	s.busy = nil
+	return err
+}
+
+// begin copies the state and starts to write it. The saver must be idle.
+func (s *saver) begin(ctx context.Context, step int64) error {
+	if err := s.spare.take(step); err != nil {
+		return err
+	}
+	s.saved = step
+	s.busy = make(chan error, 1)
+	go func(done chan<- error) {
+		err := s.to.Save(ctx, step, s.spare.write)
+		if err != nil {
+			err = fmt.Errorf("save the checkpoint of step %d: %w", step, err)
+		}
+		done <- err
+	}(s.busy)
+	return nil
+}

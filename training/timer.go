@@ -1,0 +1,29 @@
+package training
+
+import "time"
+
+// stepTimer measures speed between two writings of metrics.
+type stepTimer struct {
+	since time.Time
+	steps int64
+}
+
+func (t *stepTimer) start() { t.since, t.steps = time.Now(), 0 }
+
+// measure adds the speed since the last measurement to m and starts anew.
+func (t *stepTimer) measure(r *run, m Metrics) {
+	seconds := time.Since(t.since).Seconds()
+	if t.steps > 0 && seconds > 0 {
+		perStep := seconds / float64(t.steps)
+		m["step_ms"] = 1e3 * perStep
+		m["samples_per_second"] = float64(r.config.BatchSize) / perStep
+		if c, ok := r.Objective.(Costed); ok {
+			flops := c.StepFLOPs() / perStep
+			m["gflops"] = flops / 1e9
+			if r.config.PeakFLOPS > 0 {
+				m["mfu"] = flops / r.config.PeakFLOPS
+			}
+		}
+	}
+	t.start()
+}
