@@ -75,7 +75,8 @@ func newOrder(seed uint64, batch int, parts []Part) (*order, error) {
 	for i, p := range parts {
 		share := o.size[i]
 		if weights > 0 {
-			share = max(1, int(float64(total)*(weightOf(p)/weights)+0.5))
+			exact := float64(float64(total) * (weightOf(p) / weights)) // rounded here: no fused addition below
+			share = max(1, int(exact+0.5))
 		}
 		o.share = append(o.share, share)
 		o.epoch += share

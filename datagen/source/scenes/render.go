@@ -47,7 +47,7 @@ func (p *Params) render(s Scene, rng *rand.Rand) *picture.RGB {
 	for _, o := range s.Objects {
 		p.draw(img, o, 850+rng.IntN(151))
 	}
-	addNoise(img.Pix, p.Noise, rng)
+	img.AddNoise(p.Noise, rng)
 	return img
 }
 
@@ -70,26 +70,5 @@ func (p *Params) draw(img *picture.RGB, o Object, brightness int) {
 				copy(img.Pix[3*(y*n+x):], color[:])
 			}
 		}
-	}
-}
-
-// addNoise adds to every byte a number of the given standard deviation (in
-// 1/1000 of 255) that is close to normal: the sum of four uniform bytes.
-func addNoise(pix []byte, deviation int, rng *rand.Rand) {
-	if deviation == 0 {
-		return
-	}
-	// Four uniform bytes add up to a mean of 510 and a standard deviation of
-	// 147.8; the scale is in 1/65536.
-	scale := (deviation*255*65536/1000*10 + 739) / 1478
-	var bits uint64
-	for i := range pix {
-		if i%2 == 0 {
-			bits = rng.Uint64()
-		}
-		sum := int(bits&255) + int(bits>>8&255) + int(bits>>16&255) + int(bits>>24&255)
-		bits >>= 32
-		v := int(pix[i]) + ((sum-510)*scale+1<<15)>>16
-		pix[i] = byte(min(255, max(0, v)))
 	}
 }
