@@ -225,6 +225,17 @@ func TestThreadCountAndMemoryPlanDoNotChangeABit(t *testing.T) {
 	}
 }
 
+func TestPlanNeedsLittleMoreThanWhatLivesAtOnce(t *testing.T) {
+	b := newCPU(t, 1, device.HostHeap())
+	m := newClassifier(t, b)
+	for name, o := range map[string]graph.Options{"training": {Train: true}, "evaluation": {}} {
+		g := build(t, b, o, m.define(64))
+		if arena, live := g.Memory().Arena, g.LiveBytes(); arena < live || arena > live*11/10 {
+			t.Errorf("%s: arena is %d bytes, %d live at once", name, arena, live)
+		}
+	}
+}
+
 func TestShapeFaultNamesOperationShapesAndOperands(t *testing.T) {
 	b := newCPU(t, 1, device.HostHeap())
 	_, err := graph.Build(b, graph.Options{}, func(g *graph.Graph) *graph.Node {
