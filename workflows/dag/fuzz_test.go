@@ -3,7 +3,9 @@ package dag
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -84,4 +86,28 @@ func FuzzExpression(f *testing.F) {
 			t.Fatalf("%q is %v, then %v", source, first, second)
 		}
 	})
+}
+
+// TestTextsThatWouldNeverEnd: texts that expand or nest without end are refused
+// at once, with the line.
+func TestTextsThatWouldNeverEnd(t *testing.T) {
+	bomb := "name: bomb\nstages:\n  - id: a\n    kind: train\n    params:\n      a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := range 9 {
+		bomb += fmt.Sprintf("      a%d: &a%[1]d [%s*a%d]\n", i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"aliases of aliases", bomb, "aliases expand to too much"},
+		{"brackets", "name: x\nstages: " + strings.Repeat("[", 100_000), "line 2: nested deeper"},
+		{"dashes", strings.Repeat("- ", 100_000), "line 1: nested deeper"},
+		{"tags between dashes", strings.Repeat("- !x ", 100_000), "line 1: nested deeper"},
+		{"blocks", "a:\n" + strings.Repeat(" ", 1) + strings.Repeat("- ", 500) + "x", "nested deeper"},
+		{"JSON", `{"stages":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}", "nested deeper"},
+		{"megabytes", strings.Repeat("#", maxText+1), "at most"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := Parse([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %.200v, want %s", err, c.want)
+			}
+		})
+	}
 }

@@ -18,6 +18,9 @@ type yamlReader struct {
 }
 
 func readYAML(data []byte) (*tree, error) {
+	if line := tooDeep(data); line > 0 {
+		return nil, lineError{line, fmt.Sprintf("nested deeper than %d levels", maxDepth)}
+	}
 	file, err := parseYAML(data)
 	if err != nil {
 		return nil, err
@@ -37,6 +40,31 @@ func readYAML(data []byte) (*tree, error) {
 	}
 	r := yamlReader{anchors: map[string]*tree{}}
 	return r.value(body, 0)
+}
+
+// tooDeep returns the line where more brackets are open, or more dashes stand in
+// a line, than any spec has; 0 where there is none. It looks at the bytes only, for
+// the parser takes minutes for such a text.
+func tooDeep(data []byte) int {
+	const limit = 10 * maxDepth // brackets in texts count too
+	line, open, dashes := 1, 0, 0
+	for _, c := range data {
+		switch c {
+		case '\n':
+			line++
+			dashes = 0
+		case '[', '{':
+			open++
+		case ']', '}':
+			open--
+		case '-', '?':
+			dashes++
+		}
+		if open > limit || dashes > limit {
+			return line
+		}
+	}
+	return 0
 }
 
 // parseYAML calls the parser. Where it panics on malformed text, that is a
