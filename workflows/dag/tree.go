@@ -177,7 +177,7 @@ func (t *tree) canonical() (json.RawMessage, error) {
 }
 
 func (t *tree) write(b *bytes.Buffer, nodes *int) error {
-	if *nodes++; *nodes > maxNodes {
+	if *nodes++; *nodes > maxNodes || b.Len() > maxText {
 		return lineError{t.line, "aliases expand to too much: write out what is needed"}
 	}
 	switch t.shape {
