@@ -1,5 +1,5 @@
 // Package activities holds the kinds of stage: one file each, listed by All.
-// runtime.go wraps every kind with what durability needs (result lookup,
+// Runtime wraps every kind with what durability needs (result lookup,
 // heartbeats on a timer of their own, checkpoints, error classes, the commit),
 // so that a kind's file holds its parameters and its work only.
 package activities
@@ -23,7 +23,7 @@ type Kind interface {
 	// Run does the work of a stage or of one shard of it. Params are resolved.
 	// It may be run again from the start after a crash, on another worker; what
 	// it publishes through t must therefore depend on its inputs only. The
-	// runtime commits what Run has put into t when it returns nil.
+	// runtime commits what Run has put into t.Result when it returns nil.
 	Run(ctx context.Context, t *Task) error
 }
 
@@ -33,11 +33,38 @@ type Task struct {
 	Store       artifact.Store  // reads go through the worker's cache
 	Log         *slog.Logger    // goes to the attempt's log in the run folder too
 	Scratch     string          // a folder of this attempt's own, removed afterwards
+	Data        string          // the worker's folder for data sets that are installed once
+	Threads     int             // cores that the kind may keep busy
 	Checkpoints Checkpoints     // resume point of this key, in the store
 	Progress    func(Progress)  // cheap; the heartbeat carries the latest one
 	Result      *stage.Result   // outputs and metrics are put here
 	Metrics     MetricsWriter   // step metrics: metrics.jsonl and TensorBoard events in the run folder
 	Stopping    <-chan struct{} // closed when the worker is asked to stop: checkpoint, then return ErrStopped
+}
+
+// Input returns the artifact of a port that takes one; ok is false where an
+// optional port was left out.
+func (t *Task) Input(port string) (a artifact.Artifact, ok bool) {
+	if len(t.Inputs[port]) == 0 {
+		return artifact.Artifact{}, false
+	}
+	return t.Inputs[port][0], true
+}
+
+// Output sets an output of the result.
+func (t *Task) Output(port string, a artifact.Artifact) {
+	if t.Result.Outputs == nil {
+		t.Result.Outputs = map[string]artifact.Artifact{}
+	}
+	t.Result.Outputs[port] = a
+}
+
+// Metric sets a metric of the result.
+func (t *Task) Metric(name string, value float64) {
+	if t.Result.Metrics == nil {
+		t.Result.Metrics = map[string]float64{}
+	}
+	t.Result.Metrics[name] = value
 }
 
 // Progress is what a person sees of a running stage.

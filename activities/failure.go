@@ -1,0 +1,86 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"tempera/infra/artifact"
+	"tempera/workflows/stage"
+)
+
+// ErrStopped is returned by a kind that has written a checkpoint because its
+// worker is stopping. The next attempt goes on from there.
+var ErrStopped = errors.New("the worker is stopping; the work resumes from its checkpoint")
+
+// Invalid marks an error as the fault of the input: trying again cannot help.
+func Invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanent{stage.InvalidInput, err}
+}
+
+// permanent is an error with a class that is not retried.
+type permanent struct {
+	class string
+	error
+}
+
+func (p *permanent) Unwrap() error { return p.error }
+
+// stopDelay is how soon a stage that gave way to a stopping worker goes on.
+const stopDelay = 200 * time.Millisecond
+
+// failure decides once, at the edge, what becomes of an error. Three things can:
+//
+//   - Faults of the surroundings (a stopping worker, a store that is away, a full
+//     disk) are retried by the server for as long as they last.
+//   - Faults of the input are final.
+//   - All others are final for the server, and the stage's workflow, which
+//     counts them, tries again: stage.StageFailed and stage.Panicked.
+func failure(err error) error {
+	var params *ParamsError
+	var final *permanent
+	var crash *panicked
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &crash):
+		return lasting(stage.Panicked, err)
+	case errors.Is(err, ErrStopped):
+		return temporal.NewApplicationErrorWithOptions(oneLine(err), stage.Stopped, temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: stopDelay})
+	case errors.Is(err, context.Canceled):
+		return temporal.NewCanceledError(oneLine(err))
+	case errors.As(err, &params):
+		return lasting(stage.InvalidInput, err)
+	case errors.As(err, &final):
+		return lasting(final.class, err)
+	case errors.Is(err, artifact.ErrDigest):
+		return lasting(stage.CorruptArtifact, err)
+	case errors.Is(err, artifact.ErrNotFound):
+		return lasting(stage.MissingArtifact, err)
+	case errors.Is(err, artifact.ErrPermission), errors.Is(err, artifact.ErrNoBucket), errors.Is(err, artifact.ErrCredentials):
+		return lasting(stage.StoreRefused, err)
+	case errors.Is(err, artifact.ErrFull), errors.Is(err, syscall.ENOSPC):
+		err = fmt.Errorf("no space left: free some, the stage goes on by itself: %w", err)
+		return temporal.NewApplicationErrorWithCause(oneLine(err), stage.NoSpace, err)
+	case errors.Is(err, artifact.ErrTransient), errors.Is(err, artifact.ErrConflict):
+		return temporal.NewApplicationErrorWithCause(oneLine(err), stage.StoreUnavailable, err)
+	}
+	return lasting(stage.StageFailed, err)
+}
+
+func lasting(class string, err error) error {
+	return temporal.NewNonRetryableApplicationError(oneLine(err), class, err)
+}
+
+// oneLine keeps a message readable in tables.
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}
