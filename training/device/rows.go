@@ -11,7 +11,8 @@ type Rows interface {
 	MeanPoolBackward(a MeanPoolBackwardArgs)
 }
 
-// GatherArgs, for tensors of either type, copies row Index[i] of the TableRows x Cols Table to row i of Y, whose rows are LDY apart (0: Cols); a negative index gives zeros.
+// GatherArgs copies row Index[i] of the TableRows x Cols Table, of either type, to row i of Y, whose rows are LDY apart (0: Cols); a negative
+// index gives zeros.
 type GatherArgs struct {
 	TableRows, Cols int
 	Table, Index, Y *Value
@@ -25,7 +26,8 @@ type GatherBackwardArgs struct {
 	LDDY              int
 }
 
-// CopyBlockArgs writes (tensors of either type) or accumulates (float32) Rows x Cols elements of X from word OffsetX on, rows LDX apart, to Y likewise. An LD of 0 means Cols.
+// CopyBlockArgs writes (tensors of either type) or accumulates (float32) Rows x Cols elements of X from word OffsetX on, rows LDX apart, to Y
+// likewise. An LD of 0 means Cols.
 type CopyBlockArgs struct {
 	Rows, Cols       int
 	X, Y             *Value

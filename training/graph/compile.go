@@ -13,7 +13,7 @@ import (
 type Memory struct {
 	Parameters int64
 	Gradients  int64
-	Inputs     int64
+	Inputs     int64 // constants and the loss's own gradient included
 	Arena      int64 // activations, their gradients, saved state and scratch, as planned
 	Separate   int64 // the same without reuse
 }
@@ -27,7 +27,7 @@ func (m Memory) String() string {
 		float64(m.Peak())/mib, float64(m.Parameters)/mib, float64(m.Gradients)/mib, float64(m.Inputs)/mib, float64(m.Arena)/mib, float64(m.Separate)/mib)
 }
 
-// Memory is the prediction that Compile made. It is exact: nothing else is allocated on the device.
+// Memory is the prediction that Compile made. It is exact but for scratch that kernels lease for their own use.
 func (g *Graph) Memory() Memory { return g.memory }
 
 // Compile adds the reverse pass of the scalar loss (Train), plans and allocates memory and compiles gorgonia's program. An evaluation
@@ -106,7 +106,7 @@ func (g *Graph) addReverse(loss *Node) (map[*Node]*slot, error) {
 func (g *Graph) placeScratch() {
 	for _, n := range g.nodes {
 		if s, ok := n.op.(Scratcher); ok {
-			n.hosted.slots.scratch = g.newViews(s.Scratch(descsOf(n.in), n.desc, n.hosted.slots.saved != nil))
+			n.hosted.slots.scratch = g.newViews(s.Scratch(ForwardRequest{In: descsOf(n.in), Out: n.desc, Saving: n.hosted.slots.saved != nil}))
 		}
 	}
 }
@@ -115,17 +115,19 @@ func bytesOf(d device.Desc) int64 { return int64(d.Size()) * device.WordBytes }
 
 func (g *Graph) predict(arena, separate int) Memory {
 	m := Memory{Arena: int64(arena) * device.WordBytes, Separate: int64(separate) * device.WordBytes}
-	for _, s := range g.slots {
-		if s.fixed && s.param != nil {
-			m.Gradients += bytesOf(s.desc)
-		}
-	}
+	ofParam := map[*slot]bool{}
 	for _, n := range g.nodes {
+		ofParam[n.slot] = n.param != nil
+	}
+	for _, s := range g.slots {
 		switch {
-		case n.param != nil:
-			m.Parameters += bytesOf(n.desc)
-		case n.leaf():
-			m.Inputs += bytesOf(n.desc)
+		case !s.fixed:
+		case s.param != nil:
+			m.Gradients += bytesOf(s.desc)
+		case ofParam[s]:
+			m.Parameters += bytesOf(s.desc)
+		default:
+			m.Inputs += bytesOf(s.desc)
 		}
 	}
 	return m

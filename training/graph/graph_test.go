@@ -61,7 +61,7 @@ func newParam(t testing.TB, b device.Backend, name string, seed uint64, shape ..
 
 // classifier is a small network with a tied weight, a residual stream (fan-out) and every kind of parameter.
 type classifier struct {
-	table, gamma, beta, w1, b1, w2, b2, scale *graph.Param
+	table, gamma, beta, w1, b1, w2, b2 *graph.Param
 }
 
 const (

@@ -37,8 +37,10 @@ func (h *hosted) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return
 func (h *hosted) ReturnsPtr() bool                                      { return true }
 func (h *hosted) CallsExtern() bool                                     { return false }
 func (h *hosted) OverwritesInput() int                                  { return -1 }
-func (h *hosted) String() string                                        { return fmt.Sprintf("%s#%d", h.name, h.id) }
-func (h *hosted) WriteHash(w hash.Hash)                                 { fmt.Fprintf(w, "%s#%d.%d", h.name, h.id, h.salt) }
+
+func (h *hosted) String() string { return fmt.Sprintf("%s#%d", h.name, h.id) }
+
+func (h *hosted) WriteHash(w hash.Hash) { fmt.Fprintf(w, "%s#%d.%d", h.name, h.id, h.salt) }
 
 // Type is made anew at each call: gorgonia gives it to a pool after use.
 func (h *hosted) Type() hm.Type {

@@ -15,8 +15,15 @@ type Op interface {
 
 // Scratcher is an Op whose forward needs memory that it forgets.
 type Scratcher interface {
-	// Scratch describes c.Scratch of the forward. saving tells whether a backward will follow.
-	Scratch(in []device.Desc, out device.Desc, saving bool) []device.Desc
+	// Scratch describes c.Scratch of the forward.
+	Scratch(f ForwardRequest) []device.Desc
+}
+
+// ForwardRequest is a forward that is about to be planned.
+type ForwardRequest struct {
+	In     []device.Desc
+	Out    device.Desc
+	Saving bool // a backward follows
 }
 
 // Differentiable is an Op that has a gradient.

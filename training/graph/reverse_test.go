@@ -124,12 +124,12 @@ func TestSharedNodesGiveTheGradientOfRepeatedOnes(t *testing.T) {
 				gradients := func(shared bool) (loss []float32, dw0, dw []float32) {
 					g := build(t, b, graph.Options{Train: true}, func(g *graph.Graph) *graph.Node {
 						in := g.Input("in", device.Float32, n, c)
-						make := func() *graph.Node { return linear(g, w0, in) }
+						node := func() *graph.Node { return linear(g, w0, in) }
 						if shared {
-							x := make()
-							make = func() *graph.Node { return x }
+							x := node()
+							node = func() *graph.Node { return x }
 						}
-						y := f(g, w, make)
+						y := f(g, w, node)
 						loss := op.CrossEntropy(g, g.Reshape(y, 1, y.Desc().Size()), g.Ints([]int32{1}), op.CrossEntropyOptions{})
 						g.Output("loss", loss)
 						return loss

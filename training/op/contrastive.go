@@ -60,7 +60,7 @@ func (s *sigLIP) Infer(in []device.Desc) (device.Desc, error) {
 	return device.Floats(), nil
 }
 
-func (s *sigLIP) Scratch([]device.Desc, device.Desc, bool) []device.Desc {
+func (s *sigLIP) Scratch(graph.ForwardRequest) []device.Desc {
 	return []device.Desc{device.Floats(s.b)}
 }
 

@@ -46,7 +46,7 @@ func (x *crossEntropy) Infer(in []device.Desc) (device.Desc, error) {
 	return device.Floats(), nil
 }
 
-func (x *crossEntropy) Scratch([]device.Desc, device.Desc, bool) []device.Desc {
+func (x *crossEntropy) Scratch(graph.ForwardRequest) []device.Desc {
 	return []device.Desc{device.Floats(x.n)}
 }
 

@@ -26,8 +26,18 @@ func (m *gpt) init(b device.Backend) *gpt {
 	m.addParam(m.tokens, m.width)
 	for range m.layers {
 		for _, shape := range [][]int{
-			{m.width}, {m.width}, {m.width, 3 * m.width}, {3 * m.width}, {m.width, m.width}, {m.width},
-			{m.width}, {m.width}, {m.width, 4 * m.width}, {4 * m.width}, {4 * m.width, m.width}, {m.width},
+			{m.width},
+			{m.width},
+			{m.width, 3 * m.width},
+			{3 * m.width},
+			{m.width, m.width},
+			{m.width},
+			{m.width},
+			{m.width},
+			{m.width, 4 * m.width},
+			{4 * m.width},
+			{4 * m.width, m.width},
+			{m.width},
 		} {
 			m.addParam(shape...)
 		}

@@ -16,7 +16,7 @@ type dot struct{}
 
 func (dot) Name() string                                { return "dot" }
 func (dot) Infer(in []device.Desc) (device.Desc, error) { return device.Floats(), nil }
-func (dot) Scratch([]device.Desc, device.Desc, bool) []device.Desc {
+func (dot) Scratch(graph.ForwardRequest) []device.Desc {
 	return []device.Desc{device.Floats()}
 }
 func (dot) Wrt() []bool { return []bool{true, false} }

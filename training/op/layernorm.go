@@ -46,8 +46,8 @@ func (l *layerNorm) stats() []device.Desc {
 }
 
 // Scratch holds the statistics where no backward reads them.
-func (l *layerNorm) Scratch(_ []device.Desc, _ device.Desc, saving bool) []device.Desc {
-	if saving {
+func (l *layerNorm) Scratch(f graph.ForwardRequest) []device.Desc {
+	if f.Saving {
 		return nil
 	}
 	return l.stats()

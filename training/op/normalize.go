@@ -23,8 +23,8 @@ func (l *l2Normalize) Infer(in []device.Desc) (device.Desc, error) {
 }
 
 // Scratch holds the lengths where no backward reads them.
-func (l *l2Normalize) Scratch(_ []device.Desc, _ device.Desc, saving bool) []device.Desc {
-	if saving {
+func (l *l2Normalize) Scratch(f graph.ForwardRequest) []device.Desc {
+	if f.Saving {
 		return nil
 	}
 	return []device.Desc{device.Floats(l.n)}

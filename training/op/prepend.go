@@ -32,7 +32,7 @@ func (p *prepend) Infer(in []device.Desc) (device.Desc, error) {
 }
 
 // Scratch is an index of zeros: the token is row 0 of a table of one row.
-func (p *prepend) Scratch([]device.Desc, device.Desc, bool) []device.Desc {
+func (p *prepend) Scratch(graph.ForwardRequest) []device.Desc {
 	return []device.Desc{device.Ints(p.b)}
 }
 

@@ -30,8 +30,8 @@ func (l *rmsNorm) Infer(in []device.Desc) (device.Desc, error) {
 }
 
 // Scratch holds the statistic where no backward reads it.
-func (l *rmsNorm) Scratch(_ []device.Desc, _ device.Desc, saving bool) []device.Desc {
-	if saving {
+func (l *rmsNorm) Scratch(f graph.ForwardRequest) []device.Desc {
+	if f.Saving {
 		return nil
 	}
 	return []device.Desc{device.Floats(l.n)}
