@@ -45,6 +45,7 @@ func Rules() []Rule {
 		{Folder: "serving", May: []string{"serving", "training/model", "training/op", "training/kernel", "training/checkpoint"}, Why: "serving loads models and never trains"},
 		{Folder: "infra", May: []string{"infra"}, Why: "infra is beneath everything"},
 		{Folder: "infra/artifact", May: []string{"infra/artifact"}, Why: "the store's contract needs nothing"},
+		{Folder: "docs", May: []string{"docs", "activities", "workflows"}, Why: "only what documentation is generated from"},
 		{Folder: "cmd", May: []string{"cmd", "activities", "datagen", "infra", "serving", "training", "workflows"}, Why: "nothing imports a command"},
 	}
 }
