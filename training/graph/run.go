@@ -14,7 +14,7 @@ func (g *Graph) Feed(name string, data any) error {
 		return fmt.Errorf("graph: feed %s: no such input", name)
 	}
 	if n.slot.value == nil {
-		return fmt.Errorf("graph: feed %s: the graph is not compiled", name)
+		return fmt.Errorf("graph: feed %s: the graph is not compiled or is closed", name)
 	}
 	length := -1
 	switch d := data.(type) {
@@ -43,7 +43,7 @@ func (g *Graph) Feed(name string, data any) error {
 func (g *Graph) FeedValue(name string, v *device.Value) error {
 	n := g.inputs[name]
 	if n == nil || n.slot.value == nil {
-		return fmt.Errorf("graph: feed %s: no such input, or the graph is not compiled", name)
+		return fmt.Errorf("graph: feed %s: no such input, or the graph is not compiled or is closed", name)
 	}
 	if d := v.Desc(); d.DType != n.desc.DType || d.Size() != n.desc.Size() {
 		return fmt.Errorf("graph: feed %s: got %v, the input is %v", name, v, n.desc)
@@ -52,7 +52,8 @@ func (g *Graph) FeedValue(name string, v *device.Value) error {
 	return nil
 }
 
-// Run computes all outputs and, in a training graph, adds the gradients to those of the parameters.
+// Run computes all outputs and, in a training graph, adds the gradients to those of the parameters. After an error outputs and gradients are
+// undefined; the graph can run again.
 func (g *Graph) Run() error {
 	if g.machine == nil {
 		return errors.New("graph: run: the graph is not compiled or is closed")
@@ -79,7 +80,7 @@ func (g *Graph) Steps() int { return len(g.steps) }
 func (g *Graph) Value(name string) (*device.Value, error) {
 	v := g.reads[name]
 	if v == nil {
-		return nil, fmt.Errorf("graph: read %s: no such output, or the graph is not compiled", name)
+		return nil, fmt.Errorf("graph: read %s: no such output, or the graph is not compiled or is closed", name)
 	}
 	return v, nil
 }
@@ -120,5 +121,12 @@ func (g *Graph) Close() error {
 	}
 	g.buffers = nil
 	clear(g.reads)
+	for _, h := range g.steps { // nodes that a caller keeps must not keep memory
+		h.call, h.result = Call{}, nil
+	}
+	for _, s := range g.slots {
+		s.value = nil
+	}
+	g.expr = nil
 	return errors.Join(errs...)
 }

@@ -32,10 +32,15 @@ func TestMemoryLimitIsCheckedBeforeAllocation(t *testing.T) {
 	}
 }
 
-// counting counts the words that are allocated.
+// counting counts the words that are allocated and freed.
 type counting struct {
 	device.Backend
-	words int
+	words, freed int
+}
+
+func (c *counting) Free(b device.Buffer) error {
+	c.freed += b.Words()
+	return c.Backend.Free(b)
 }
 
 func (c *counting) Alloc(words int) (device.Buffer, error) {
@@ -63,6 +68,11 @@ func TestWrongUseIsAnError(t *testing.T) {
 			g := must(graph.Build(b, graph.Options{Train: true}, m.define(samples)))
 			check(t, g.Close())
 			return g.Run()
+		}, "closed"},
+		"feeding after closing": {func() error {
+			g := must(graph.Build(b, graph.Options{Train: true}, m.define(samples)))
+			check(t, g.Close())
+			return g.Feed("ids", make([]int32, samples*tokens))
 		}, "closed"},
 		"compiling twice": {func() error { return fresh().Compile(nil) }, "already"},
 		"training without a loss": {func() error {
@@ -136,6 +146,23 @@ func TestGraphsShareParameters(t *testing.T) {
 			t.Errorf("evaluation plans %d bytes, training %d", eval.Memory().Arena, train.Memory().Arena)
 		}
 	})
+}
+
+func TestCloseGivesAllMemoryBack(t *testing.T) {
+	b := &counting{Backend: newCPU(t, 1, device.OpaqueHeap())}
+	m := newClassifier(t, b)
+	g := must(graph.Build(b, graph.Options{Train: true}, m.define(samples)))
+	ids, labels := m.batch(9, samples)
+	m.step(t, g, ids, labels)
+	held := b.words - b.freed
+	check(t, g.Close())
+	check(t, g.Close()) // a second time is nothing
+	if got, want := int64(held-(b.words-b.freed))*device.WordBytes, g.Memory().Inputs+g.Memory().Arena; got != want {
+		t.Fatalf("%d bytes were freed, the graph's own are %d", got, want)
+	}
+	if _, err := device.ReadFloats(b, m.w1.Grad); err != nil {
+		t.Fatalf("a gradient is gone with its graph: %v", err)
+	}
 }
 
 func TestFeedValueTakesAnotherGraphsOutput(t *testing.T) {
