@@ -58,8 +58,8 @@ func TestSplitMatchesTheReference(t *testing.T) {
 	}
 }
 
-// TestEncodeMatchesTheReference compares ids with those that a Hugging Face
-// library gave for the tokenizers in testdata.
+// TestEncodeMatchesTheReference compares ids with those that Hugging Face's
+// tokenizers (the Rust library, 0.13.4) gave for the files in testdata.
 func TestEncodeMatchesTheReference(t *testing.T) {
 	for _, name := range []string{"plain", "lower"} {
 		t.Run("the "+name+" tokenizer", func(t *testing.T) {
