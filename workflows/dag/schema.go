@@ -175,8 +175,8 @@ func setDefaults(s *jsonschema.Schema, values json.RawMessage) error {
 	for name, p := range s.Properties {
 		v, ok := object[name]
 		switch {
-		case !ok:
-		case len(p.Properties) > 0 && string(v) != "null":
+		case !ok || string(v) == "null":
+		case len(p.Properties) > 0:
 			if err := setDefaults(p, v); err != nil {
 				return err
 			}
