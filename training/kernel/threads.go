@@ -102,3 +102,7 @@ func (e *Engine) rows(rows, cols int, fn func(lo, hi int)) {
 
 // flat runs fn over pieces of a vector.
 func (e *Engine) flat(n int, fn func(lo, hi int)) { e.blocks(n, grain, fn) }
+
+// Parallel runs fn(i) for every i in [0, n) on the engine's threads and returns when all are done. fn may call the engine; it must not depend
+// on the order of items.
+func (e *Engine) Parallel(n int, fn func(i int)) { e.parallel(n, fn) }
