@@ -30,6 +30,7 @@ import (
 var (
 	ErrPortTaken = errors.New("port taken")
 	ErrDiskFull  = serverbuild.ErrDiskFull
+	ErrNoServer  = errors.New("there is no server")
 	ErrBusy      = errors.New("another `tempera dev` command is at work on this data folder")
 )
 
@@ -62,7 +63,7 @@ func Up(ctx context.Context, o Options) (Endpoints, error) {
 		return Endpoints{}, err
 	}
 	o.Home = home
-	if err := os.MkdirAll(home, 0o755); err != nil {
+	if err := os.MkdirAll(home, 0o700); err != nil {
 		return Endpoints{}, fmt.Errorf("data folder: %w: set TEMPERA_HOME to another", err)
 	}
 	unlock, err := lock(home)

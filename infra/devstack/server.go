@@ -107,6 +107,12 @@ func MinIOServer(c MinIOConfig) Server {
 	return s
 }
 
+// WorkerSpec describes a worker in the background beside the servers; the
+// caller fills in the program and its arguments.
+func WorkerSpec(home string) daemon.Spec {
+	return spec("worker", "", filepath.Join(home, "worker"), daemon.Outlives, nil)
+}
+
 func spec(name, binary, dir string, parent daemon.Parent, args []string) daemon.Spec {
 	return daemon.Spec{
 		Name: name, Path: binary, Args: args, Dir: dir, Parent: parent,

@@ -140,7 +140,7 @@ func folderSize(dir string) int64 {
 // LogOptions choose what Logs writes.
 type LogOptions struct {
 	Home   string
-	Server string // temporal or minio
+	Server string // temporal, minio or worker
 	Tail   int64  // bytes from the end; 0 means all
 	Follow Follow
 }
@@ -162,13 +162,13 @@ func Logs(ctx context.Context, w io.Writer, o LogOptions) error {
 		return err
 	}
 	path := ""
-	for _, s := range embedded(home) {
+	for _, s := range append(embedded(home), Server{Spec: WorkerSpec(home)}) {
 		if s.Spec.Name == o.Server {
 			path = s.Spec.Log
 		}
 	}
 	if path == "" {
-		return fmt.Errorf("no server %q: want temporal or minio", o.Server)
+		return fmt.Errorf("%w %q: want temporal, minio or worker", ErrNoServer, o.Server)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
