@@ -67,18 +67,27 @@ func logarithmic(low, high float64) axis {
 		a.low, a.high = a.low/2, a.high*2
 	}
 	marks := []float64{1, 2, 5}
-	if a.high/a.low > 1e4 {
+	if a.high/a.low > 300 {
 		marks = marks[:1]
 	}
 	for e := math.Floor(math.Log10(a.low)); e <= math.Ceil(math.Log10(a.high)); e++ {
 		for _, m := range marks {
 			v := m * math.Pow(10, e)
 			if v >= a.low*(1-1e-9) && v <= a.high*(1+1e-9) {
-				a.ticks = append(a.ticks, tick{Label: strconv.FormatFloat(v, 'g', 4, 64), value: v})
+				a.ticks = append(a.ticks, tick{Label: logLabel(v), value: v})
 			}
 		}
 	}
 	return a
+}
+
+// logLabel prints 0.01 to 9999 plainly and the rest as powers of ten.
+func logLabel(v float64) string {
+	if v >= 0.0099 && v < 9999 {
+		return strconv.FormatFloat(v, 'g', 4, 64)
+	}
+	e := math.Floor(math.Log10(v) + 1e-9)
+	return fmt.Sprintf("%.0fe%d", v/math.Pow(10, e), int(e))
 }
 
 // span places the axis between two pixels, and its ticks with it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Lineage draws what was made from what: stages in layers, each below all that
@@ -34,7 +35,7 @@ const (
 	nodeWidth, nodeHeight = 150, 42
 	gapX, gapY            = 22, 40
 	laneWidth             = 26 // of an edge that passes a layer
-	labelLength           = 21 // characters that fit a node
+	labelLength           = 20 // characters that fit a node
 )
 
 // place is a node in a layer, or the point where an edge passes it.
@@ -71,21 +72,68 @@ func (l Lineage) view() (string, any, error) {
 		NodeHeight    int
 	}{Title: l.Title, Width: int(width) + 4, Height: len(layers)*(nodeHeight+gapY) - gapY + 4, NodeWidth: nodeWidth, NodeHeight: nodeHeight}
 	for depth, layer := range layers {
-		y := float64(2 + depth*(nodeHeight+gapY))
+		y := layerTop(depth)
 		for _, p := range layer {
-			if p.node >= 0 {
-				v.Nodes = append(v.Nodes, l.Nodes[p.node].view(p.x, y))
-			} else {
-				v.Edges = append(v.Edges, fmt.Sprintf("M%s %sV%s", pixel(p.x), pixel(y), pixel(y+nodeHeight)))
+			if p.node < 0 {
+				continue
 			}
+			v.Nodes = append(v.Nodes, l.Nodes[p.node].view(p.x, y))
 			for _, q := range p.below {
-				from, to := y+nodeHeight, y+nodeHeight+gapY
-				v.Edges = append(v.Edges, fmt.Sprintf("M%s %sC%s %s %s %s %s %s", pixel(p.x), pixel(from),
-					pixel(p.x), pixel(from+gapY/2), pixel(q.x), pixel(to-gapY/2), pixel(q.x), pixel(to)))
+				v.Edges = append(v.Edges, spline(route(p, q, depth)))
 			}
 		}
 	}
 	return "lineage", v, nil
+}
+
+func layerTop(depth int) float64 { return float64(2 + depth*(nodeHeight+gapY)) }
+
+// point is a point of an edge. Where it is upright, the edge runs downwards.
+type point struct {
+	x, y    float64
+	upright bool
+}
+
+// route returns the points of the edge from p, in the layer depth, by way of q.
+// It passes its first and its last layer upright, beside the nodes there.
+func route(p, q *place, depth int) []point {
+	points := []point{{p.x, layerTop(depth) + nodeHeight, true}}
+	d := depth + 1
+	for first := true; q.node < 0; first = false {
+		next := q.below[0]
+		if first || next.node >= 0 {
+			points = append(points, point{q.x, layerTop(d), true}, point{q.x, layerTop(d) + nodeHeight, true})
+		} else {
+			points = append(points, point{q.x, layerTop(d) + nodeHeight/2, false})
+		}
+		q = next
+		d++
+	}
+	return append(points, point{q.x, layerTop(d), true})
+}
+
+// spline draws a Catmull-Rom curve through points.
+func spline(points []point) string {
+	var path strings.Builder
+	fmt.Fprintf(&path, "M%s %s", pixel(points[0].x), pixel(points[0].y))
+	for i := range len(points) - 1 {
+		p, q := points[i], points[i+1]
+		px, py := control(points, i, q.y-p.y)
+		qx, qy := control(points, i+1, q.y-p.y)
+		fmt.Fprintf(&path, "C%s %s %s %s %s %s", pixel(p.x+px), pixel(p.y+py), pixel(q.x-qx), pixel(q.y-qy), pixel(q.x), pixel(q.y))
+	}
+	return path.String()
+}
+
+// control returns how far the control point of point i lies from it, in a
+// segment of the given height.
+func control(points []point, i int, height float64) (x, y float64) {
+	if points[i].upright {
+		return 0, height / 2
+	}
+	before, after := points[i-1], points[i+1]
+	slope := (after.x - before.x) / (after.y - before.y)
+	return slope * height / 3, height / 3
 }
 
 func (n Node) view(x, y float64) nodeView {
@@ -172,12 +220,30 @@ func (l Lineage) depths() ([]int, error) {
 			}
 		}
 		if !changed {
-			return depth, nil
+			return l.lower(depth, index), nil
 		}
 		if round > len(l.Nodes) {
 			return nil, fmt.Errorf("lineage %q: there is a loop", l.Title)
 		}
 	}
+}
+
+// lower moves what needs nothing down to where it is used first.
+func (l Lineage) lower(depth []int, index map[string]int) []int {
+	first := make([]int, len(l.Nodes))
+	for i, n := range l.Nodes {
+		for _, need := range n.Needs {
+			if k := index[need]; first[k] == 0 || depth[i] < first[k] {
+				first[k] = depth[i]
+			}
+		}
+	}
+	for k, n := range l.Nodes {
+		if len(n.Needs) == 0 && first[k] > 0 {
+			depth[k] = first[k] - 1
+		}
+	}
+	return depth
 }
 
 // order sorts the layers by the mean position of neighbours, down and up in
@@ -227,7 +293,7 @@ func arrange(layers [][]*place) float64 {
 			x += p.width() + gapX
 		}
 	}
-	for round := range 24 {
+	for round := range 200 {
 		for k := range layers {
 			layer := layers[k]
 			if round%2 == 1 {
@@ -250,6 +316,15 @@ func arrange(layers [][]*place) float64 {
 	return right - left
 }
 
+// weight makes the parts of one long edge hold together, so that it runs
+// straight.
+func (p *place) weight() float64 {
+	if p.node < 0 {
+		return 3
+	}
+	return 1
+}
+
 // pull moves the places of a layer to the mean of their neighbours, as far as
 // the places beside them allow: first from the left, then from the right, and
 // the middle of both.
@@ -257,12 +332,14 @@ func pull(layer []*place) {
 	wish := make([]float64, len(layer))
 	for i, p := range layer {
 		wish[i] = p.x
-		if n := len(p.above) + len(p.below); n > 0 {
-			var sum float64
-			for _, q := range slices.Concat(p.above, p.below) {
-				sum += q.x
-			}
-			wish[i] = sum / float64(n)
+		var sum, weights float64
+		for _, q := range slices.Concat(p.above, p.below) {
+			w := p.weight() * q.weight()
+			sum += w * q.x
+			weights += w
+		}
+		if weights > 0 {
+			wish[i] = sum / weights
 		}
 	}
 	gap := func(i int) float64 { return (layer[i].width()+layer[i+1].width())/2 + gapX }

@@ -21,10 +21,10 @@ type Span struct {
 }
 
 type spanView struct {
-	Name, Text, Title      string
-	Tone                   Tone
-	X, Y, Width, TextY     string
-	LabelX, LabelY, Anchor string
+	Name, Text, Title  string
+	Tone               Tone
+	X, Y, Width, TextY string
+	LabelX, LabelY     string
 }
 
 const (
@@ -66,7 +66,7 @@ func (t Timeline) view() (string, any, error) {
 			tone = Neutral
 		}
 		v.Spans = append(v.Spans, spanView{
-			Name: s.Name, Text: text, Title: s.Name + ": " + text, Tone: tone,
+			Name: shorten(s.Name), Text: text, Title: s.Name + ": " + text, Tone: tone,
 			X: pixel(from), Y: pixel(y + (spanHeight-spanBar)/2), Width: pixel(max(2, to-from)), TextY: pixel(y + spanHeight/2 + 4),
 			LabelX: pixel(max(to, from+2) + 6), LabelY: pixel(y + spanHeight/2 + 4),
 		})
