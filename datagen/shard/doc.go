@@ -10,7 +10,9 @@
 package shard
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"tempera/datagen/sample"
 )
@@ -30,6 +32,23 @@ func CheckKey(key string) error {
 		}
 	}
 	return nil
+}
+
+// SafeKey makes a key of a stranger's path. Slashes become '_'. A path with
+// other characters than keys have, or a long one, gets them replaced and a hash
+// of the whole appended, so that different paths have different keys.
+func SafeKey(path string) string {
+	key := []byte(strings.ReplaceAll(path, "/", "_"))
+	if CheckKey(string(key)) == nil {
+		return string(key)
+	}
+	for i, c := range key {
+		if !keyByte(c) || i == 0 && c == '-' {
+			key[i] = '_'
+		}
+	}
+	sum := sha256.Sum256([]byte(path))
+	return fmt.Sprintf("%s-%x", key[:min(len(key), maxKey-17)], sum[:8])
 }
 
 func keyByte(c byte) bool {
@@ -55,7 +74,8 @@ type Limits struct {
 	Facts   int64 `json:"facts,omitempty"`   // bytes; default 1 MiB
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults fills the zero fields in.
+func (l Limits) WithDefaults() Limits {
 	if l.Image == 0 {
 		l.Image = 32 << 20
 	}

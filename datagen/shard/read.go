@@ -36,7 +36,7 @@ func Read(ctx context.Context, r io.Reader, lim Limits) iter.Seq2[sample.Sample,
 // ReadFields is Read for shards whose members have other names. Facts of such
 // shards are not read where JSONKey is set: the json is the stranger's.
 func ReadFields(ctx context.Context, r io.Reader, lim Limits, fields Fields) iter.Seq2[sample.Sample, error] {
-	lim = lim.withDefaults()
+	lim = lim.WithDefaults()
 	if fields.Caption == "" {
 		fields.Caption = "txt"
 	}
@@ -90,7 +90,7 @@ func memberName(h *tar.Header) (key, ext string, fault *sample.Fault) {
 		return "", "", sample.Faulty(item, sample.ReasonLink, fmt.Errorf("member of type %q", h.Typeflag))
 	}
 	name := strings.TrimPrefix(h.Name, "./")
-	if err := checkPath(name); err != nil {
+	if err := CheckPath(name); err != nil {
 		return "", "", sample.Faulty(item, sample.ReasonPath, err)
 	}
 	dir, base := path.Split(name)
@@ -98,15 +98,11 @@ func memberName(h *tar.Header) (key, ext string, fault *sample.Fault) {
 	if !ok || stem == "" {
 		return "", "", sample.Faulty(item, sample.ReasonPath, errors.New("want <key>.<extension>"))
 	}
-	key = strings.ReplaceAll(dir, "/", "_") + stem
-	if err := CheckKey(key); err != nil {
-		return "", "", sample.Faulty(item, sample.ReasonPath, err)
-	}
-	return key, strings.ToLower(ext), nil
+	return SafeKey(dir + stem), strings.ToLower(ext), nil
 }
 
-// checkPath accepts relative slash-separated paths that stay where they are.
-func checkPath(name string) error {
+// CheckPath accepts relative slash-separated paths that stay where they are.
+func CheckPath(name string) error {
 	switch {
 	case name == "" || len(name) > 1024:
 		return fmt.Errorf("a name of %d bytes", len(name))

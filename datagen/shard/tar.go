@@ -71,7 +71,7 @@ func WriteTar(w io.Writer, samples sample.Stream) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if err := check(&s, Limits{}.withDefaults()); err != nil {
+		if err := check(&s, Limits{}.WithDefaults()); err != nil {
 			return n, err
 		}
 		facts, err := json.Marshal(s.Facts)

@@ -81,7 +81,7 @@ func (w *Writer) Add(s sample.Sample) error {
 }
 
 func (w *Writer) add(s *sample.Sample) error {
-	if err := check(s, Limits{}.withDefaults()); err != nil {
+	if err := check(s, Limits{}.WithDefaults()); err != nil {
 		return err
 	}
 	if _, seen := w.keys[s.Key]; seen {

@@ -1,0 +1,143 @@
+// Package quarantine leaves unusable items out of a stream, counts them, and
+// says when there are too many.
+package quarantine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tempera/datagen/sample"
+)
+
+// listed bounds how many items are kept by name; the rest is only counted.
+const listed = 200
+
+// ErrTooMany says that a data set has more unusable items than it may have, or
+// nothing else. Trying again cannot help.
+var ErrTooMany = errors.New("too many items are unusable")
+
+// Budget is how many items may be unusable.
+type Budget struct {
+	count    int
+	fraction float64 // of all items; used where percent is set
+	percent  bool
+}
+
+// ParseBudget reads "1%", "0.5%" or a number of items.
+func ParseBudget(s string) (Budget, error) {
+	if p, ok := strings.CutSuffix(s, "%"); ok {
+		v, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
+		if err != nil || !(v >= 0 && v <= 100) {
+			return Budget{}, fmt.Errorf("%q: use a percentage from 0%% to 100%%", s)
+		}
+		return Budget{fraction: v / 100, percent: true}, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return Budget{}, fmt.Errorf("%q: use a number of items, such as 3, or a percentage, such as 1%%", s)
+	}
+	return Budget{count: n}, nil
+}
+
+func (b Budget) allows(bad, all int) bool {
+	if b.percent {
+		return float64(bad) <= b.fraction*float64(all)
+	}
+	return bad <= b.count
+}
+
+func (b Budget) String() string {
+	if b.percent {
+		return strconv.FormatFloat(b.fraction*100, 'g', 6, 64) + "%"
+	}
+	return strconv.Itoa(b.count)
+}
+
+// Item is something that was left out, and why.
+type Item struct{ Name, Reason string }
+
+// Tray holds what was left out.
+type Tray struct {
+	Good     int
+	Bad      int
+	Reasons  map[string]int
+	Items    []Item // the first ones
+	firstFew []string
+}
+
+// Add puts one fault into the tray.
+func (t *Tray) Add(f *sample.Fault) {
+	t.Bad++
+	if t.Reasons == nil {
+		t.Reasons = map[string]int{}
+	}
+	t.Reasons[f.Reason]++
+	reason := f.Reason
+	if f.Err != nil {
+		reason += ": " + f.Err.Error()
+	}
+	if len(t.Items) < listed {
+		t.Items = append(t.Items, Item{clip(f.Item), clip(reason)})
+	}
+	if len(t.firstFew) < 5 {
+		t.firstFew = append(t.firstFew, clip(f.Error()))
+	}
+}
+
+// clip keeps one hostile message from filling a workflow's payload.
+func clip(s string) string {
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:197], "") + "..."
+	}
+	return s
+}
+
+// Check fails where the tray holds more than the budget, and where there were
+// items and all are unusable. It is for the end of the stream.
+func (t *Tray) Check(b Budget) error {
+	all := t.Good + t.Bad
+	switch {
+	case t.Bad == 0 || t.Good > 0 && b.allows(t.Bad, all):
+		return nil
+	case t.Good == 0:
+		return fmt.Errorf("%w: all %d: %s", ErrTooMany, all, t.Summary())
+	}
+	return fmt.Errorf("%w: %d of %d, and max_bad is %s: %s", ErrTooMany, t.Bad, all, b, t.Summary())
+}
+
+// Summary counts the reasons and names the first five items.
+func (t *Tray) Summary() string {
+	var parts []string
+	for reason, n := range t.Reasons {
+		parts = append(parts, fmt.Sprintf("%d x %s", n, reason))
+	}
+	slices.Sort(parts)
+	more := ""
+	if t.Bad > len(t.firstFew) {
+		more = ", ..."
+	}
+	return strings.Join(parts, ", ") + " (" + strings.Join(t.firstFew, "; ") + more + ")"
+}
+
+// Filter yields the usable samples of a stream and puts its faults into the
+// tray. Other errors go through and end the stream.
+func (t *Tray) Filter(in sample.Stream) sample.Stream {
+	return func(yield func(sample.Sample, error) bool) {
+		for s, err := range in {
+			// Not errors.As: a fatal error may have a fault as its cause.
+			if fault, ok := err.(*sample.Fault); ok { //nolint:errorlint // the type itself is the protocol
+				t.Add(fault)
+				continue
+			}
+			if err == nil {
+				t.Good++
+			}
+			if !yield(s, err) || err != nil {
+				return
+			}
+		}
+	}
+}
