@@ -171,9 +171,15 @@ func (t *tree) String() string {
 func keysOf(t reflect.Type) []string {
 	keys := make([]string, t.NumField())
 	for i := range keys {
-		keys[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		keys[i] = nameInJSON(t.Field(i))
 	}
 	return keys
+}
+
+// nameInJSON returns the key of a field.
+func nameInJSON(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return cmp.Or(name, f.Name)
 }
 
 func fieldOf(v reflect.Value, key string) reflect.Value {
