@@ -375,3 +375,23 @@ func TestLowerMapsRuneByRune(t *testing.T) {
 		}
 	}
 }
+
+func TestTheConfigNamesTheSpecialTokens(t *testing.T) {
+	tok := trained(t, TrainOptions{VocabSize: 300, Names: SpecialNames{EOS: "</s>"}})
+	got, err := tok.ConfigJSON(SpecialNames{EOS: "</s>"}, 64)
+	want := `{
+  "tokenizer_class": "PreTrainedTokenizerFast",
+  "model_max_length": 64,
+  "pad_token": "[PAD]",
+  "bos_token": "[BOS]",
+  "eos_token": "</s>",
+  "clean_up_tokenization_spaces": false
+}
+`
+	if err != nil || string(got) != want {
+		t.Fatalf("got %s, %v", got, err)
+	}
+	if _, err := tok.ConfigJSON(SpecialNames{}, 64); err == nil {
+		t.Fatal("a tokenizer without [EOS] names it")
+	}
+}
