@@ -151,7 +151,7 @@ func (d *Decoder) newSearch(r Request) search {
 	if r.MaxTokens > 0 {
 		budget = min(budget, r.MaxTokens)
 	}
-	s := &sequence{prompt: prompt, budget: budget, eos: t.Special.EOS, suppress: make([]bool, t.Vocab), request: r}
+	s := &sequence{engine: d.engine, prompt: prompt, budget: budget, eos: t.Special.EOS, suppress: make([]bool, t.Vocab), request: r}
 	for _, id := range r.Suppress {
 		s.suppress[id] = true
 	}

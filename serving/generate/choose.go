@@ -1,7 +1,6 @@
 package generate
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -23,7 +22,14 @@ type candidate struct {
 
 // likelier orders candidates from the likeliest; equal ones by token.
 func likelier(a, b candidate) int {
-	return cmp.Or(cmp.Compare(b.logProb, a.logProb), cmp.Compare(a.token, b.token))
+	switch {
+	case a.logProb > b.logProb || a.logProb == b.logProb && a.token < b.token:
+		return -1
+	case a == b:
+		return 0
+	default:
+		return 1
+	}
 }
 
 // top returns the n likeliest tokens that are not suppressed, the likeliest first; NaN is no likelihood.
@@ -43,84 +49,99 @@ func top(logProbs []float32, suppress []bool, n int) []candidate {
 	return best
 }
 
-// sample draws a token by the request's temperature and cuts. ok is false if no token has a likelihood.
-func sample(logProbs []float32, suppress []bool, s Search, u float64) (c candidate, ok bool) {
-	set := nucleus(logProbs, suppress, s)
-	if len(set) == 0 {
-		return candidate{}, false
-	}
-	best := set[0].logProb
-	for _, c := range set {
-		best = max(best, c.logProb)
-	}
-	weights := make([]float64, len(set))
-	var sum float64
-	for i, c := range set {
-		weights[i] = math.Exp(float64(c.logProb-best) / s.Temperature)
-		sum += weights[i]
-	}
-	u *= sum
-	for i, w := range weights {
-		if u < w {
-			return set[i], true
-		}
-		u -= w
-	}
-	return set[len(set)-1], true
+// share is a token and its part of the probability that sampling divides.
+type share struct {
+	token int32
+	p     float32
 }
 
-// nucleus returns the tokens that sampling may draw: of the TopK likeliest, the fewest whose share of the probability reaches TopP.
-func nucleus(logProbs []float32, suppress []bool, s Search) []candidate {
-	all := s.TopK == 0 || s.TopK >= len(logProbs)
-	var set []candidate
-	var total float64 // relative to the likeliest
-	if all {
-		set, total = candidates(logProbs, suppress, s)
-		if s.TopP == 0 || s.TopP == 1 {
-			return set
+// larger orders shares from the largest; equal ones by token.
+func larger(a, b share) int {
+	switch {
+	case a.p > b.p || a.p == b.p && a.token < b.token:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// draw takes the token at u, in [0, 1), of the shares laid end to end. ok is false if there is none.
+func draw(set []share, u float64) (token int32, ok bool) {
+	if len(set) == 0 {
+		return 0, false
+	}
+	var sum float64
+	for _, x := range set {
+		sum += float64(x.p)
+	}
+	u *= sum
+	for _, x := range set {
+		if u < float64(x.p) {
+			return x.token, true
 		}
-		slices.SortFunc(set, likelier)
-	} else {
-		set = top(logProbs, suppress, s.TopK)
-		if s.TopP == 0 || len(set) == 0 {
-			return set
-		}
-		for _, c := range set {
-			total += math.Exp(float64(c.logProb-set[0].logProb) / s.Temperature)
+		u -= float64(x.p)
+	}
+	return set[len(set)-1].token, true
+}
+
+// nucleus returns the tokens that sampling may draw: of the TopK likeliest, the fewest that hold TopP of their probability. p are the
+// probabilities at the request's temperature; tokens with 0 are left out.
+func nucleus(p []float32, s Search) []share {
+	var floor float32
+	if s.TopP > 0 && s.TopP < 1 && s.TopK == 0 {
+		// Tokens below the floor hold less than 1-TopP together: the nucleus is complete without them.
+		floor = float32((1 - s.TopP) / float64(len(p)))
+	}
+	var set []share
+	for i, v := range p {
+		if v > 0 && v >= floor {
+			set = append(set, share{int32(i), v})
 		}
 	}
-	var mass float64
-	for i, c := range set {
-		mass += math.Exp(float64(c.logProb-set[0].logProb) / s.Temperature)
-		if mass >= s.TopP*total {
-			return set[:i+1]
+	if s.TopK > 0 && s.TopK < len(set) {
+		set = largest(set, float64(s.TopK), func(share) float64 { return 1 })
+	}
+	if s.TopP > 0 && s.TopP < 1 {
+		total := 1.0
+		if s.TopK > 0 {
+			total = 0
+			for _, x := range set {
+				total += float64(x.p)
+			}
 		}
+		set = largest(set, s.TopP*total, func(x share) float64 { return float64(x.p) })
 	}
 	return set
 }
 
-// candidates returns the tokens that can be in a nucleus of TopP, by token, and the probability of all tokens relative to the likeliest. Those
-// left out have less than 1-TopP of the probability together: the nucleus is complete without them, and short to sort.
-func candidates(logProbs []float32, suppress []bool, s Search) (set []candidate, total float64) {
-	best := float32(math.Inf(-1))
-	for i, lp := range logProbs {
-		if !suppress[i] && lp > best {
-			best = lp
+// largest returns the fewest of the largest shares whose weights reach a target, in a fixed order. It counts them in buckets of a quarter
+// octave and sorts the one in which the target lies.
+func largest(set []share, target float64, weight func(share) float64) []share {
+	bucket := func(x share) int { return int(math.Float32bits(min(x.p, 1)) >> 21) }
+	var sums [math.MaxUint8 << 1]float64 // of every bucket up to that of 1
+	for _, x := range set {
+		sums[bucket(x)] += weight(x)
+	}
+	b, above := len(sums)-1, 0.0
+	for ; b > 0 && above+sums[b] < target; b-- {
+		above += sums[b]
+	}
+	var kept, edge []share
+	for _, x := range set {
+		switch at := bucket(x); {
+		case at > b:
+			kept = append(kept, x)
+		case at == b:
+			edge = append(edge, x)
 		}
 	}
-	for i, lp := range logProbs {
-		if !suppress[i] {
-			total += math.Exp(float64(lp-best) / s.Temperature)
+	slices.SortFunc(edge, larger)
+	for _, x := range edge {
+		if above >= target {
+			break
 		}
+		above += weight(x)
+		kept = append(kept, x)
 	}
-	floor := math.Inf(-1)
-	if s.TopP > 0 && s.TopP < 1 {
-		floor = math.Log((1-s.TopP)*total/float64(len(logProbs))) * s.Temperature
-	}
-	for i, lp := range logProbs {
-		if !suppress[i] && float64(lp-best) >= floor {
-			set = append(set, candidate{int32(i), lp})
-		}
-	}
-	return set, total
+	return kept
 }

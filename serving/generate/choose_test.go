@@ -3,84 +3,79 @@ package generate
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func logs(p ...float64) []float32 {
-	out := make([]float32, len(p))
-	for i, v := range p {
-		out[i] = float32(math.Log(v))
-	}
-	return out
-}
-
 func TestTheNucleusIsTheSmallestSetOfEnoughProbability(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		search   Search
-		suppress []bool
-		want     []int32
+		name   string
+		search Search
+		want   []int32
 	}{
-		{"half of the probability", Search{Temperature: 1, TopP: 0.5}, make([]bool, 5), []int32{3, 1}},
-		{"exactly one token", Search{Temperature: 1, TopP: 0.4}, make([]bool, 5), []int32{3}},
-		{"nearly all of it", Search{Temperature: 1, TopP: 0.99}, make([]bool, 5), []int32{3, 1, 0, 4, 2}},
-		{"the rest of a suppressed token", Search{Temperature: 1, TopP: 0.5}, []bool{false, false, false, true, false}, []int32{1, 0}},
-		{"the two likeliest", Search{Temperature: 1, TopK: 2}, make([]bool, 5), []int32{3, 1}},
-		{"top-p within top-k", Search{Temperature: 1, TopK: 3, TopP: 0.6}, make([]bool, 5), []int32{3, 1}},
-		{"a high temperature widens it", Search{Temperature: 10, TopP: 0.5}, make([]bool, 5), []int32{3, 1, 0}},
+		{"half of the probability", Search{TopP: 0.5}, []int32{3, 1}},
+		{"exactly one token", Search{TopP: 0.4}, []int32{3}},
+		{"all of it", Search{TopP: 1}, []int32{3, 1, 0, 4, 2}},
+		{"the two likeliest", Search{TopK: 2}, []int32{3, 1}},
+		{"top-p within top-k", Search{TopK: 3, TopP: 0.6}, []int32{3, 1}},
+		{"a top-k beyond the vocabulary", Search{TopK: 9}, []int32{3, 1, 0, 4, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []int32
-			for _, x := range nucleus(logs(0.19, 0.2, 0.06, 0.45, 0.1), c.suppress, c.search) {
+			for _, x := range nucleus([]float32{0.19, 0.2, 0.06, 0.45, 0.1, 0}, c.search) {
 				got = append(got, x.token)
 			}
-			require.Equal(t, c.want, got)
+			require.ElementsMatch(t, c.want, got)
 		})
 	}
 }
 
-func TestSamplesFollowTheirProbabilities(t *testing.T) {
-	lp := logs(0.1, 0.2, 0.3, 0.4)
-	var hits [4]float64
+func TestDrawsFollowTheirProbabilities(t *testing.T) {
+	set := []share{{2, 0.4}, {0, 0.3}, {1, 0.1}}
+	var hits [3]float64
 	const n = 20000
 	for i := range n {
-		c, ok := sample(lp, make([]bool, 4), Search{Temperature: 1}, uniform(42, i))
+		token, ok := draw(set, uniform(42, i))
 		require.True(t, ok)
-		hits[c.token]++
+		hits[token]++
 	}
-	for i, h := range hits {
-		require.InDelta(t, float64(i+1)/10, h/n, 0.015)
+	for _, x := range set {
+		require.InDelta(t, x.p/0.8, hits[x.token]/n, 0.015)
 	}
+	_, ok := draw(nil, 0.5)
+	require.False(t, ok)
 }
 
-func TestCuttingTheTailEarlyLeavesTheNucleusAlone(t *testing.T) {
+func TestTheNucleusOfAWideDistributionIsThatOfASort(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
-		p := make([]float64, 300)
-		var sum float64
+		p := make([]float32, 300)
+		var sum float32
 		for i := range p {
-			p[i] = math.Exp(3 * r.NormFloat64())
+			p[i] = float32(math.Exp(3 * r.NormFloat64()))
 			sum += p[i]
 		}
 		for i := range p {
 			p[i] /= sum
 		}
-		s := Search{Temperature: 0.5 + r.Float64(), TopP: 0.8}
-		got := nucleus(logs(p...), make([]bool, len(p)), s)
-		all := top(logs(p...), make([]bool, len(p)), len(p))
-		require.Equal(t, all[:len(got)], got)
-		var total, mass float64
-		for i, c := range all {
-			w := math.Exp(float64(c.logProb) / s.Temperature)
-			total += w
-			if i < len(got)-1 {
-				mass += w
-			}
+		got := nucleus(p, Search{TopP: 0.8})
+		all := nucleus(p, Search{})
+		slices.SortFunc(all, larger)
+		require.ElementsMatch(t, all[:len(got)], got)
+		var mass float64
+		for _, x := range all[:len(got)-1] {
+			mass += float64(x.p)
 		}
-		require.Less(t, mass, s.TopP*total, "one token fewer is not enough")
+		require.Less(t, mass, 0.8, "one token fewer is not enough")
 	}
+}
+
+func TestTemperatureSharpensAndSuppressedTokensHaveNoShare(t *testing.T) {
+	s := &sequence{engine: newEngine(t, 1), suppress: []bool{false, true, false}, request: Request{Search: Search{Temperature: 0.5}}}
+	p := s.probabilities([]float32{float32(math.Log(0.2)), float32(math.Log(0.5)), float32(math.Log(0.3))})
+	require.InDeltaSlice(t, []float32{0.04 / 0.13, 0, 0.09 / 0.13}, p, 1e-6)
 }
 
 func BenchmarkCaptions(b *testing.B) {

@@ -1,7 +1,15 @@
 package generate
 
+import (
+	"math"
+	"slices"
+
+	"tempera/training/kernel"
+)
+
 // sequence is one text, greedy or sampled, and what a search with beams shares with it.
 type sequence struct {
+	engine   *kernel.Engine
 	request  Request
 	prompt   []int32
 	budget   int // tokens to generate at most
@@ -41,13 +49,34 @@ func (s *sequence) advance(logProbs []float32) (from []int, done bool, err error
 
 func (s *sequence) choose(logProbs []float32) (candidate, bool) {
 	if s.request.Search.Temperature > 0 {
-		return sample(logProbs, s.suppress, s.request.Search, uniform(s.request.Seed, len(s.out.LogProbs)))
+		token, ok := draw(nucleus(s.probabilities(logProbs), s.request.Search), uniform(s.request.Seed, len(s.out.LogProbs)))
+		if !ok {
+			return candidate{}, false
+		}
+		return candidate{token, logProbs[token]}, true
 	}
 	best := top(logProbs, s.suppress, 1)
 	if len(best) == 0 {
 		return candidate{}, false
 	}
 	return best[0], true
+}
+
+// probabilities are those at the request's temperature, without the suppressed tokens.
+func (s *sequence) probabilities(logProbs []float32) []float32 {
+	p := slices.Clone(logProbs)
+	for i, hidden := range s.suppress {
+		if hidden {
+			p[i] = float32(math.Inf(-1))
+		}
+	}
+	s.engine.Softmax(kernel.SoftmaxArgs{Rows: 1, Cols: len(p), X: p, Y: p, Scale: float32(1 / s.request.Search.Temperature)})
+	for i, hidden := range s.suppress {
+		if hidden {
+			p[i] = 0
+		}
+	}
+	return p
 }
 
 func (s *sequence) result() Result { return s.out }
