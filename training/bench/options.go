@@ -1,0 +1,84 @@
+// Package bench measures training steps in the shapes of other programs, so that
+// figures can be laid side by side: the flags and the JSON keys are those of the
+// PyTorch scripts that the project's figures are compared with.
+package bench
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+)
+
+// Options are the shape and length of a measurement.
+type Options struct {
+	Model   string // gpt, clip or blip
+	Layers  int
+	Dim     int
+	Heads   int
+	FF      int
+	Vocab   int
+	Batch   int
+	Seq     int
+	Image   int
+	Patch   int
+	Embed   int
+	Threads int
+	Steps   int
+	Warmup  int
+	Profile string // file that receives a CPU profile of the measured steps; "": none
+}
+
+// Defaults are those of the peers.
+func Defaults() Options {
+	return Options{
+		Model: "gpt", Layers: 4, Dim: 256, Heads: 4, FF: 1024, Vocab: 512, Batch: 8, Seq: 128,
+		Image: 64, Patch: 8, Embed: 256, Threads: 2, Steps: 20, Warmup: 5,
+	}
+}
+
+// Bind adds a flag per option, with the present values as defaults.
+func (o *Options) Bind(f *pflag.FlagSet) {
+	f.StringVar(&o.Model, "model", o.Model, "shape: gpt, clip or blip")
+	for _, i := range []struct {
+		to         *int
+		name, help string
+	}{
+		{&o.Layers, "layers", "layers of each tower"},
+		{&o.Dim, "dim", "width"},
+		{&o.Heads, "heads", "attention heads"},
+		{&o.FF, "ff", "width within the MLP"},
+		{&o.Vocab, "vocab", "size of the vocabulary"},
+		{&o.Batch, "batch", "sequences or pairs of a step"},
+		{&o.Seq, "seq", "tokens of a sequence"},
+		{&o.Image, "image", "side of an image in pixels"},
+		{&o.Patch, "patch", "side of a patch in pixels"},
+		{&o.Embed, "embed", "width of the common space"},
+		{&o.Threads, "threads", "threads"},
+		{&o.Steps, "steps", "steps that are measured"},
+		{&o.Warmup, "warmup", "steps before those"},
+	} {
+		f.IntVar(i.to, i.name, *i.to, i.help)
+	}
+	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
+}
+
+// Validate returns all faults that the model's own check does not find.
+func (o Options) Validate() error {
+	var faults []error
+	switch o.Model {
+	case "gpt", "clip", "blip":
+	default:
+		faults = append(faults, fmt.Errorf("there is no shape %q: use gpt, clip or blip", o.Model))
+	}
+	if o.Steps < 1 || o.Warmup < 0 {
+		faults = append(faults, fmt.Errorf("steps is %d and warmup %d: measure 1 step or more after 0 or more", o.Steps, o.Warmup))
+	}
+	if o.Threads < 0 {
+		faults = append(faults, fmt.Errorf("threads is %d: give a number, or 0 for all cores", o.Threads))
+	}
+	if o.Batch < 1 {
+		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,204 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime/pprof"
+	"slices"
+	"time"
+
+	"tempera/training"
+	"tempera/training/device"
+	"tempera/training/kernel"
+	"tempera/training/model"
+	"tempera/training/objective"
+	"tempera/training/optim"
+)
+
+// Result is one line of JSON. An item is a token (gpt) or an image-text pair
+// (clip, blip).
+type Result struct {
+	Peer      string  `json:"peer"`
+	Model     string  `json:"model"`
+	Loss      string  `json:"loss"`
+	Params    int64   `json:"params"`
+	Batch     int     `json:"batch"`
+	Seq       int     `json:"seq"`
+	Threads   int     `json:"threads"`
+	StepMS    float64 `json:"step_ms"` // median
+	ItemsPerS float64 `json:"items_per_s"`
+	FirstLoss float64 `json:"first_loss"`
+	LastLoss  float64 `json:"last_loss"`
+	MinStepMS float64 `json:"min_step_ms"`
+	GFLOPS    float64 `json:"gflops"` // of matrix products, at the median
+	Device    string  `json:"device"`
+}
+
+// Train measures whole training steps: forward, backward, clipping at 1, AdamW.
+func Train(ctx context.Context, o Options) (Result, error) {
+	if err := o.Validate(); err != nil {
+		return Result{}, err
+	}
+	e, err := kernel.New(kernel.Options{Threads: o.Threads})
+	if err != nil {
+		return Result{}, err
+	}
+	defer e.Close()
+	b := device.NewCPU(e)
+	c := o.config()
+	m, err := model.New(b, c, 0)
+	if err != nil {
+		return Result{}, err
+	}
+	obj, err := o.objective(m)
+	if err != nil {
+		return Result{}, err
+	}
+	r, err := o.measure(ctx, b, m, obj)
+	if c, ok := obj.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	r.Threads, r.Device = e.Threads(), b.Name()
+	return r, err
+}
+
+func (o Options) config() model.Config {
+	c := model.Config{
+		Kind: model.CLIP, Width: o.Dim, Embed: o.Embed, Activation: model.GELUTanh,
+		Vision: model.Vision{Image: o.Image, Patch: o.Patch, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF},
+		Text:   model.Text{Vocab: o.Vocab, Context: o.Seq, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF, Causal: true, Pool: model.Last},
+	}
+	switch o.Model {
+	case "gpt":
+		c.Kind, c.Vision, c.Embed = model.LM, model.Vision{}, 0
+		c.Text.Causal, c.Text.Pool, c.Text.TieHead = false, "", true
+	case "blip":
+		c.Kind, c.Text.Causal, c.Text.Pool = model.BLIP, false, ""
+	}
+	return c.Resolve()
+}
+
+func (o Options) objective(m *model.Model) (training.Objective, error) {
+	switch o.Model {
+	case "clip":
+		return objective.NewCLIP(m, o.Batch)
+	case "blip":
+		return objective.NewBLIP(m, objective.DefaultBLIP(o.Batch))
+	}
+	return objective.NewLM(m, o.Batch)
+}
+
+// batch is random: speed does not depend on the data.
+func (o Options) batch(c model.Config) *training.Batch {
+	r := rand.New(rand.NewPCG(0, 0))
+	b := &training.Batch{}
+	ids := make([]int32, o.Batch*(o.Seq+1))
+	for i := range ids {
+		ids[i] = int32(r.IntN(o.Vocab))
+	}
+	tokens, targets := b.Int32s(objective.Tokens, o.Batch*o.Seq), b.Int32s(objective.Targets, o.Batch*o.Seq)
+	lengths := b.Int32s(objective.Lengths, o.Batch)
+	for i := range o.Batch {
+		row := ids[i*(o.Seq+1):]
+		copy(tokens[i*o.Seq:(i+1)*o.Seq], row)
+		copy(targets[i*o.Seq:(i+1)*o.Seq], row[1:])
+		lengths[i] = int32(o.Seq)
+	}
+	if o.Model != "gpt" {
+		images := b.Float32s(objective.Images, o.Batch*c.Vision.Pixels())
+		for i := range images {
+			images[i] = float32(r.NormFloat64())
+		}
+	}
+	return b
+}
+
+func (o Options) measure(ctx context.Context, b device.Backend, m *model.Model, obj training.Objective) (r Result, err error) {
+	adam, err := optim.NewAdamW(b, obj.Params(), optim.Options{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Decay: 0.1, Clip: 1})
+	if err != nil {
+		return r, err
+	}
+	r = Result{Peer: "tempera", Model: o.Model, Loss: "lm", Batch: o.Batch, Seq: o.Seq}
+	if o.Model == "clip" {
+		r.Loss = "softmax"
+	}
+	for _, p := range m.Params() {
+		r.Params += int64(p.Value.Size())
+	}
+	batch := o.batch(m.Config)
+	var ms []float64
+	for step := range int64(o.Warmup + o.Steps) {
+		if step == int64(o.Warmup) && o.Profile != "" {
+			stop, err := profile(o.Profile)
+			if err != nil {
+				return r, err
+			}
+			defer func() { err = errors.Join(err, stop()) }()
+		}
+		if ctx.Err() != nil {
+			return r, context.Cause(ctx)
+		}
+		start := time.Now()
+		loss, err := oneStep(step, batch, obj, adam)
+		if err != nil {
+			return r, fmt.Errorf("step %d: %w", step, err)
+		}
+		if step >= int64(o.Warmup) {
+			ms = append(ms, float64(time.Since(start).Nanoseconds())/1e6)
+		}
+		if step == 0 {
+			r.FirstLoss = round(loss, 4)
+		}
+		r.LastLoss = round(loss, 4)
+	}
+	slices.Sort(ms)
+	median := (ms[(len(ms)-1)/2] + ms[len(ms)/2]) / 2
+	items := o.Batch
+	if o.Model == "gpt" {
+		items *= o.Seq
+	}
+	r.StepMS, r.MinStepMS, r.ItemsPerS = round(median, 2), round(ms[0], 2), round(float64(items)/median*1e3, 1)
+	if c, ok := obj.(training.Costed); ok {
+		r.GFLOPS = round(c.StepFLOPs()/median/1e6, 1)
+	}
+	return r, nil
+}
+
+func oneStep(step int64, batch *training.Batch, obj training.Objective, adam *optim.AdamW) (float64, error) {
+	adam.ZeroGrad()
+	metrics, err := obj.Step(step, batch)
+	if err != nil {
+		return 0, err
+	}
+	norm, err := adam.GradNorm()
+	if err != nil {
+		return 0, err
+	}
+	adam.Step(step, 3e-4, norm)
+	return metrics[training.LossKey], obj.Updated(step)
+}
+
+func round(v float64, digits int) float64 {
+	p := math.Pow(10, float64(digits))
+	return math.Round(v*p) / p
+}
+
+// profile starts a CPU profile and returns what ends it.
+func profile(path string) (stop func() error, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("profile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
+}
