@@ -4,6 +4,8 @@ package activities
 func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(),
+		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
+		evaluate(), compare(), reportKind(),
 		Noop(),
 	}
 }

@@ -1,0 +1,148 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tempera/infra/artifact"
+	"tempera/training/score"
+	"tempera/workflows/stage"
+)
+
+// evaluationRows say what each evaluation of an input that takes many is about.
+type evaluationRows struct {
+	Labels []string `json:"labels" doc:"What each evaluation is of, e.g. the arm; in the order of the input."`
+	Steps  []int64  `json:"steps" doc:"Training steps of each; rows are compared at equal steps."`
+	Seeds  []uint64 `json:"seeds" doc:"Seed of each; rows of one seed are a pair."`
+}
+
+func (r evaluationRows) check(n int) error {
+	var faults []error
+	for _, f := range []struct {
+		name string
+		n    int
+	}{{"labels", len(r.Labels)}, {"steps", len(r.Steps)}, {"seeds", len(r.Seeds)}} {
+		if f.n != n {
+			faults = append(faults, fmt.Errorf("%s has %d entries for %d evaluations: give one for each", f.name, f.n, n))
+		}
+	}
+	return Invalid(errors.Join(faults...))
+}
+
+type compareParams struct {
+	evaluationRows
+	Metric    string    `json:"metric" doc:"Metric of the evaluations that is compared."`
+	Method    string    `json:"method" doc:"Label of the arm under test."`
+	Baselines []string  `json:"baselines" doc:"Labels of the arms that it is held against."`
+	Margins   []float64 `json:"margins" doc:"By how much the method must be ahead of each baseline." min:"0"`
+}
+
+// Validate reports what no single field shows.
+func (p compareParams) Validate() error {
+	if len(p.Margins) != len(p.Baselines) {
+		return fmt.Errorf("margins has %d entries for %d baselines: give one for each", len(p.Margins), len(p.Baselines))
+	}
+	return nil
+}
+
+// compare holds one arm against others over paired seeds: the mean gap with its
+// interval, in how many pairs it is ahead, and the verdict.
+func compare() Kind {
+	return define(stage.Descriptor{
+		Name: "compare", Version: 1, Queue: stage.CPU,
+		Summary: "Compare arms over paired seeds",
+		Inputs:  []stage.Port{{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations of the arms."}},
+		Outputs: []stage.Port{{Name: "comparison", Type: artifact.TypeEvaluation, Doc: "comparison.json."}},
+	}, compareParams{Metric: "r1", Method: "bootstrapped", Baselines: []string{}, Margins: []float64{}}, runCompare)
+}
+
+const comparisonFile = "comparison.json"
+
+// Gap is one comparison of comparison.json.
+type Gap struct {
+	Method   string           `json:"method"`
+	Baseline string           `json:"baseline"`
+	Steps    int64            `json:"steps"`
+	Metric   string           `json:"metric"`
+	Result   score.Comparison `json:"result"`
+}
+
+// run is a row of the evaluations by what identifies it.
+type row struct {
+	label string
+	steps int64
+	seed  uint64
+}
+
+func runCompare(ctx context.Context, t *Task, p compareParams) error {
+	inputs := t.Inputs["evaluations"]
+	if err := p.check(len(inputs)); err != nil {
+		return err
+	}
+	values := map[row]float64{}
+	var steps []int64
+	var seeds []uint64
+	for i, a := range inputs {
+		e, err := loadEvaluation(ctx, t.Store, a)
+		if err != nil {
+			return err
+		}
+		if v, ok := e.Metrics[p.Metric]; ok {
+			values[row{p.Labels[i], p.Steps[i], p.Seeds[i]}] = v.Mean
+		}
+		steps, seeds = appendNew(steps, p.Steps[i]), appendNew(seeds, p.Seeds[i])
+	}
+	gaps := []Gap{}
+	for _, at := range steps {
+		for k, baseline := range p.Baselines {
+			arm, base := paired(values, seeds, [2]row{{p.Method, at, 0}, {baseline, at, 0}})
+			if len(arm) == 0 {
+				continue // not trained for so many steps
+			}
+			c, err := score.Compare(arm, base, score.Rule{Margin: p.Margins[k]}, score.Bootstrap{Seed: 1})
+			if err != nil {
+				return Invalid(err)
+			}
+			gaps = append(gaps, Gap{p.Method, baseline, at, p.Metric, c})
+			t.Metric(fmt.Sprintf("gap_%s_%d", baseline, at), c.Gap.Mean)
+		}
+	}
+	data, err := artifact.EncodeJSON(gaps)
+	if err != nil {
+		return err
+	}
+	ref, err := artifact.PutBytes(ctx, t.Store, data)
+	if err != nil {
+		return err
+	}
+	out, err := artifact.PutManifest(ctx, t.Store, &artifact.Manifest{
+		Type: artifact.TypeEvaluation, Files: []artifact.File{{Path: comparisonFile, Ref: ref}},
+	})
+	if err != nil {
+		return err
+	}
+	t.Output("comparison", out)
+	return nil
+}
+
+func appendNew[T comparable](list []T, v T) []T {
+	for _, have := range list {
+		if have == v {
+			return list
+		}
+	}
+	return append(list, v)
+}
+
+// paired returns the values of two arms for the seeds that have both.
+func paired(values map[row]float64, seeds []uint64, arms [2]row) (a, b []float64) {
+	for _, s := range seeds {
+		x, okX := values[row{arms[0].label, arms[0].steps, s}]
+		y, okY := values[row{arms[1].label, arms[1].steps, s}]
+		if okX && okY {
+			a, b = append(a, x), append(b, y)
+		}
+	}
+	return a, b
+}

@@ -1,0 +1,116 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"tempera/infra/artifact"
+	"tempera/training/device"
+	"tempera/training/kernel"
+	"tempera/training/model"
+	"tempera/training/tokenizer"
+)
+
+// The files of a model artifact, as Hugging Face tools name them.
+const (
+	weightsFile = "model.safetensors"
+	configFile  = "config.json"
+	cardFile    = "README.md"
+)
+
+// loadedModel is a model artifact in memory.
+type loadedModel struct {
+	weights   *model.Weights
+	tokenizer *tokenizer.Tokenizer
+	files     *artifact.Manifest
+}
+
+// loadModel reads a model artifact, verified.
+func loadModel(ctx context.Context, t *Task, a artifact.Artifact) (_ *loadedModel, err error) {
+	m, err := artifact.LoadManifest(ctx, t.Store, a)
+	if err != nil {
+		return nil, err
+	}
+	f, err := m.Find(weightsFile)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	path, release, err := artifact.LocalPath(ctx, t.Store, f.Digest, t.Scratch)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", a.Digest.Short(), err)
+	}
+	defer release()
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	w, err := model.ReadWeights(file, f.Size)
+	if err != nil {
+		return nil, Invalid(fmt.Errorf("model %s: %w", f.Digest, err))
+	}
+	tok, err := readTokenizer(ctx, t.Store, m)
+	if err != nil {
+		return nil, err
+	}
+	return &loadedModel{w, tok, m}, nil
+}
+
+// saveModel publishes a model with its tokenizer (a file of another artifact)
+// and a card that says how it came about.
+func saveModel(ctx context.Context, t *Task, w *model.Weights, tok artifact.File) (artifact.Artifact, error) {
+	weights, err := putStream(ctx, t.Store, w.Write)
+	if err != nil {
+		return artifact.Artifact{}, fmt.Errorf("store the weights: %w", err)
+	}
+	config, err := w.Config.JSON()
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	files := []artifact.File{{Path: weightsFile, Ref: weights}, {Path: tokenizerFile, Ref: tok.Ref}}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{{configFile, config}, {cardFile, []byte(modelCard(t, w.Config))}} {
+		ref, err := artifact.PutBytes(ctx, t.Store, f.data)
+		if err != nil {
+			return artifact.Artifact{}, err
+		}
+		files = append(files, artifact.File{Path: f.path, Ref: ref})
+	}
+	return artifact.PutManifest(ctx, t.Store, &artifact.Manifest{Type: artifact.TypeModel, Files: files})
+}
+
+// modelCard is a function of the stage's key alone, as all bytes of a model are.
+func modelCard(t *Task, c model.Config) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "---\nlibrary_name: tempera\ntags: [vision-language, %s]\n---\n\n# %s\n\n", c.Kind, t.Kind)
+	fmt.Fprintf(&b, "A %s model of width %d, trained by the Tempera stage kind `%s`.\n\n", c.Kind, c.Width, t.Kind)
+	fmt.Fprintf(&b, "Stage key: `%s`\n\nParameters:\n\n```json\n%s\n```\n\nInputs:\n\n", t.Key, t.Params)
+	for _, port := range sortedKeys(t.Inputs) {
+		for _, a := range t.Inputs[port] {
+			fmt.Fprintf(&b, "- %s: `%s`\n", port, a.Digest)
+		}
+	}
+	return b.String()
+}
+
+// compute is a device for one execution.
+type compute struct {
+	engine  *kernel.Engine
+	backend *device.CPU
+}
+
+func newCompute(t *Task) (*compute, error) {
+	e, err := kernel.New(kernel.Options{Threads: t.Threads})
+	if err != nil {
+		return nil, fmt.Errorf("compute device: %w", err)
+	}
+	t.Log.Info("device", "backend", "cpu", "level", e.Level(), "threads", e.Threads())
+	return &compute{e, device.NewCPU(e)}, nil
+}
+
+func (c *compute) close() { c.engine.Close() }
