@@ -57,15 +57,17 @@ func runNoop(ctx context.Context, t *Task, p noopParams) error {
 	if p.Steps == 0 && p.Shards == 0 {
 		return nil
 	}
-	m := &artifact.Manifest{Type: artifact.TypeDataset}
-	for i := range max(p.Shards, 1) {
-		ref := artifact.Ref{Digest: artifact.Digest(fmt.Sprintf("sha256:%064x", i))} // no bytes are behind it
-		if i == 0 {
-			if ref, err = artifact.PutBytes(ctx, t.Store, []byte(state)); err != nil {
-				return err
-			}
-		}
-		m.Files = append(m.Files, artifact.File{Path: fmt.Sprintf("shard-%06d.txt", i), Ref: ref, Records: 1})
+	chain, err := artifact.PutBytes(ctx, t.Store, []byte(state))
+	if err != nil {
+		return err
+	}
+	empty, err := artifact.PutBytes(ctx, t.Store, make([]byte, 1024)) // a tar file without members
+	if err != nil {
+		return err
+	}
+	m := &artifact.Manifest{Type: artifact.TypeDataset, Files: []artifact.File{{Path: "chain.txt", Ref: chain}}}
+	for i := range p.Shards {
+		m.Files = append(m.Files, artifact.File{Path: fmt.Sprintf("shard-%06d.tar", i), Ref: empty})
 	}
 	data, err := artifact.PutManifest(ctx, t.Store, m)
 	t.Result.Outputs = map[string]artifact.Artifact{"data": data}

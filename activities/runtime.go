@@ -41,6 +41,8 @@ type Runtime struct {
 	Data string
 	// Threads is how many cores a kind may keep busy, see Task.Threads; 0 is all.
 	Threads int
+	// Console returns where a folder of the store can be looked at; nil: nowhere.
+	Console func(folder string) string
 	// Log receives what stages log; nil is slog.Default().
 	Log *slog.Logger
 }

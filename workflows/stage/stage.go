@@ -127,3 +127,16 @@ const (
 	Stopped          = "WorkerStopped"
 	Panicked         = "Panicked"
 )
+
+// The names of the activities that workflows call beside the kinds, which go by
+// their own names. They run on the workflows' queue.
+const (
+	ActivityPlan        = "Plan"
+	ActivityResolve     = "Resolve"
+	ActivityLookup      = "Lookup"
+	ActivityCountShards = "CountShards"
+	ActivityCollect     = "Collect"
+	ActivityAwait       = "AwaitStage"
+	ActivityProgress    = "ProgressOf"
+	ActivityPublish     = "Publish"
+)
