@@ -12,6 +12,7 @@ import (
 	"tempera/datagen/picture"
 	"tempera/datagen/sample"
 	"tempera/datagen/shard"
+	"tempera/datagen/source/sourcetest"
 )
 
 func collect(t testing.TB, s *Source, seed uint64) []sample.Sample {
@@ -166,4 +167,8 @@ func BenchmarkScenes(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
 		})
 	}
+}
+
+func TestSource(t *testing.T) {
+	sourcetest.Run(t, func(*testing.T) sourcetest.Source { return &Source{Count: 20} })
 }
