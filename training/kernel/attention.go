@@ -123,7 +123,7 @@ func (e *Engine) attend(a *AttentionArgs, l *lease, b scores) {
 		lse := float32(math.Inf(-1))
 		if n > 0 {
 			top, sum := e.isa.softmaxRow(p[:n], a.Scale)
-			lse = top + float32(math.Log(float64(sum)))
+			lse = top + log32(sum)
 		}
 		clear(p[n:])
 		if a.LogSumExp != nil {

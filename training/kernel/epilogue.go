@@ -5,6 +5,14 @@ func (p *Epilogue) inTile() bool {
 	return p.Residual != nil && p.Pre == nil && p.Activation == Identity
 }
 
+// target is what the tiles write: the pre-activation if it is kept, else C. With Accumulate it is C, whose old value they need.
+func (a *GemmArgs) target() (out []float32, ld int) {
+	if a.Epilogue.Pre != nil && !a.Accumulate {
+		return a.Epilogue.Pre, a.Epilogue.LDPre
+	}
+	return a.C, a.LDC
+}
+
 // epilogue does what the tiles have not done: keeps the pre-activation, activates, adds the residual.
 func (e *Engine) epilogue(a *GemmArgs, s area) {
 	p := &a.Epilogue
@@ -22,7 +30,9 @@ func (e *Engine) epilogue(a *GemmArgs, s area) {
 		src := c
 		if p.Pre != nil {
 			src = p.Pre[i*p.LDPre+s.c0:][:width]
-			copy(src, c)
+			if a.Accumulate {
+				copy(src, c)
+			}
 		}
 		f(c, src)
 		if p.Residual != nil {
@@ -33,8 +43,9 @@ func (e *Engine) epilogue(a *GemmArgs, s area) {
 
 // emptyProduct is a product over no k.
 func (e *Engine) emptyProduct(a *GemmArgs, s area) {
+	out, ld := a.target()
 	for r := s.r0; r < s.r1; r++ {
-		c := a.C[r*a.LDC+s.c0 : r*a.LDC+s.c1]
+		c := out[r*ld+s.c0 : r*ld+s.c1]
 		if !a.Accumulate {
 			clear(c)
 		}

@@ -3,12 +3,12 @@ package kernel
 // The blocking of a product: blockK rows of B at a time, so that a panel of B and a tile's rows of A stay in the first-level cache; blockN
 // columns of it in the second-level cache; and blockPanels tiles of A, in the second-level cache too.
 const (
-	blockK      = 256
+	blockK      = 512
 	blockN      = 512
 	blockPanels = 8
 
 	// directPanels is the number of panels of B up to which A is not packed.
-	directPanels = 4
+	directPanels = 16
 )
 
 // serialWork is the number of multiply-adds below which a product is not worth a second thread.
@@ -135,6 +135,7 @@ type tileRun struct {
 func (e *Engine) gemmColumns(a *GemmArgs, l *lease, s *step, r tileRun) {
 	t, x, nc := &e.isa.tile, &l.tile, s.c1-s.c0
 	last := s.k0+s.kc == a.K
+	out, ldout := a.target()
 	x.addToC = 0
 	if a.Accumulate || s.k0 > 0 {
 		x.addToC = 1
@@ -154,7 +155,7 @@ func (e *Engine) gemmColumns(a *GemmArgs, l *lease, s *step, r tileRun) {
 			j++
 		}
 		col := s.c0 + p.at
-		x.c, x.ldc = &a.C[r.row*a.LDC+col], a.LDC
+		x.c, x.ldc = &out[r.row*ldout+col], ldout
 		x.mask = ^uint64(0) >> (64 - uint(p.width))
 		if last && a.Epilogue.Bias != nil {
 			x.bias = &a.Epilogue.Bias[col]
@@ -190,14 +191,15 @@ type partial struct {
 // partialTile computes tiles in scratch and finishes them here, in the order in which whole tiles do.
 func (e *Engine) partialTile(a *GemmArgs, l *lease, tile func(t *byte), p partial) {
 	x := l.tile
+	out, ldout := a.target()
 	buf := l.buf(bufTile, p.rows*p.wide)
 	l.tile.c, l.tile.ldc, l.tile.addToC, l.tile.bias, l.tile.residual = &buf[0], p.wide, 0, nil, nil
 	l.tile.run(tile)
 	l.tile = x
 	for r := range p.rows {
 		d := buf[r*p.wide : r*p.wide+p.width]
-		o := (p.row+r)*a.LDC + p.col
-		c := a.C[o : o+p.width]
+		o := (p.row+r)*ldout + p.col
+		c := out[o : o+p.width]
 		if x.addToC == 1 {
 			e.isa.add(d, d, c)
 		}

@@ -84,10 +84,10 @@ func TestGemmEqualsTheReferenceOnOddShapes(t *testing.T) {
 func TestGemmEpiloguesApplyBiasActivationAndResidual(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		s := newSource(2)
-		for _, c := range []gemmCase{{1, 65, 30}, {33, 65, 17}, {130, 300, 270}} {
+		for i, c := range []gemmCase{{1, 65, 30}, {33, 65, 17}, {130, 300, 270}, {9, 33, 530}, {5, 20, 0}} {
 			for act := Identity; act < activations; act++ {
 				for _, residual := range []bool{false, true} {
-					a := gemmArgs(s, c, 0)
+					a := gemmArgs(s, c, i%2*4) // every other one accumulates
 					a.Epilogue = Epilogue{Bias: s.vec(c.n), Activation: act, Pre: make([]float32, c.m*(c.n+1)), LDPre: c.n + 1}
 					pre := gemmRef(&a)
 					for i := range pre {

@@ -97,3 +97,12 @@ func TestLayoutKernelsMoveEveryElement(t *testing.T) {
 		check(t, "cut and joined", again, wide(img), 0)
 	})
 }
+
+func TestLog32FollowsTheLogarithm(t *testing.T) {
+	for x := float32(1e-37); x < 1e38; x *= 1.37 {
+		want := math.Log(float64(x))
+		if got := log32(x); math.Abs(float64(got)-want) > 3e-7*math.Max(1, math.Abs(want)) {
+			t.Fatalf("log of %v is %v, want %v", x, got, want)
+		}
+	}
+}

@@ -31,22 +31,21 @@ panel:
 	VXORPS Z0, Z0, Z0
 
 k:
-	VMOVUPS      (DX), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, DX
-	DECQ         SI
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
+	VMOVUPS          (DX), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, DX
+	DECQ             SI
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -309,27 +308,25 @@ panel:
 	VXORPS Z1, Z1, Z1
 
 k:
-	VMOVUPS      (SI), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, SI
-	DECQ         DI
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
+	VMOVUPS          (SI), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, SI
+	DECQ             DI
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -655,32 +652,29 @@ panel:
 	VXORPS Z2, Z2, Z2
 
 k:
-	VMOVUPS      (SI), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, SI
-	DECQ         DI
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
+	VMOVUPS          (SI), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, SI
+	DECQ             DI
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -1070,37 +1064,33 @@ panel:
 	VXORPS Z3, Z3, Z3
 
 k:
-	VMOVUPS      (DI), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, DI
-	DECQ         R8
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
+	VMOVUPS          (DI), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, DI
+	DECQ             R8
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -1555,42 +1545,37 @@ panel:
 	VXORPS Z4, Z4, Z4
 
 k:
-	VMOVUPS      (DI), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, DI
-	DECQ         R8
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
+	VMOVUPS          (DI), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, DI
+	DECQ             R8
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -2109,47 +2094,41 @@ panel:
 	VXORPS Z5, Z5, Z5
 
 k:
-	VMOVUPS      (R8), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R8
-	DECQ         R9
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
+	VMOVUPS          (R8), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R8
+	DECQ             R9
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -2733,52 +2712,45 @@ panel:
 	VXORPS Z6, Z6, Z6
 
 k:
-	VMOVUPS      (R8), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R8
-	DECQ         R9
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
+	VMOVUPS          (R8), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R8
+	DECQ             R9
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -3095,57 +3067,49 @@ panel:
 	VXORPS Z7, Z7, Z7
 
 k:
-	VMOVUPS      (R9), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R9
-	DECQ         R10
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
+	VMOVUPS          (R9), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R9
+	DECQ             R10
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -3490,62 +3454,53 @@ panel:
 	VXORPS Z8, Z8, Z8
 
 k:
-	VMOVUPS      (R9), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R9
-	DECQ         R10
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
+	VMOVUPS          (R9), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R9
+	DECQ             R10
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -3918,67 +3873,57 @@ panel:
 	VXORPS Z9, Z9, Z9
 
 k:
-	VMOVUPS      (R10), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z29, Z31, Z9
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
+	VMOVUPS          (R10), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	VFMADD231PS.BCST (CX)(R9*1), Z29, Z9
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R10
+	DECQ             R11
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z9, Z9
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -4379,72 +4324,61 @@ panel:
 	VXORPS Z10, Z10, Z10
 
 k:
-	VMOVUPS      (R10), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z29, Z31, Z9
-	VBROADCASTSS (CX)(DI*2), Z30
-	VFMADD231PS  Z29, Z30, Z10
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z10, Z10
-	ADDQ         CX, DX
+	VMOVUPS          (R10), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	VFMADD231PS.BCST (CX)(R9*1), Z29, Z9
+	VFMADD231PS.BCST (CX)(DI*2), Z29, Z10
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R10
+	DECQ             R11
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z9, Z9
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z10, Z10
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -4873,77 +4807,65 @@ panel:
 	VXORPS Z11, Z11, Z11
 
 k:
-	VMOVUPS      (R11), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z29, Z31, Z9
-	VBROADCASTSS (CX)(DI*2), Z30
-	VFMADD231PS  Z29, Z30, Z10
-	VBROADCASTSS (CX)(R10*1), Z31
-	VFMADD231PS  Z29, Z31, Z11
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R11
-	DECQ         R12
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z10, Z10
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z11, Z11
-	ADDQ         CX, DX
+	VMOVUPS          (R11), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	VFMADD231PS.BCST (CX)(R9*1), Z29, Z9
+	VFMADD231PS.BCST (CX)(DI*2), Z29, Z10
+	VFMADD231PS.BCST (CX)(R10*1), Z29, Z11
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R11
+	DECQ             R12
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z9, Z9
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z10, Z10
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z11, Z11
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -5400,82 +5322,69 @@ panel:
 	VXORPS Z12, Z12, Z12
 
 k:
-	VMOVUPS      (R11), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z29, Z31, Z9
-	VBROADCASTSS (CX)(DI*2), Z30
-	VFMADD231PS  Z29, Z30, Z10
-	VBROADCASTSS (CX)(R10*1), Z31
-	VFMADD231PS  Z29, Z31, Z11
-	VBROADCASTSS (CX)(SI*4), Z30
-	VFMADD231PS  Z29, Z30, Z12
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R11
-	DECQ         R12
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z10, Z10
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z12, Z12
-	ADDQ         CX, DX
+	VMOVUPS          (R11), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	VFMADD231PS.BCST (CX)(R9*1), Z29, Z9
+	VFMADD231PS.BCST (CX)(DI*2), Z29, Z10
+	VFMADD231PS.BCST (CX)(R10*1), Z29, Z11
+	VFMADD231PS.BCST (CX)(SI*4), Z29, Z12
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R11
+	DECQ             R12
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z9, Z9
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z10, Z10
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z11, Z11
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z12, Z12
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX
@@ -5960,87 +5869,73 @@ panel:
 	VXORPS Z13, Z13, Z13
 
 k:
-	VMOVUPS      (R12), Z29
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z29, Z30, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z29, Z31, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z29, Z31, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z29, Z30, Z4
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z29, Z31, Z5
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z29, Z30, Z6
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z29, Z31, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z29, Z31, Z9
-	VBROADCASTSS (CX)(DI*2), Z30
-	VFMADD231PS  Z29, Z30, Z10
-	VBROADCASTSS (CX)(R10*1), Z31
-	VFMADD231PS  Z29, Z31, Z11
-	VBROADCASTSS (CX)(SI*4), Z30
-	VFMADD231PS  Z29, Z30, Z12
-	VBROADCASTSS (CX)(R11*1), Z31
-	VFMADD231PS  Z29, Z31, Z13
-	ADDQ         BX, CX
-	ADDQ         $0x00000040, R12
-	DECQ         R13
-	JNZ          k
-	MOVQ         72(AX), CX
-	MOVQ         112(AX), DX
-	SHLQ         $0x02, CX
-	TESTQ        DX, DX
-	JZ           fresh
-	MOVQ         8(SP), DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z0, Z0
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z2, Z2
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z4, Z4
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z6, Z6
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z8, Z8
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z10, Z10
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z12, Z12
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z29
-	VADDPS       Z29, Z13, Z13
-	ADDQ         CX, DX
+	VMOVUPS          (R12), Z29
+	VFMADD231PS.BCST (CX), Z29, Z0
+	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
+	VFMADD231PS.BCST (CX)(DX*2), Z29, Z2
+	VFMADD231PS.BCST (CX)(SI*1), Z29, Z3
+	VFMADD231PS.BCST (CX)(DX*4), Z29, Z4
+	VFMADD231PS.BCST (CX)(DI*1), Z29, Z5
+	VFMADD231PS.BCST (CX)(SI*2), Z29, Z6
+	VFMADD231PS.BCST (CX)(R8*1), Z29, Z7
+	VFMADD231PS.BCST (CX)(DX*8), Z29, Z8
+	VFMADD231PS.BCST (CX)(R9*1), Z29, Z9
+	VFMADD231PS.BCST (CX)(DI*2), Z29, Z10
+	VFMADD231PS.BCST (CX)(R10*1), Z29, Z11
+	VFMADD231PS.BCST (CX)(SI*4), Z29, Z12
+	VFMADD231PS.BCST (CX)(R11*1), Z29, Z13
+	ADDQ             BX, CX
+	ADDQ             $0x00000040, R12
+	DECQ             R13
+	JNZ              k
+	MOVQ             72(AX), CX
+	MOVQ             112(AX), DX
+	SHLQ             $0x02, CX
+	TESTQ            DX, DX
+	JZ               fresh
+	MOVQ             8(SP), DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z0, Z0
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z1, Z1
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z2, Z2
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z3, Z3
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z4, Z4
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z5, Z5
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z6, Z6
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z7, Z7
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z8, Z8
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z9, Z9
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z10, Z10
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z11, Z11
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z12, Z12
+	ADDQ             CX, DX
+	VMOVUPS.Z        (DX), K1, Z29
+	VADDPS           Z29, Z13, Z13
+	ADDQ             CX, DX
 
 fresh:
 	MOVQ      96(AX), DX

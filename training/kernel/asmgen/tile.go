@@ -129,6 +129,10 @@ func (t tileRegs) multiply(aAt Mem) {
 			}
 			m.Index, m.Scale = odd[o], uint8(scale)
 		}
+		if t.vecs == 1 && cpu.wide {
+			VFMADD231PS_BCST(m, t.b(0), t.acc(i, 0)) // used once: no register
+			continue
+		}
 		VBROADCASTSS(m, x)
 		for j := range t.vecs {
 			VFMADD231PS(t.b(j), x, t.acc(i, j))
