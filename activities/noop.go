@@ -24,7 +24,7 @@ type noopParams struct {
 	Checkpoint int                `json:"checkpoint,omitempty" doc:"Steps between checkpoints; 0 keeps none." min:"0"`
 	Metrics    map[string]float64 `json:"metrics,omitempty" doc:"Metrics to return."`
 	Shards     int                `json:"shards,omitempty" doc:"Makes output data: a data set of this many shards." min:"0" max:"200000"`
-	Fail       string             `json:"fail,omitempty" doc:"How to fail." enum:"error,invalid,panic,transient"`
+	Fail       string             `json:"fail" doc:"How to fail." enum:"no,error,invalid,panic,transient"`
 	FailFile   string             `json:"fail_file,omitempty" doc:"Fail only while this file does not exist."`
 	FailShards []int              `json:"fail_shards,omitempty" doc:"Of a mapped stage: the shards that fail."`
 }
@@ -42,7 +42,7 @@ func Noop() Kind {
 			{Name: "over", Type: artifact.TypeDataset, Optional: true, Doc: "The data set that a mapped stage runs over."},
 		},
 		Outputs: []stage.Port{{Name: "data", Type: artifact.TypeDataset, Optional: true, Doc: "A data set, where steps or shards are asked for."}},
-	}, noopParams{}, runNoop)
+	}, noopParams{Fail: "no"}, runNoop)
 }
 
 func runNoop(ctx context.Context, t *Task, p noopParams) error {

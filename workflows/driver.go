@@ -34,6 +34,9 @@ type driver struct {
 }
 
 func newDriver(ctx workflow.Context, plan *dag.Plan, planned stage.PlanResult) *driver {
+	if planned.Known == nil {
+		planned.Known = map[string]stage.Result{}
+	}
 	return &driver{
 		id: workflow.GetInfo(ctx).WorkflowExecution.ID, began: workflow.Now(ctx),
 		plan: plan, run: dag.NewRun(plan), known: planned.Known, folder: planned.Folder, digest: string(planned.Digest),
