@@ -23,7 +23,7 @@ import (
 
 type ingestParams struct {
 	Source    string         `json:"source" doc:"Where the pairs come from." enum:"scenes,emoji,webdataset"`
-	Params    map[string]any `json:"params,omitempty" doc:"Parameters of the source, see docs/sources.md; absent means its defaults."`
+	Params    map[string]any `json:"params,omitempty" doc:"Parameters of the source, see docs/data.md; absent means its defaults."`
 	Count     int            `json:"count" doc:"Pairs wanted; 0 takes all that there are, and of generated ones 1000." min:"0"`
 	Seed      uint64         `json:"seed" doc:"Chooses what is generated." min:"0"`
 	Split     string         `json:"split" doc:"Name of the data set's shards; generated splits of different names share no picture's random numbers."`

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"reflect"
 	"strings"
 
 	"tempera/datagen/sample"
@@ -82,9 +83,19 @@ func decode(params json.RawMessage, into any) error {
 	d := json.NewDecoder(bytes.NewReader(params))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("params: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("params: %s: it takes %s", strings.TrimPrefix(err.Error(), "json: "), strings.Join(keys(into), ", "))
 	}
 	return nil
+}
+
+// keys lists the parameters of a struct.
+func keys(params any) []string {
+	var out []string
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(params).Elem()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out = append(out, name)
+	}
+	return out
 }
 
 func scenesKind() Kind {
