@@ -25,6 +25,7 @@ func (a *AttentionArgs) check(name string) {
 	if a.Scale == 0 {
 		a.Scale = float32(1 / math.Sqrt(float64(max(1, a.D))))
 	}
+	require(a.Scale > 0, "%s.Scale is %v, it must be positive", name, a.Scale)
 	require(a.KVHeads > 0 && a.H%a.KVHeads == 0, "%s: %d heads are not a multiple of %d key heads", name, a.H, a.KVHeads)
 	a.Q.need(name, "Q", a.B, a.T, a.H, a.D)
 	a.K.need(name, "K", a.B, a.S, a.KVHeads, a.D)
@@ -117,17 +118,20 @@ func (e *Engine) Attention(a AttentionArgs) {
 
 func (e *Engine) attend(a *AttentionArgs, l *lease, b scores) {
 	e.score(a, l, b)
+	tops, sums := l.buf(buf1, b.qn), l.buf(buf2, b.qn)
 	for i := range b.qn {
 		p := b.p[i*b.ld : i*b.ld+b.kn]
 		n := a.visible(b.span, b.q0+i)
-		lse := float32(math.Inf(-1))
+		tops[i], sums[i] = float32(math.Inf(-1)), 1
 		if n > 0 {
-			top, sum := e.isa.softmaxRow(p[:n], a.Scale)
-			lse = top + log32(sum)
+			tops[i], sums[i] = e.isa.softmaxRow(p[:n], a.Scale)
 		}
 		clear(p[n:])
-		if a.LogSumExp != nil {
-			a.LogSumExp[(b.b*a.H+b.h)*a.T+b.q+b.q0+i] = lse
+	}
+	if a.LogSumExp != nil {
+		at := (b.b*a.H+b.h)*a.T + b.q + b.q0
+		for i, s := range sums { // apart from the rows above, so that the logarithms overlap
+			a.LogSumExp[at+i] = tops[i] + log32(s)
 		}
 	}
 	e.multiply(l, &GemmArgs{M: b.qn, N: a.D, K: b.kn, A: b.p, LDA: b.ld, B: b.key(a.V), LDB: a.V.Token, C: b.query(a.O), LDC: a.O.Token})

@@ -100,16 +100,12 @@ func (e *Engine) crossEntropyRow(a *CrossEntropyArgs, l *lease, r int, g float32
 	if a.DLogits == nil {
 		return
 	}
-	e.isa.scale(p, p, g*mass/sum)
 	if a.Targets == nil {
+		e.isa.scale(p, p, g*mass/sum)
 		e.isa.axpy(p, row(a.SoftTargets, r, a.LDSoft, a.Classes), -g)
 		return
 	}
-	if u := g * uniform; u != 0 {
-		for i := range p {
-			p[i] -= u
-		}
-	}
+	e.isa.affine(p, p, g*mass/sum, -g*uniform)
 	p[a.Targets[r]] -= g * (1 - a.Smoothing)
 }
 

@@ -3,16 +3,17 @@ package kernel
 import "math"
 
 var portableISA = isa{
-	tile:  portableTiler(),
-	sum:   sumGo,
-	max:   maxGo,
-	dot:   dotGo,
-	sqDev: sqDevGo,
-	add:   addGo,
-	mul:   mulGo,
-	axpy:  axpyGo,
-	scale: scaleGo,
-	lerp:  lerpGo,
+	tile:   portableTiler(),
+	sum:    sumGo,
+	max:    maxGo,
+	dot:    dotGo,
+	sqDev:  sqDevGo,
+	add:    addGo,
+	mul:    mulGo,
+	axpy:   axpyGo,
+	scale:  scaleGo,
+	affine: affineGo,
+	lerp:   lerpGo,
 
 	expSum:         expSumGo,
 	softmaxRow:     softmaxRowGo,
@@ -112,6 +113,13 @@ func scaleGo(dst, x []float32, a float32) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] = a * x[i]
+	}
+}
+
+func affineGo(dst, x []float32, a, b float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] = a*x[i] + b
 	}
 }
 

@@ -29,9 +29,7 @@ func (e *Engine) Softmax(a SoftmaxArgs) {
 				continue
 			}
 			lse := top + float32(math.Log(float64(e.isa.expSum(l.buf(buf0, a.Cols), x, a.Scale, top))))
-			for i, v := range x {
-				y[i] = a.Scale*v - lse
-			}
+			e.isa.affine(y, x, a.Scale, -lse)
 		}
 	})
 }
@@ -76,10 +74,9 @@ func (e *Engine) SoftmaxBackward(a SoftmaxBackwardArgs) {
 			}
 			p := l.buf(buf0, a.Cols)
 			e.isa.expSum(p, y, 1, 0)
-			s := e.isa.sum(dy)
-			for i, v := range p {
-				dx[i] = a.Scale * (dy[i] - v*s)
-			}
+			e.isa.scale(p, p, -e.isa.sum(dy))
+			e.isa.add(dx, dy, p)
+			e.isa.scale(dx, dx, a.Scale)
 		}
 	})
 }

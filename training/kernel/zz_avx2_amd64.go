@@ -83,6 +83,9 @@ func axpyAVX2(dst []float32, x []float32, a float32)
 func scaleAVX2(dst []float32, x []float32, a float32)
 
 //go:noescape
+func affineAVX2(dst []float32, x []float32, a float32, b float32)
+
+//go:noescape
 func lerpAVX2(dst []float32, x []float32, keep float32)
 
 //go:noescape

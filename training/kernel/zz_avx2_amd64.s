@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func tile1x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile1x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -18,14 +18,19 @@ TEXT ·tile1x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), DX
-	MOVQ   (AX), SI
-	VXORPS Y0, Y0, Y0
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), DX
+	MOVQ       (AX), SI
+	VXORPS     Y0, Y0, Y0
 
 k:
 	VMOVUPS      (DX), Y13
@@ -78,7 +83,7 @@ store:
 	RET
 
 // func tile1x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile1x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -91,15 +96,20 @@ TEXT ·tile1x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), DX
-	MOVQ   (AX), SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), DX
+	MOVQ       (AX), SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
 
 k:
 	VMOVUPS      (DX), Y12
@@ -161,7 +171,7 @@ store:
 	RET
 
 // func tile1x4AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile1x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -174,18 +184,24 @@ TEXT ·tile1x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), DX
-	MOVQ   (AX), SI
-	MOVQ   56(AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), DX
+	MOVQ       (AX), SI
+	MOVQ       56(AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
 
 k:
 	VMOVUPS      (DX), Y10
@@ -265,7 +281,7 @@ store:
 	RET
 
 // func tile2x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -278,15 +294,22 @@ TEXT ·tile2x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), SI
-	MOVQ   (AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), SI
+	MOVQ       (AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
 
 k:
 	VMOVUPS      (SI), Y13
@@ -350,7 +373,7 @@ store:
 	RET
 
 // func tile2x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -363,17 +386,24 @@ TEXT ·tile2x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), SI
-	MOVQ   (AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), SI
+	MOVQ       (AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
 
 k:
 	VMOVUPS      (SI), Y12
@@ -453,7 +483,7 @@ store:
 	RET
 
 // func tile2x4AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -466,22 +496,31 @@ TEXT ·tile2x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), SI
-	MOVQ   (AX), DI
-	MOVQ   56(AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), SI
+	MOVQ       (AX), DI
+	MOVQ       56(AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
 
 k:
 	VMOVUPS      (SI), Y10
@@ -593,7 +632,7 @@ store:
 	RET
 
 // func tile3x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile3x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -606,16 +645,25 @@ TEXT ·tile3x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), SI
-	MOVQ   (AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), SI
+	MOVQ       (AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
 
 k:
 	VMOVUPS      (SI), Y13
@@ -690,7 +738,7 @@ store:
 	RET
 
 // func tile3x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile3x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -703,19 +751,28 @@ TEXT ·tile3x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	MOVQ   48(AX), SI
-	MOVQ   (AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	MOVQ       48(AX), SI
+	MOVQ       (AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
 
 k:
 	VMOVUPS      (SI), Y12
@@ -813,7 +870,7 @@ store:
 	RET
 
 // func tile4x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile4x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -826,18 +883,29 @@ TEXT ·tile4x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	MOVQ   48(AX), DI
-	MOVQ   (AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	MOVQ       48(AX), DI
+	MOVQ       (AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
 
 k:
 	VMOVUPS      (DI), Y13
@@ -923,7 +991,7 @@ store:
 	RET
 
 // func tile4x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile4x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -936,22 +1004,33 @@ TEXT ·tile4x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	MOVQ   48(AX), DI
-	MOVQ   (AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	MOVQ       48(AX), DI
+	MOVQ       (AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
 
 k:
 	VMOVUPS      (DI), Y12
@@ -1067,7 +1146,7 @@ store:
 	RET
 
 // func tile5x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile5x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -1080,19 +1159,32 @@ TEXT ·tile5x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	MOVQ   48(AX), DI
-	MOVQ   (AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	MOVQ       48(AX), DI
+	MOVQ       (AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
 
 k:
 	VMOVUPS      (DI), Y13
@@ -1189,7 +1281,7 @@ store:
 	RET
 
 // func tile5x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile5x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -1202,24 +1294,37 @@ TEXT ·tile5x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	MOVQ   48(AX), DI
-	MOVQ   (AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	MOVQ       48(AX), DI
+	MOVQ       (AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
 
 k:
 	VMOVUPS      (DI), Y12
@@ -1353,7 +1458,7 @@ store:
 	RET
 
 // func tile6x1AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile6x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -1366,21 +1471,36 @@ TEXT ·tile6x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	LEAQ   (SI)(DX*2), DI
-	MOVQ   48(AX), R8
-	MOVQ   (AX), R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	LEAQ       (SI)(DX*2), DI
+	MOVQ       48(AX), R8
+	MOVQ       (AX), R9
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
 
 k:
 	VMOVUPS      (R8), Y13
@@ -1488,7 +1608,7 @@ store:
 	RET
 
 // func tile6x2AVX2(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile6x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ t+0(FP), AX
 	MOVQ 16(AX), CX
@@ -1501,27 +1621,42 @@ TEXT ·tile6x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ CX, 24(SP)
 
 panel:
-	MOVQ   24(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   (SP), CX
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(DX*2), SI
-	LEAQ   (SI)(DX*2), DI
-	MOVQ   48(AX), R8
-	MOVQ   (AX), R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
+	MOVQ       72(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       8(SP), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	MOVQ       24(AX), DX
+	MOVQ       32(AX), BX
+	MOVQ       (SP), CX
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, BX
+	LEAQ       (DX)(DX*2), SI
+	LEAQ       (SI)(DX*2), DI
+	MOVQ       48(AX), R8
+	MOVQ       (AX), R9
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
 
 k:
 	VMOVUPS      (R8), Y12
@@ -2521,6 +2656,64 @@ end41:
 	VZEROUPPER
 	RET
 
+// func affineAVX2(dst []float32, x []float32, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·affineAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         x_base+24(FP), DX
+	VBROADCASTSS a+48(FP), Y8
+	VBROADCASTSS b+52(FP), Y9
+	CMPQ         CX, $0x00000020
+	JLT          next47
+
+again48:
+	VMOVUPS     (DX), Y0
+	VFMADD213PS Y9, Y8, Y0
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     32(DX), Y1
+	VFMADD213PS Y9, Y8, Y1
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     64(DX), Y2
+	VFMADD213PS Y9, Y8, Y2
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     96(DX), Y3
+	VFMADD213PS Y9, Y8, Y3
+	VMOVUPS     Y3, 96(AX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000020, CX
+	CMPQ        CX, $0x00000020
+	JGE         again48
+
+next47:
+	CMPQ CX, $0x00000008
+	JLT  next49
+
+again50:
+	VMOVUPS     (DX), Y0
+	VFMADD213PS Y9, Y8, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000008, CX
+	CMPQ        CX, $0x00000008
+	JGE         again50
+
+next49:
+	TESTQ       CX, CX
+	JZ          end46
+	LEAQ        masksAVX2<>+0(SB), BX
+	NEGQ        CX
+	VMOVUPS     32(BX)(CX*4), Y15
+	VMASKMOVPS  (DX), Y15, Y0
+	VFMADD213PS Y9, Y8, Y0
+	VMASKMOVPS  Y0, Y15, (AX)
+
+end46:
+	VZEROUPPER
+	RET
+
 // func lerpAVX2(dst []float32, x []float32, keep float32)
 // Requires: AVX, FMA3
 TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
@@ -2531,9 +2724,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	VMOVUPS      c3f800000AVX2<>+0(SB), Y9
 	VSUBPS       Y8, Y9, Y9
 	CMPQ         CX, $0x00000020
-	JLT          next47
+	JLT          next52
 
-again48:
+again53:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -2558,13 +2751,13 @@ again48:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again48
+	JGE         again53
 
-next47:
+next52:
 	CMPQ CX, $0x00000008
-	JLT  next49
+	JLT  next54
 
-again50:
+again55:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -2574,11 +2767,11 @@ again50:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again50
+	JGE         again55
 
-next49:
+next54:
 	TESTQ       CX, CX
-	JZ          end46
+	JZ          end51
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2588,7 +2781,7 @@ next49:
 	VFMADD213PS Y0, Y8, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end46:
+end51:
 	VZEROUPPER
 	RET
 
@@ -2612,9 +2805,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS dot+72(FP), Y8
 	VBROADCASTSS scale+76(FP), Y9
 	CMPQ         CX, $0x00000010
-	JLT          next52
+	JLT          next57
 
-again53:
+again58:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -2632,13 +2825,13 @@ again53:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again53
+	JGE     again58
 
-next52:
+next57:
 	CMPQ CX, $0x00000008
-	JLT  next54
+	JLT  next59
 
-again55:
+again60:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -2650,11 +2843,11 @@ again55:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again55
+	JGE     again60
 
-next54:
+next59:
 	TESTQ      CX, CX
-	JZ         end51
+	JZ         end56
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -2665,7 +2858,7 @@ next54:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end51:
+end56:
 	VZEROUPPER
 	RET
 
@@ -2681,9 +2874,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	VMOVUPS      c42b00000AVX2<>+0(SB), Y13
 	VXORPS       Y10, Y10, Y10
 	CMPQ         CX, $0x00000008
-	JLT          next57
+	JLT          next62
 
-again58:
+again63:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -2711,11 +2904,11 @@ again58:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again58
+	JGE         again63
 
-next57:
+next62:
 	TESTQ       CX, CX
-	JZ          end56
+	JZ          end61
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2744,7 +2937,7 @@ next57:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end56:
+end61:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -2888,9 +3081,9 @@ TEXT ·softmaxRowAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y4
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y5
 	CMPQ         BX, $0x00000010
-	JLT          next60
+	JLT          next65
 
-again61:
+again66:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	VMOVUPS 32(DX), Y1
@@ -2898,23 +3091,23 @@ again61:
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again61
+	JGE     again66
 
-next60:
+next65:
 	CMPQ BX, $0x00000008
-	JLT  next62
+	JLT  next67
 
-again63:
+again68:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, BX
 	CMPQ    BX, $0x00000008
-	JGE     again63
+	JGE     again68
 
-next62:
+next67:
 	TESTQ      BX, BX
-	JZ         end59
+	JZ         end64
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       BX
 	VMOVUPS    32(SI)(BX*4), Y15
@@ -2923,7 +3116,7 @@ next62:
 	VBLENDVPS  Y15, Y0, Y14, Y0
 	VMAXPS     Y0, Y4, Y4
 
-end59:
+end64:
 	VMAXPS       Y5, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X0
 	VMAXPS       X0, X4, X4
@@ -2938,9 +3131,9 @@ end59:
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $0x00000008
-	JLT          next65
+	JLT          next70
 
-again66:
+again71:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -2967,11 +3160,11 @@ again66:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, BX
 	CMPQ        BX, $0x00000008
-	JGE         again66
+	JGE         again71
 
-next65:
+next70:
 	TESTQ       BX, BX
-	JZ          end64
+	JZ          end69
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        BX
 	VMOVUPS     32(SI)(BX*4), Y15
@@ -3000,7 +3193,7 @@ next65:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (DX)
 
-end64:
+end69:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3014,9 +3207,9 @@ end64:
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $0x00000020
-	JLT          next68
+	JLT          next73
 
-again69:
+again74:
 	VMOVUPS (DX), Y0
 	VMULPS  Y9, Y0, Y0
 	VMOVUPS Y0, (DX)
@@ -3032,24 +3225,24 @@ again69:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, BX
 	CMPQ    BX, $0x00000020
-	JGE     again69
+	JGE     again74
 
-next68:
+next73:
 	CMPQ BX, $0x00000008
-	JLT  next70
+	JLT  next75
 
-again71:
+again76:
 	VMOVUPS (DX), Y0
 	VMULPS  Y9, Y0, Y0
 	VMOVUPS Y0, (DX)
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, BX
 	CMPQ    BX, $0x00000008
-	JGE     again71
+	JGE     again76
 
-next70:
+next75:
 	TESTQ      BX, BX
-	JZ         end67
+	JZ         end72
 	LEAQ       masksAVX2<>+0(SB), AX
 	MOVQ       BX, CX
 	NEGQ       CX
@@ -3058,7 +3251,7 @@ next70:
 	VMULPS     Y9, Y0, Y0
 	VMASKMOVPS Y0, Y15, (DX)
 
-end67:
+end72:
 	VZEROUPPER
 	RET
 
@@ -3077,9 +3270,9 @@ TEXT ·softmaxGradRowAVX2(SB), NOSPLIT, $0-56
 	MOVQ         AX, BX
 	MOVQ         CX, DI
 	CMPQ         DI, $0x00000008
-	JLT          next73
+	JLT          next78
 
-again74:
+again79:
 	VMOVUPS     (SI), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3108,11 +3301,11 @@ again74:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, DI
 	CMPQ        DI, $0x00000008
-	JGE         again74
+	JGE         again79
 
-next73:
+next78:
 	TESTQ       DI, DI
-	JZ          end72
+	JZ          end77
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        DI
 	VMOVUPS     32(R8)(DI*4), Y15
@@ -3141,7 +3334,7 @@ next73:
 	VFMADD231PS Y0, Y3, Y10
 	VMASKMOVPS  Y0, Y15, (SI)
 
-end72:
+end77:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3153,9 +3346,9 @@ end72:
 	MOVQ         AX, BX
 	MOVQ         CX, DI
 	CMPQ         DI, $0x00000010
-	JLT          next76
+	JLT          next81
 
-again77:
+again82:
 	VMOVUPS (BX), Y0
 	VMOVUPS (SI), Y4
 	VSUBPS  Y10, Y0, Y0
@@ -3172,13 +3365,13 @@ again77:
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, DI
 	CMPQ    DI, $0x00000010
-	JGE     again77
+	JGE     again82
 
-next76:
+next81:
 	CMPQ DI, $0x00000008
-	JLT  next78
+	JLT  next83
 
-again79:
+again84:
 	VMOVUPS (BX), Y0
 	VMOVUPS (SI), Y4
 	VSUBPS  Y10, Y0, Y0
@@ -3189,11 +3382,11 @@ again79:
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, DI
 	CMPQ    DI, $0x00000008
-	JGE     again79
+	JGE     again84
 
-next78:
+next83:
 	TESTQ      DI, DI
-	JZ         end75
+	JZ         end80
 	LEAQ       masksAVX2<>+0(SB), AX
 	MOVQ       DI, CX
 	NEGQ       CX
@@ -3205,7 +3398,7 @@ next78:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (BX)
 
-end75:
+end80:
 	VZEROUPPER
 	RET
 
@@ -3218,9 +3411,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next81
+	JLT     next86
 
-again82:
+again87:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3251,11 +3444,11 @@ again82:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again82
+	JGE         again87
 
-next81:
+next86:
 	TESTQ       CX, CX
-	JZ          end80
+	JZ          end85
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3286,7 +3479,7 @@ next81:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end80:
+end85:
 	VZEROUPPER
 	RET
 
@@ -3310,9 +3503,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next84
+	JLT     next89
 
-again85:
+again90:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3351,11 +3544,11 @@ again85:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again85
+	JGE         again90
 
-next84:
+next89:
 	TESTQ       CX, CX
-	JZ          end83
+	JZ          end88
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3393,7 +3586,7 @@ next84:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end83:
+end88:
 	VZEROUPPER
 	RET
 
@@ -3406,9 +3599,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next87
+	JLT     next92
 
-again88:
+again93:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -3442,11 +3635,11 @@ again88:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again88
+	JGE         again93
 
-next87:
+next92:
 	TESTQ       CX, CX
-	JZ          end86
+	JZ          end91
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3480,7 +3673,7 @@ next87:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end86:
+end91:
 	VZEROUPPER
 	RET
 
@@ -3514,9 +3707,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next90
+	JLT     next95
 
-again91:
+again96:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -3560,11 +3753,11 @@ again91:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again91
+	JGE         again96
 
-next90:
+next95:
 	TESTQ       CX, CX
-	JZ          end89
+	JZ          end94
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3607,7 +3800,7 @@ next90:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end89:
+end94:
 	VZEROUPPER
 	RET
 
@@ -3641,9 +3834,9 @@ TEXT ·swigluAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next93
+	JLT     next98
 
-again94:
+again99:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3677,11 +3870,11 @@ again94:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again94
+	JGE         again99
 
-next93:
+next98:
 	TESTQ       CX, CX
-	JZ          end92
+	JZ          end97
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3714,7 +3907,7 @@ next93:
 	VMULPS      Y4, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end92:
+end97:
 	VZEROUPPER
 	RET
 
@@ -3730,9 +3923,9 @@ TEXT ·swigluGradAVX2(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next96
+	JLT     next101
 
-again97:
+again102:
 	VMOVUPS     (BX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3775,11 +3968,11 @@ again97:
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again97
+	JGE         again102
 
-next96:
+next101:
 	TESTQ       CX, CX
-	JZ          end95
+	JZ          end100
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        CX
 	VMOVUPS     32(R8)(CX*4), Y15
@@ -3819,7 +4012,7 @@ next96:
 	VMULPS      Y3, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end95:
+end100:
 	VZEROUPPER
 	RET
 
@@ -3832,9 +4025,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next99
+	JLT     next104
 
-again100:
+again105:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -3883,11 +4076,11 @@ again100:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again100
+	JGE         again105
 
-next99:
+next104:
 	TESTQ       CX, CX
-	JZ          end98
+	JZ          end103
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3936,7 +4129,7 @@ next99:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end98:
+end103:
 	VZEROUPPER
 	RET
 
@@ -4060,9 +4253,9 @@ TEXT ·geluErfGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next102
+	JLT     next107
 
-again103:
+again108:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -4115,11 +4308,11 @@ again103:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again103
+	JGE         again108
 
-next102:
+next107:
 	TESTQ       CX, CX
-	JZ          end101
+	JZ          end106
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4171,7 +4364,7 @@ next102:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end101:
+end106:
 	VZEROUPPER
 	RET
 
@@ -4196,9 +4389,9 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next105
+	JLT          next110
 
-again106:
+again111:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4212,11 +4405,11 @@ again106:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again106
+	JGE         again111
 
-next105:
+next110:
 	TESTQ       CX, CX
-	JZ          end104
+	JZ          end109
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4228,7 +4421,7 @@ next105:
 	VFMADD213PS Y2, Y1, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end104:
+end109:
 	VZEROUPPER
 	RET
 
@@ -4243,9 +4436,9 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next108
+	JLT          next113
 
-again109:
+again114:
 	VMOVUPS     (SI), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4262,11 +4455,11 @@ again109:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again109
+	JGE         again114
 
-next108:
+next113:
 	TESTQ       CX, CX
-	JZ          end107
+	JZ          end112
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4281,7 +4474,7 @@ next108:
 	VMASKMOVPS  Y2, Y15, (AX)
 	VMASKMOVPS  Y3, Y15, (DX)
 
-end107:
+end112:
 	VZEROUPPER
 	RET
 
@@ -4299,9 +4492,9 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-88
 	VXORPS       Y12, Y12, Y12
 	VXORPS       Y13, Y13, Y13
 	CMPQ         CX, $0x00000010
-	JLT          next111
+	JLT          next116
 
-again112:
+again117:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4323,13 +4516,13 @@ again112:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again112
+	JGE         again117
 
-next111:
+next116:
 	CMPQ CX, $0x00000008
-	JLT  next113
+	JLT  next118
 
-again114:
+again119:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4343,11 +4536,11 @@ again114:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again114
+	JGE         again119
 
-next113:
+next118:
 	TESTQ       CX, CX
-	JZ          end110
+	JZ          end115
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4360,7 +4553,7 @@ next113:
 	VADDPS      Y2, Y10, Y10
 	VFMADD231PS Y2, Y0, Y12
 
-end110:
+end115:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y13, Y12, Y12
 	VEXTRACTF128 $0x01, Y10, X0
@@ -4393,9 +4586,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Y10
 	VBROADCASTSS m2+108(FP), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next116
+	JLT          next121
 
-again117:
+again122:
 	VMOVUPS      (BX), Y0
 	VSUBPS       Y8, Y0, Y0
 	VMULPS       Y9, Y0, Y0
@@ -4412,11 +4605,11 @@ again117:
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again117
+	JGE          again122
 
-next116:
+next121:
 	TESTQ        CX, CX
-	JZ           end115
+	JZ           end120
 	LEAQ         masksAVX2<>+0(SB), DI
 	NEGQ         CX
 	VMOVUPS      32(DI)(CX*4), Y15
@@ -4431,7 +4624,7 @@ next116:
 	VMULPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y15, (AX)
 
-end115:
+end120:
 	VZEROUPPER
 	RET
 
@@ -4454,9 +4647,9 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Y13
 	VBROADCASTSS 32(DI), Y14
 	CMPQ         CX, $0x00000008
-	JLT          next119
+	JLT          next124
 
-again120:
+again125:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y6, Y0, Y0
 	VMOVUPS     (BX), Y1
@@ -4481,11 +4674,11 @@ again120:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again120
+	JGE         again125
 
-next119:
+next124:
 	TESTQ       CX, CX
-	JZ          end118
+	JZ          end123
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4508,6 +4701,6 @@ next119:
 	VFMSUB213PS Y1, Y14, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end118:
+end123:
 	VZEROUPPER
 	RET

@@ -143,6 +143,9 @@ func axpyAVX512(dst []float32, x []float32, a float32)
 func scaleAVX512(dst []float32, x []float32, a float32)
 
 //go:noescape
+func affineAVX512(dst []float32, x []float32, a float32, b float32)
+
+//go:noescape
 func lerpAVX512(dst []float32, x []float32, keep float32)
 
 //go:noescape

@@ -78,6 +78,7 @@ func tile(rows, vecs int) {
 		}
 	}
 	Label("panel")
+	t.prefetch(cAt)
 	t.multiply(aAt)
 	t.finish(cAt, resAt)
 	step := t.field(fieldAStep)
@@ -89,6 +90,19 @@ func tile(rows, vecs int) {
 }
 
 var masks = []reg.Register{reg.K1, reg.K2, reg.K3, reg.K4}
+
+// prefetch asks for the tile's part of C before the products, which hides the misses of its stores.
+func (t tileRegs) prefetch(cAt Mem) {
+	c, ldc := GP64(), t.field(fieldLDC)
+	SHLQ(Imm(2), ldc)
+	MOVQ(cAt, c)
+	for range t.rows {
+		for j := 0; j < t.vecs*cpu.bytes(); j += 64 {
+			PREFETCHT0(Mem{Base: c, Disp: j})
+		}
+		ADDQ(ldc, c)
+	}
+}
 
 // multiply runs over k with all of C's tile in registers. Row i of A is at i rs: an index register holds each odd multiple of rs.
 func (t tileRegs) multiply(aAt Mem) {

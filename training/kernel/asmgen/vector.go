@@ -160,6 +160,18 @@ func elementwise() {
 	}, d, x)
 	done()
 
+	// dst = a x + b
+	function("affine", "func(dst, x []float32, a, b float32)")
+	d, n, x = base("dst"), count("dst"), base("x")
+	scalar("a", v(8))
+	scalar("b", v(9))
+	vectors(n, 4, func(i int) {
+		load(at(x, i), v(i))
+		VFMADD213PS(v(9), v(8), v(i))
+		store(v(i), at(d, i))
+	}, d, x)
+	done()
+
 	// dst = keep dst + (1-keep) x
 	function("lerp", "func(dst, x []float32, keep float32)")
 	d, n, x = base("dst"), count("dst"), base("x")
