@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tempera/datagen/picture"
 	"tempera/datagen/sample"
 	"tempera/datagen/shard"
 	"tempera/datagen/truth"
@@ -156,6 +157,17 @@ func TestOwnDataWithBrokenImages(t *testing.T) {
 	}
 }
 
+func TestImagesAreResizedOnTheWayIn(t *testing.T) {
+	dir := folderOf(t, 3, 0)
+	params := must(json.Marshal(map[string]any{"source": "webdataset", "params": map[string]any{"from": []string{dir}}, "resize": 12}))
+	_, got := dataset(t, mem.New(), ingest(), string(params))
+	for _, s := range got {
+		m, err := picture.Decode(s.Image, picture.Limits{})
+		require.NoError(t, err)
+		require.Equal(t, [2]int{12, 12}, [2]int{m.W, m.H})
+	}
+}
+
 func TestPlacesThatAreNotThereAreNotTriedAgain(t *testing.T) {
 	_, err := runKind(t, mem.New(), ingest(), `{"source":"webdataset","params":{"from":["/nowhere/at/all"]}}`)
 	require.ErrorIs(t, err, fs.ErrNotExist)
@@ -171,6 +183,7 @@ func TestWrongParametersOfDataKinds(t *testing.T) {
 		{"an unknown source", `{"source":"imagenet"}`, "source", ingest()},
 		{"parameters that the source does not have", `{"params":{"concepts":3}}`, "it takes image", ingest()},
 		{"a budget that is none", `{"max_bad":"some"}`, "max_bad", ingest()},
+		{"own data cannot be asked to be unique", `{"source":"webdataset","unique":true,"params":{"from":["x"]}}`, "use the kind dedup", ingest()},
 		{"a split that is no file name", `{"split":"a/b"}`, "split", ingest()},
 		{"shares above one", `{"mismatch":0.6,"truncation":0.6}`, "add up to 1.2", noise()},
 		{"a distance above the limit", `{"distance":40}`, "distance", dedup()},

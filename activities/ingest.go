@@ -16,6 +16,7 @@ import (
 	"tempera/datagen/shard"
 	"tempera/datagen/source"
 	"tempera/datagen/source/emoji"
+	"tempera/datagen/source/webdataset"
 	"tempera/datagen/transform"
 	"tempera/infra/artifact"
 	"tempera/workflows/stage"
@@ -30,6 +31,7 @@ type ingestParams struct {
 	Unique    bool           `json:"unique" doc:"Generated only: no two pictures that the same caption describes, as galleries need."`
 	ShardSize int            `json:"shard_records" doc:"Most pairs of a shard." min:"1"`
 	ShardMiB  int            `json:"shard_mib" doc:"Most MiB of a shard." min:"1" max:"4096"`
+	Resize    int            `json:"resize" doc:"Makes every image a square of so many pixels a side, cut from its middle; 0 leaves images as they are." min:"0" max:"4096"`
 	MaxBad    string         `json:"max_bad" doc:"Unusable pairs that are left out before the stage fails: a share such as 1%, or a number."`
 	MaxPixels int            `json:"max_pixels" doc:"Images with more pixels are left out as decompression bombs." min:"1"`
 	MaxSide   int            `json:"max_side" doc:"Images with a longer side are left out." min:"1"`
@@ -43,6 +45,9 @@ func (p ingestParams) Validate() error {
 	}
 	if _, err := quarantine.ParseBudget(p.MaxBad); err != nil {
 		faults = append(faults, fmt.Errorf("max_bad: %w", err))
+	}
+	if p.Unique && p.Source == webdataset.Name {
+		faults = append(faults, errors.New("unique is for generated pictures: use the kind dedup for your own"))
 	}
 	if kind, err := source.Find(p.Source); err != nil {
 		faults = append(faults, err)
@@ -90,7 +95,12 @@ func runIngest(ctx context.Context, t *Task, p ingestParams) error {
 		return err
 	}
 	stream := transform.UniqueKeys(from.Samples(ctx, p.Seed))
-	stream = transform.CheckImages(stream, picture.Limits{MaxPixels: p.MaxPixels, MaxSide: p.MaxSide})
+	limits := picture.Limits{MaxPixels: p.MaxPixels, MaxSide: p.MaxSide}
+	if p.Resize > 0 {
+		stream = transform.Resize(stream, transform.Resizing{Side: p.Resize, Limits: limits})
+	} else {
+		stream = transform.CheckImages(stream, limits)
+	}
 	card := shard.Card{Title: fmt.Sprintf("%s, %s", p.Source, p.Split), Description: kind.Summary, License: kind.License, Credits: kind.Credits}
 	return writeDataset(ctx, t, stream, datasetOptions{
 		Options: shard.Options{Name: p.Split, Records: p.ShardSize, Bytes: int64(p.ShardMiB) << 20, Card: card},

@@ -240,8 +240,11 @@ func BenchmarkBatches(b *testing.B) {
 		cache int64
 		aug   Augment
 	}{
-		{"32", 32, 0, Augment{}}, {"32-augmented", 32, 0, Augment{Shift: 2, Jitter: 20}}, {"32-uncached", 32, 1, Augment{}},
-		{"64", 64, 0, Augment{}}, {"64-uncached", 64, 1, Augment{}},
+		{"32", 32, 0, Augment{}},
+		{"32-augmented", 32, 0, Augment{Shift: 2, Jitter: 20}},
+		{"32-uncached", 32, 1, Augment{}},
+		{"64", 64, 0, Augment{}},
+		{"64-uncached", 64, 1, Augment{}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			l, err := New(Config{Batch: 64, Image: c.size, Cache: c.cache, Augment: c.aug}, Part{Data: scenesOf(b, 1000, c.size)})

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// At, Bounds and ColorModel make an RGB an image.Image.
+// At returns a pixel; with Bounds and ColorModel it makes an RGB an image.Image.
 func (m *RGB) At(x, y int) color.Color {
 	i := (y*m.W + x) * 3
 	return color.RGBA{m.Pix[i], m.Pix[i+1], m.Pix[i+2], 255}

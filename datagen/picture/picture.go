@@ -7,6 +7,7 @@ package picture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
@@ -78,7 +79,7 @@ func decodeConfig(data []byte) (cfg image.Config, name string, err error) {
 	defer recoverBroken(&err)
 	cfg, name, err = image.DecodeConfig(bytes.NewReader(data))
 	switch {
-	case err == image.ErrFormat:
+	case errors.Is(err, image.ErrFormat):
 		return cfg, "", sample.Faulty("", sample.ReasonFormat, nil)
 	case err != nil:
 		return cfg, "", sample.Faulty("", sample.ReasonBroken, err)

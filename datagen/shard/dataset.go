@@ -134,6 +134,9 @@ func (d *Dataset) local(ctx context.Context, k int) (*localShard, error) {
 	d.mu.Unlock()
 	select {
 	case <-l.ready:
+		if errors.Is(l.err, context.Canceled) && ctx.Err() == nil {
+			return d.local(ctx, k) // it was another caller that gave up
+		}
 		return l, l.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -201,7 +204,7 @@ func Join(ctx context.Context, blobs artifact.Blobs, opts Options, parts []artif
 			return artifact.Artifact{}, err
 		}
 		for _, f := range d.shards {
-			f.Path = ShardName(opts.Name, len(files))
+			f.Path = FileName(opts.Name, len(files))
 			files = append(files, f)
 		}
 		meta.Stats.merge(d.Meta.Stats)

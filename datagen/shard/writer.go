@@ -136,7 +136,7 @@ func (w *Writer) finishShard() error {
 	}
 	w.open = nil
 	got := <-o.stored
-	path := ShardName(w.opts.Name, len(w.files))
+	path := FileName(w.opts.Name, len(w.files))
 	if got.err != nil {
 		return fmt.Errorf("store shard %s: %w", path, got.err)
 	}
@@ -153,7 +153,7 @@ func (w *Writer) storeError(err error) error {
 	if got := <-o.stored; got.err != nil {
 		err = got.err
 	}
-	return fmt.Errorf("store shard %s: %w", ShardName(w.opts.Name, len(w.files)), err)
+	return fmt.Errorf("store shard %s: %w", FileName(w.opts.Name, len(w.files)), err)
 }
 
 // Discard ends a writer without a data set. After Close it does nothing, so it
@@ -185,8 +185,8 @@ func (w *Writer) Close() (artifact.Artifact, error) {
 	return publish(w.ctx, w.blobs, Meta{Name: w.opts.Name, Card: w.opts.Card, Stats: w.stats}, w.files)
 }
 
-// ShardName is the file name of a shard.
-func ShardName(name string, i int) string { return fmt.Sprintf("%s-%06d.tar", name, i) }
+// FileName is the file name of a shard.
+func FileName(name string, i int) string { return fmt.Sprintf("%s-%06d.tar", name, i) }
 
 // publish stores card, metadata and manifest beside the shards.
 func publish(ctx context.Context, blobs artifact.Blobs, meta Meta, shards []artifact.File) (artifact.Artifact, error) {

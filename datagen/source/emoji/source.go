@@ -54,8 +54,12 @@ func (p Params) WithDefaults() Params {
 		p.Image = 32
 	}
 	for _, d := range []struct{ field, value *int }{
-		{&p.Concepts, new(24)}, {&p.MaxWords, new(2)}, {&p.MaxEmoji, new(2)},
-		{&p.Pairs, new(70)}, {&p.IconMin, new(p.Image / 2)}, {&p.IconMax, new(p.Image * 3 / 4)},
+		{&p.Concepts, new(24)},
+		{&p.MaxWords, new(2)},
+		{&p.MaxEmoji, new(2)},
+		{&p.Pairs, new(70)},
+		{&p.IconMin, new(p.Image / 2)},
+		{&p.IconMax, new(p.Image * 3 / 4)},
 	} {
 		if *d.field == 0 {
 			*d.field = *d.value
@@ -161,15 +165,15 @@ func (s *Source) Samples(ctx context.Context, seed uint64) iter.Seq2[sample.Samp
 			}
 			rng := sample.Random(seed, "emoji/"+s.Split, uint64(i))
 			l := s.plan(i, rng)
-			if key := l.content.Key(); s.params.Unique && seen[key] {
+			key := l.content.Key()
+			if s.params.Unique && seen[key] {
 				if dry++; dry > 1000+20*len(seen) {
 					yield(sample.Sample{}, fmt.Errorf("emoji: only %d distinct pictures found, %d wanted: lower the count, or raise concepts", len(seen), count))
 					return
 				}
 				continue
-			} else {
-				seen[key], dry = true, 0
 			}
+			seen[key], dry = true, 0
 			out, err := s.draw(i, l, rng)
 			if !yield(out, err) || err != nil {
 				return

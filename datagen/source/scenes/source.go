@@ -65,15 +65,15 @@ func (s *Source) unique(ctx context.Context, p Params, seed uint64, yield func(s
 			yield(sample.Sample{}, fmt.Errorf("scene %d: %w", i, err))
 			return
 		}
-		if key := scene.Key(); seen[key] {
+		key := scene.Key()
+		if seen[key] {
 			if dry++; dry > 1000+20*len(seen) {
 				yield(sample.Sample{}, fmt.Errorf("only %d distinct scenes found, %d wanted: lower the count, or allow more objects, colors or shapes", len(seen), s.First+s.Count))
 				return
 			}
 			continue
-		} else {
-			seen[key], dry = true, 0
 		}
+		seen[key], dry = true, 0
 		if len(seen) <= s.First {
 			continue
 		}

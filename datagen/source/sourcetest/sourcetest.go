@@ -41,7 +41,8 @@ func Run(t *testing.T, open func(t *testing.T) Source) {
 	t.Run("a source can be restarted, and left early", func(t *testing.T) {
 		s := open(t)
 		first := collect(t, s, 7)
-		for range s.Samples(ctx, 7) {
+		for _, err := range s.Samples(ctx, 7) {
+			require.NoError(t, err)
 			break
 		}
 		require.Equal(t, first, collect(t, s, 7))
