@@ -1,0 +1,86 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"tempera/activities"
+	"tempera/infra/temporalx"
+	"tempera/workflows"
+)
+
+// workers makes one worker for each queue. A fatal error of any of them ends
+// the process through fail.
+func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Worker, error) {
+	scratch := filepath.Join(o.Data, "scratch")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return nil, fmt.Errorf("scratch folder: %w", err)
+	}
+	runtime := &activities.Runtime{
+		Store: s.store, Client: s.temporal, Kinds: activities.NewCatalog(activities.All()...),
+		Scratch: scratch, Data: o.Data, Threads: o.Threads, Log: o.Log,
+		Console: o.Endpoints.S3.ConsoleURL,
+	}
+	var list []worker.Worker
+	for _, queue := range slices.Compact(slices.Sorted(slices.Values(o.Queues))) {
+		if queue == WorkflowQueue {
+			w := worker.New(s.temporal, temporalx.WorkflowQueue, o.orchestration(fail))
+			workflows.Register(w)
+			runtime.RegisterControl(w)
+			list = append(list, w)
+			continue
+		}
+		w := worker.New(s.temporal, temporalx.ActivityQueue(queue), o.compute(fail))
+		runtime.RegisterKinds(w)
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// throttle is how often the SDK sends heartbeats at most. Its default sends one
+// only every 80 percent of the timeout, so that a lost worker is noticed late.
+const throttle = time.Second
+
+// controlSlots are how many control activities (plan, look-up, collect) run at
+// a time: they wait for the servers and take no cores.
+const controlSlots = 200
+
+// orchestration are the options of the worker of workflows. Its pollers adapt
+// to the load: two of them, the default, do not keep up with a DAG of no-ops.
+func (o Options) orchestration(fail context.CancelCauseFunc) worker.Options {
+	w := o.common(fail)
+	w.MaxConcurrentWorkflowTaskExecutionSize = o.WorkflowSlots
+	w.MaxConcurrentActivityExecutionSize = controlSlots
+	w.WorkflowTaskPollerBehavior = worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
+	return w
+}
+
+// compute are the options of a worker of activities.
+func (o Options) compute(fail context.CancelCauseFunc) worker.Options {
+	w := o.common(fail)
+	w.DisableWorkflowWorker = true
+	w.MaxConcurrentActivityExecutionSize = o.Slots
+	return w
+}
+
+func (o Options) common(fail context.CancelCauseFunc) worker.Options {
+	w := worker.Options{
+		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		MaxHeartbeatThrottleInterval: throttle,
+		WorkerStopTimeout:            o.Grace,
+		OnFatalError:                 func(err error) { fail(fmt.Errorf("worker: %w", err)) },
+	}
+	if o.Deployment.DeploymentName != "" {
+		w.DeploymentOptions = worker.DeploymentOptions{
+			UseVersioning: true, Version: o.Deployment, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
+		}
+	}
+	return w
+}
