@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -76,6 +77,15 @@ type S3 struct {
 	SessionToken string `json:"-"`
 	Console      string `json:"console,omitempty"` // URL of the console; "" where it is not known
 	Embedded     bool   `json:"embedded"`
+}
+
+// ConsoleURL is where a folder of the bucket is seen in the console; "" where
+// that is not known.
+func (s S3) ConsoleURL(folder string) string {
+	if s.Console == "" {
+		return ""
+	}
+	return s.Console + "/browser/" + s.Bucket + "/" + url.PathEscape(strings.TrimSuffix(folder, "/")+"/")
 }
 
 // Options returns what minio.Open needs.
