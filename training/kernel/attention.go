@@ -58,6 +58,9 @@ func (a *AttentionArgs) span(i int) span {
 	return span{b: i, t: a.T, s: a.S, seen: lengthOf(a.KeyLengths, i, a.S)}
 }
 
+// work is the cost of the forward pass, in multiply-adds, with a constant part for every query row.
+func (a *AttentionArgs) work() int { return a.B * a.H * a.T * (2*a.S*a.D + 16*a.S + 500) }
+
 // visible is the number of keys that query t of the span sees.
 func (a *AttentionArgs) visible(s span, t int) int {
 	if !a.Causal {
@@ -105,7 +108,7 @@ func (e *Engine) Attention(a AttentionArgs) {
 	if a.LogSumExp != nil {
 		need("Attention", "LogSumExp", a.LogSumExp, a.B*a.H*a.T)
 	}
-	e.parallel(a.spans()*a.H, func(i int) {
+	e.shared(a.spans()*a.H, a.work(), func(i int) {
 		s, h := a.span(i/a.H), i%a.H
 		l := e.lease()
 		defer e.release(l)

@@ -20,7 +20,7 @@ func (e *Engine) AttentionBackward(b AttentionBackwardArgs) {
 	b.DK.need(name, "DK", a.B, a.S, a.KVHeads, a.D)
 	b.DV.need(name, "DV", a.B, a.S, a.KVHeads, a.D)
 	group := a.H / a.KVHeads
-	e.parallel(a.spans()*a.KVHeads, func(i int) {
+	e.shared(a.spans()*a.KVHeads, 2*a.work(), func(i int) {
 		s, g := a.span(i/a.KVHeads), i%a.KVHeads
 		l := e.lease()
 		defer e.release(l)

@@ -57,7 +57,7 @@ func (e *Engine) columnSum(a SumRowsArgs) {
 	defer e.release(l)
 	part := l.buf(buf0, nb*a.Cols)
 	clear(part)
-	e.parallel(nb, func(i int) {
+	e.shared(nb, a.Rows*a.Cols*elementWork, func(i int) {
 		p := row(part, i, a.Cols, a.Cols)
 		for r := i * blk; r < min(a.Rows, (i+1)*blk); r++ {
 			e.isa.add(p, p, row(a.X, r, a.LD, a.Cols))

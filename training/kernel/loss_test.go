@@ -132,3 +132,21 @@ func TestSigLIPAndItsGradient(t *testing.T) {
 		check(t, "gradient", d, gradient(wide(x), []float32{1}, f), 1e-5)
 	})
 }
+
+func TestRowKernelsAreTheSameBitsForAnyNumberOfThreads(t *testing.T) {
+	const rows, cols = 701, 131
+	sameBits(t, func(e *Engine) []float32 {
+		s := newSource(24)
+		x, d, loss := s.vec(rows*cols), make([]float32, rows*cols), make([]float32, rows)
+		targets := make([]int32, rows)
+		for i := range targets {
+			targets[i] = int32(s.IntN(cols))
+		}
+		mean, _ := e.CrossEntropy(CrossEntropyArgs{Rows: rows, Classes: cols, Logits: x, Targets: targets, Smoothing: 0.1, Loss: loss, DLogits: d})
+		dtable, dp := make([]float32, cols*cols), make([]float32, 7*cols)
+		e.GatherBackward(GatherBackwardArgs{TableRows: cols, Cols: cols, DTable: dtable, Index: targets, DY: x})
+		e.SumRows(SumRowsArgs{Rows: rows, Cols: cols, Period: 7, X: x, DP: dp})
+		out := []float32{float32(mean), float32(e.SumSquares(x)), float32(e.Dot(x, d))}
+		return append(append(append(out, d...), dtable...), dp...)
+	})
+}

@@ -114,7 +114,7 @@ func (e *Engine) normBackward(name string, a LayerNormBackwardArgs) {
 		part = l.buf(buf0, nb*2*cols)
 		clear(part)
 	}
-	e.parallel(nb, func(i int) {
+	e.shared(nb, n*elementWork, func(i int) {
 		lo, hi := i*blk, min(a.Rows, (i+1)*blk)
 		if params {
 			p := part[i*2*cols:]

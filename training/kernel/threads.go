@@ -84,9 +84,29 @@ func (e *Engine) parallel(n int, fn func(i int)) {
 	}
 }
 
+// shared is parallel for loops of known cost. One that costs less than serialWork multiply-adds stays on the caller, since waking another
+// thread would cost more.
+func (e *Engine) shared(n, work int, fn func(i int)) {
+	if work >= serialWork {
+		e.parallel(n, fn)
+		return
+	}
+	for i := range n {
+		fn(i)
+	}
+}
+
+// elementWork is the cost of one element of a row-wise or elementwise kernel, in multiply-adds of a product.
+const elementWork = 16
+
 // blocks runs fn over [lo, hi) pieces of [0, n), each of size rows except the last.
 func (e *Engine) blocks(n, size int, fn func(lo, hi int)) {
 	e.parallel((n+size-1)/size, func(i int) { fn(i*size, min(n, (i+1)*size)) })
+}
+
+// pieces is blocks for items of a known cost.
+func (e *Engine) pieces(n, size, work int, fn func(lo, hi int)) {
+	e.shared((n+size-1)/size, work, func(i int) { fn(i*size, min(n, (i+1)*size)) })
 }
 
 // grain is the number of float32 elements in one piece of an elementwise or row-wise kernel.
@@ -97,11 +117,11 @@ func (e *Engine) rows(rows, cols int, fn func(lo, hi int)) {
 	if cols == 0 {
 		return
 	}
-	e.blocks(rows, max(1, grain/cols), fn)
+	e.pieces(rows, max(1, grain/cols), rows*cols*elementWork, fn)
 }
 
 // flat runs fn over pieces of a vector.
-func (e *Engine) flat(n int, fn func(lo, hi int)) { e.blocks(n, grain, fn) }
+func (e *Engine) flat(n int, fn func(lo, hi int)) { e.pieces(n, grain, n*elementWork, fn) }
 
 // Parallel runs fn(i) for every i in [0, n) on the engine's threads and returns when all are done. fn may call the engine; it must not depend
 // on the order of items.
