@@ -139,8 +139,8 @@ func (d *driver) release(ctx workflow.Context, key string, res stage.Result, err
 	waiting := d.sharers[key]
 	delete(d.sharers, key)
 	if err == nil {
-		d.known[key] = res // a later stage of this run with this key is done too
 		res.Cached = true
+		d.known[key] = res // a later stage of this run with this key is done too
 	}
 	for _, id := range waiting {
 		switch {
