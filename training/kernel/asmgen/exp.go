@@ -113,17 +113,21 @@ func softmaxRows() {
 	}, p)
 	done()
 
+	softmaxGradRow()
+}
+
+func softmaxGradRow() {
 	function("softmaxGradRow", "func(dp, x []float32, scale, lse float32)")
-	dp, n2 := base("dp"), count("dp")
-	x = base("x")
-	d, q, left2 := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
-	again := func() { MOVQ(x, q); MOVQ(dp, d); MOVQ(n2, left2) }
+	dp, n := base("dp"), count("dp")
+	x := base("x")
+	d, q, left := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
+	again := func() { MOVQ(x, q); MOVQ(dp, d); MOVQ(n, left) }
 	scalar("scale", v(8))
 	scalar("lse", v(9))
 	expSetup()
 	zero(v(10))
 	again()
-	vectors(left2, 1, func(i int) {
+	vectors(left, 1, func(i int) {
 		load(at(q, i), v(0))
 		VFMSUB213PS(v(9), v(8), v(0))
 		exp(v(0), v(1), v(2))
@@ -134,7 +138,7 @@ func softmaxRows() {
 	across(VADDPS, v(10), v(0))
 	VBROADCASTSS(v(10).AsX(), v(10))
 	again()
-	vectors(left2, 2, func(i int) {
+	vectors(left, 2, func(i int) {
 		load(at(d, i), v(i))
 		load(at(q, i), v(4+i))
 		VSUBPS(v(10), v(i), v(i))

@@ -46,9 +46,13 @@ func norms() {
 	}, dw, db, dy, x)
 	done()
 
+	normGradients()
+}
+
+func normGradients() {
 	function("normSums", "func(dy, x, w []float32, mean, rstd float32) (s1, s2 float32)")
-	dy, n = base("dy"), count("dy")
-	x, w = base("x"), base("w")
+	dy, n := base("dy"), count("dy")
+	x, w := base("x"), base("w")
 	scalar("mean", v(8))
 	scalar("rstd", v(9))
 	for i := range 4 {
@@ -71,7 +75,8 @@ func norms() {
 	done()
 
 	function("normGrad", "func(dst, dy, x, w []float32, mean, rstd, m1, m2 float32)")
-	d, n = base("dst"), count("dst")
+	d := base("dst")
+	n = count("dst")
 	dy, x, w = base("dy"), base("x"), base("w")
 	for i, p := range []string{"mean", "rstd", "m1", "m2"} {
 		scalar(p, v(8+i))

@@ -172,9 +172,14 @@ func elementwise() {
 	}, d, x)
 	done()
 
+	blends()
+}
+
+// blends emits the elementwise functions with two scalars.
+func blends() {
 	// dst = keep dst + (1-keep) x
 	function("lerp", "func(dst, x []float32, keep float32)")
-	d, n, x = base("dst"), count("dst"), base("x")
+	d, n, x := base("dst"), count("dst"), base("x")
 	scalar("keep", v(8))
 	VMOVUPS(constant(1), v(9))
 	VSUBPS(v(8), v(9), v(9))
