@@ -95,6 +95,9 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	r.adam = adam
+	if o, ok := r.Objective.(Rated); ok {
+		adam.ScaleRates(o.RateShare)
+	}
 	if r.Checkpoints == nil {
 		return 0, nil
 	}

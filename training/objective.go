@@ -34,6 +34,12 @@ type Costed interface {
 	StepFLOPs() float64
 }
 
+// Rated is an Objective some of whose parameters take a share of the learning
+// rate only.
+type Rated interface {
+	RateShare(p *graph.Param) float64
+}
+
 // Metrics are the measurements of one step by name.
 type Metrics map[string]float64
 

@@ -21,9 +21,10 @@ import (
 // drawn by the similarities of the online features; rows of one group (GroupRows)
 // are never drawn. LM has label smoothing and leaves the prompt and padding out.
 //
-// Deviations: where ITC is off, negatives are drawn evenly; the averages move
-// after the optimiser's step rather than before the next forward pass, which is
-// the same but for the first step.
+// Deviations: where ITC is off, negatives are drawn evenly; where the queue is 0,
+// ITC contrasts within the batch; averages move after the optimiser's step rather
+// than before the next forward pass, which is the same but for the first step, and
+// follow faster at first (MomentumRamp).
 type BLIP struct {
 	model    *model.Model
 	options  BLIPOptions
@@ -191,7 +192,11 @@ func (b *BLIP) Updated(step int64) error {
 	if b.momentum == nil {
 		return nil
 	}
-	b.momentum.ema.Update()
+	if b.options.MomentumRamp {
+		b.momentum.ema.UpdateRamped(step)
+	} else {
+		b.momentum.ema.Update()
+	}
 	image, err := b.graph.Value(imageKeys)
 	if err != nil {
 		return err
@@ -202,6 +207,16 @@ func (b *BLIP) Updated(step int64) error {
 	}
 	b.momentum.enqueue(step, image, text)
 	return nil
+}
+
+// RateShare is part of training.Rated. The temperature is a small number that is
+// trained as it is: with a tenth of the rate its steps stay small beside it, as
+// those of a logarithmic scale would.
+func (b *BLIP) RateShare(p *graph.Param) float64 {
+	if p == b.model.Param("temperature") {
+		return 0.1
+	}
+	return 1
 }
 
 // StepFLOPs is part of training.Costed.

@@ -15,10 +15,13 @@ type BLIPOptions struct {
 	// Queue is the number of earlier momentum features that ITC also contrasts
 	// with: a multiple of the batch. 0 turns the momentum encoders off: features
 	// are contrasted within the batch, as in CLIP, with hard targets.
-	Queue      int     `json:"queue"`
-	Momentum   float64 `json:"momentum"`    // of the momentum encoders
-	Alpha      float64 `json:"alpha"`       // final weight of the momentum targets
-	AlphaSteps int64   `json:"alpha_steps"` // steps over which it rises from 0; the paper: two epochs
+	Queue    int     `json:"queue"`
+	Momentum float64 `json:"momentum"` // of the momentum encoders
+	// MomentumRamp lets the momentum encoders follow closely at first, see
+	// optim.EMA.UpdateRamped. The paper, whose runs are long, does not need it.
+	MomentumRamp bool    `json:"momentum_ramp"`
+	Alpha        float64 `json:"alpha"`       // final weight of the momentum targets
+	AlphaSteps   int64   `json:"alpha_steps"` // steps over which it rises from 0; the paper: two epochs
 
 	Smoothing float64 `json:"smoothing"` // of captioning's targets
 	// Prompt is the number of tokens after BOS that the loss of captioning leaves
@@ -33,7 +36,7 @@ type BLIPOptions struct {
 func DefaultBLIP(batch int) BLIPOptions {
 	return BLIPOptions{
 		Batch: batch, ITC: 1, ITM: 1, LM: 1,
-		Queue: 8 * batch, Momentum: 0.995, Alpha: 0.4, Smoothing: 0.1,
+		Queue: 8 * batch, Momentum: 0.995, MomentumRamp: true, Alpha: 0.4, Smoothing: 0.1,
 	}
 }
 

@@ -94,7 +94,18 @@ func TestTheQueueStartsNormalisedAndTakesEachBatchInTurn(t *testing.T) {
 }
 
 func TestTheMomentumEncodersFollowTheOnlineOnes(t *testing.T) {
-	b := newBLIP(t, small())
+	for name, c := range map[string]struct {
+		ramp bool
+		want float64
+	}{"evenly": {false, 0.005}, "closely at first": {true, 0.9}} {
+		t.Run(name, func(t *testing.T) { testMomentum(t, c.ramp, c.want) })
+	}
+}
+
+func testMomentum(t *testing.T, ramp bool, want float64) {
+	o := small()
+	o.MomentumRamp = ramp
+	b := newBLIP(t, o)
 	const name = "image_projection.weight"
 	p, m := b.model.Param(name), b.momentum.model.Param(name)
 	start := values(t, b, m.Value)
@@ -108,7 +119,7 @@ func TestTheMomentumEncodersFollowTheOnlineOnes(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Updated(0))
 	for i, v := range values(t, b, m.Value) {
-		require.InDelta(t, start[i]+0.005, v, 1e-5)
+		require.InDelta(t, float64(start[i])+want, v, 1e-5)
 	}
 	require.Same(t, b.model.Param("match.weight"), b.momentum.model.Param("match.weight"), "what has no average is shared")
 }

@@ -61,6 +61,7 @@ type AdamW struct {
 	params  []*graph.Param
 	grads   []*device.Value
 	m, v    []*device.Value
+	rates   []float64 // share of the rate that each parameter takes
 }
 
 // NewAdamW allocates gradients, where no graph has done so yet, and moments.
@@ -89,11 +90,20 @@ func NewAdamW(b device.Backend, params []*graph.Param, o Options) (*AdamW, error
 		}
 		a.params = append(a.params, p)
 		a.grads = append(a.grads, p.Grad)
+		a.rates = append(a.rates, 1)
 	}
 	if len(a.params) == 0 {
 		return nil, errors.New("adamw: there is no parameter to train")
 	}
 	return a, nil
+}
+
+// ScaleRates sets the share of the rate that each parameter takes; before, all
+// take the whole.
+func (a *AdamW) ScaleRates(share func(*graph.Param) float64) {
+	for i, p := range a.params {
+		a.rates[i] = share(p)
+	}
 }
 
 // ZeroGrad clears the gradients of all parameters.
@@ -124,7 +134,7 @@ func (a *AdamW) Step(step int64, lr, norm float64) {
 		}
 		a.backend.AdamW(device.AdamWArgs{
 			P: p.Value, G: p.Grad, M: a.m[i], V: a.v[i],
-			LR: lr, Beta1: a.options.Beta1, Beta2: a.options.Beta2, Eps: a.options.Eps,
+			LR: lr * a.rates[i], Beta1: a.options.Beta1, Beta2: a.options.Beta2, Eps: a.options.Eps,
 			Decay: decay, GradScale: scale, Step: int(step + 1),
 		})
 	}

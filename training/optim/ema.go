@@ -37,9 +37,18 @@ func NewEMA(b device.Backend, params []*graph.Param, decay float32) (*EMA, error
 func (e *EMA) Params() []*graph.Param { return e.average }
 
 // Update moves every average: average = decay average + (1 - decay) parameter.
-func (e *EMA) Update() {
+func (e *EMA) Update() { e.move(e.decay) }
+
+// UpdateRamped is Update with a decay that rises towards its value,
+// min(decay, (1+step)/(10+step)): in a short run the averages follow from the
+// start instead of remembering the initial weights for 1/(1-decay) steps.
+func (e *EMA) UpdateRamped(step int64) {
+	e.move(min(e.decay, float32(1+step)/float32(10+step)))
+}
+
+func (e *EMA) move(decay float32) {
 	for i, p := range e.online {
-		e.backend.EMA(e.average[i].Value, p.Value, e.decay)
+		e.backend.EMA(e.average[i].Value, p.Value, decay)
 	}
 }
 

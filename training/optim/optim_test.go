@@ -109,6 +109,22 @@ func TestDecaySparesParametersThatAreMarked(t *testing.T) {
 	require.InDelta(t, 1, read(t, b, q.Value)[0], 1e-6)
 }
 
+func TestAParameterTakesItsShareOfTheRate(t *testing.T) {
+	b := newCPU(t)
+	p, q := param(t, b, "p", []float32{1}), param(t, b, "q", []float32{1})
+	o, err := NewAdamW(b, []*graph.Param{p, q}, Options{Eps: 1e-8, Decay: 0.5})
+	require.NoError(t, err)
+	o.ScaleRates(func(x *graph.Param) float64 {
+		if x == q {
+			return 0.1
+		}
+		return 1
+	})
+	o.Step(0, 0.1, 0)
+	require.InDelta(t, 0.95, read(t, b, p.Value)[0], 1e-6)
+	require.InDelta(t, 0.995, read(t, b, q.Value)[0], 1e-6)
+}
+
 func TestFrozenParametersHaveNoState(t *testing.T) {
 	b := newCPU(t)
 	p, q := param(t, b, "p", []float32{1}), param(t, b, "q", []float32{1})
@@ -133,6 +149,10 @@ func TestTheAverageFollowsItsParameter(t *testing.T) {
 	e.Update()
 	require.InDelta(t, 2.9, read(t, b, e.Params()[0].Value)[0], 1e-5)
 	require.True(t, e.Params()[0].Frozen)
+	e.UpdateRamped(0) // 0.1 of 2.9, 0.9 of 11
+	require.InDelta(t, 10.19, read(t, b, e.Params()[0].Value)[0], 1e-5)
+	e.UpdateRamped(1000)
+	require.InDelta(t, 0.9*10.19+1.1, read(t, b, e.Params()[0].Value)[0], 1e-5)
 }
 
 func TestTheScheduleWarmsUpAndFallsAlongACosine(t *testing.T) {
