@@ -23,7 +23,7 @@ type Config struct {
 	// Digest identifies everything that the result depends on: configuration,
 	// data, initial weights. A checkpoint with another digest is refused.
 	Digest string `json:"digest"`
-	// PeakFLOPS of the device lets the loop report the share that it uses; 0: unknown.
+	// PeakFLOPS of the device, of which the metric mfu is the share in use; 0: measured at the start.
 	PeakFLOPS float64 `json:"peak_flops,omitempty"`
 }
 

@@ -98,6 +98,11 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 	if o, ok := r.Objective.(Rated); ok {
 		adam.ScaleRates(o.RateShare)
 	}
+	if _, ok := r.Objective.(Costed); ok && r.Metrics != nil && r.config.PeakFLOPS == 0 {
+		if r.config.PeakFLOPS, err = measurePeak(r.Backend); err != nil {
+			return 0, err
+		}
+	}
 	if r.Checkpoints == nil {
 		return 0, nil
 	}

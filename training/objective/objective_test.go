@@ -174,6 +174,7 @@ func TestOneBatchIsLearntByHeart(t *testing.T) {
 			t.Logf("from %v\nto %v", first, end)
 			require.Less(t, end[training.LossKey], most[s.name])
 			require.Less(t, end[training.LossKey], first[training.LossKey])
+			require.Positive(t, end["mfu"])
 		})
 	}
 }
