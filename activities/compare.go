@@ -17,6 +17,10 @@ type evaluationRows struct {
 	Seeds  []uint64 `json:"seeds" doc:"Seed of each; rows of one seed are a pair."`
 }
 
+func noRows() evaluationRows {
+	return evaluationRows{Labels: []string{}, Steps: []int64{}, Seeds: []uint64{}}
+}
+
 func (r evaluationRows) check(n int) error {
 	var faults []error
 	for _, f := range []struct {
@@ -32,18 +36,15 @@ func (r evaluationRows) check(n int) error {
 
 type compareParams struct {
 	evaluationRows
-	Metric    string    `json:"metric" doc:"Metric of the evaluations that is compared."`
-	Method    string    `json:"method" doc:"Label of the arm under test."`
-	Baselines []string  `json:"baselines" doc:"Labels of the arms that it is held against."`
-	Margins   []float64 `json:"margins" doc:"By how much the method must be ahead of each baseline." min:"0"`
+	Metric string    `json:"metric" doc:"Metric of the evaluations that is compared."`
+	Pairs  []contest `json:"pairs" doc:"Which arms are held against which."`
 }
 
-// Validate reports what no single field shows.
-func (p compareParams) Validate() error {
-	if len(p.Margins) != len(p.Baselines) {
-		return fmt.Errorf("margins has %d entries for %d baselines: give one for each", len(p.Margins), len(p.Baselines))
-	}
-	return nil
+// contest is one arm held against another.
+type contest struct {
+	Method   string  `json:"method" doc:"Label of the arm under test."`
+	Baseline string  `json:"baseline" doc:"Label of the arm that it is held against."`
+	Margin   float64 `json:"margin" doc:"By how much the method must be ahead." min:"0"`
 }
 
 // compare holds one arm against others over paired seeds: the mean gap with its
@@ -54,7 +55,7 @@ func compare() Kind {
 		Summary: "Compare arms over paired seeds",
 		Inputs:  []stage.Port{{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations of the arms."}},
 		Outputs: []stage.Port{{Name: "comparison", Type: artifact.TypeEvaluation, Doc: "comparison.json."}},
-	}, compareParams{Metric: "r1", Method: "bootstrapped", Baselines: []string{}, Margins: []float64{}}, runCompare)
+	}, compareParams{evaluationRows: noRows(), Metric: "r1", Pairs: []contest{}}, runCompare)
 }
 
 const comparisonFile = "comparison.json"
@@ -68,7 +69,7 @@ type Gap struct {
 	Result   score.Comparison `json:"result"`
 }
 
-// run is a row of the evaluations by what identifies it.
+// row is what identifies an evaluation.
 type row struct {
 	label string
 	steps int64
@@ -95,17 +96,17 @@ func runCompare(ctx context.Context, t *Task, p compareParams) error {
 	}
 	gaps := []Gap{}
 	for _, at := range steps {
-		for k, baseline := range p.Baselines {
-			arm, base := paired(values, seeds, [2]row{{p.Method, at, 0}, {baseline, at, 0}})
+		for _, pair := range p.Pairs {
+			arm, base := paired(values, seeds, [2]row{{pair.Method, at, 0}, {pair.Baseline, at, 0}})
 			if len(arm) == 0 {
 				continue // not trained for so many steps
 			}
-			c, err := score.Compare(arm, base, score.Rule{Margin: p.Margins[k]}, score.Bootstrap{Seed: 1})
+			c, err := score.Compare(arm, base, score.Rule{Margin: pair.Margin}, score.Bootstrap{Seed: 1})
 			if err != nil {
 				return Invalid(err)
 			}
-			gaps = append(gaps, Gap{p.Method, baseline, at, p.Metric, c})
-			t.Metric(fmt.Sprintf("gap_%s_%d", baseline, at), c.Gap.Mean)
+			gaps = append(gaps, Gap{pair.Method, pair.Baseline, at, p.Metric, c})
+			t.Metric(fmt.Sprintf("gap_%s_%s_%d", pair.Method, pair.Baseline, at), c.Gap.Mean)
 		}
 	}
 	data, err := artifact.EncodeJSON(gaps)

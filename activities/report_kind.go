@@ -33,7 +33,7 @@ func reportKind() Kind {
 		},
 		Outputs: []stage.Port{{Name: "report", Type: artifact.TypeReport, Doc: "report.html."}},
 	}, reportParams{
-		evaluationRows: evaluationRows{Labels: []string{}, Steps: []int64{}, Seeds: []uint64{}},
+		evaluationRows: noRows(),
 		Title:          "Run", Metric: "r1", DatasetLabels: []string{}, Curves: []string{}, Images: 24,
 	}, runReport)
 }
@@ -112,14 +112,22 @@ func verdict(gaps []Gap) *report.Verdict {
 	for _, g := range gaps {
 		last = max(last, g.Steps)
 	}
-	v := &report.Verdict{Tone: report.Good, Text: fmt.Sprintf("%s is ahead of every baseline at %d steps.", gaps[0].Method, last)}
+	v := &report.Verdict{}
+	decided, ahead := 0, 0
 	for _, g := range gaps {
 		r := g.Result
 		v.Why = append(v.Why, fmt.Sprintf("%s over %s at %d steps: %+.1f points of %s [%.1f, %.1f], ahead in %d of %d seeds: %s (margin %g)",
 			g.Method, g.Baseline, g.Steps, r.Gap.Mean, g.Metric, r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
-		if g.Steps == last && r.Verdict != score.Better {
-			v.Tone, v.Text = report.Warn, fmt.Sprintf("%s is not ahead of every baseline by its margin at %d steps.", g.Method, last)
+		if g.Steps == last {
+			decided++
+			if r.Verdict == score.Better {
+				ahead++
+			}
 		}
+	}
+	v.Tone, v.Text = report.Good, fmt.Sprintf("Ahead by the margin in all %d comparisons at %d steps.", decided, last)
+	if ahead < decided {
+		v.Tone, v.Text = report.Warn, fmt.Sprintf("Ahead by the margin in %d of %d comparisons at %d steps.", ahead, decided, last)
 	}
 	return v
 }

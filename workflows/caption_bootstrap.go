@@ -15,13 +15,13 @@ import (
 // The zero value of no field is meant: defaults come from
 // CaptionBootstrapDefaults, and {} runs them.
 type CaptionBootstrapParams struct {
-	Name    string  `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
-	Source  string  `json:"source" doc:"Where generated pairs come from: scenes or emoji." enum:"scenes,emoji"`
-	Images  any     `json:"images,omitempty" doc:"Parameters of the source, as the ingest kind takes them (object count, image size, concepts)."`
-	Web     int     `json:"web" doc:"Pairs of the web set." min:"1"`
-	Clean   int     `json:"clean" doc:"Pairs of the clean set." min:"1"`
-	Gallery int     `json:"gallery" doc:"Pairs of the evaluation set." min:"1"`
-	Noise   float64 `json:"noise" doc:"Share of web captions that belong to another image." min:"0" max:"1"`
+	Name    string                    `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Sources []string                  `json:"sources" doc:"Where generated pairs come from; each source is an experiment of its own." enum:"scenes,emoji"`
+	Images  map[string]map[string]any `json:"images,omitempty" doc:"Parameters of each source, as the ingest kind takes them (object count, image size, concepts)."`
+	Web     int                       `json:"web" doc:"Pairs of the web set." min:"1"`
+	Clean   int                       `json:"clean" doc:"Pairs of the clean set." min:"1"`
+	Gallery int                       `json:"gallery" doc:"Pairs of the evaluation set." min:"1"`
+	Noise   float64                   `json:"noise" doc:"Share of web captions that belong to another image." min:"0" max:"1"`
 
 	WebData     string `json:"web_data,omitempty" doc:"Your own noisy set: dataset@sha256:<digest>. Noise is then not added."`
 	CleanData   string `json:"clean_data,omitempty" doc:"Your own clean set: dataset@sha256:<digest>."`
@@ -35,6 +35,7 @@ type CaptionBootstrapParams struct {
 	Arm       BootstrapFit   `json:"arm" doc:"Training of the new model of each arm; its steps are arm_steps."`
 	ArmSteps  []int          `json:"arm_steps" doc:"Lengths of training at which the arms are compared, each a training of its own." min:"1"`
 
+	Queue       int     `json:"queue" doc:"Batches of momentum features that image-text contrast also sees (BLIP: 900); 0 contrasts within the batch, which at a few hundred steps learns better: the moving averages lag behind." min:"0"`
 	Score       string  `json:"score" doc:"What the filter judges by." enum:"itc,itm,both"`
 	KeepWeb     float64 `json:"keep_web" doc:"Share of the web texts that is kept, the best first." above:"0" max:"1"`
 	KeepCaption float64 `json:"keep_captions" doc:"Share of the synthetic captions that is kept." above:"0" max:"1"`
@@ -67,7 +68,7 @@ type BootstrapFit struct {
 // arm, in a few minutes on two cores.
 func CaptionBootstrapDefaults() CaptionBootstrapParams {
 	return CaptionBootstrapParams{
-		Name: "caption-bootstrap", Source: "scenes",
+		Name: "caption-bootstrap", Sources: []string{"scenes"},
 		Web: 4000, Clean: 1000, Gallery: 512, Noise: 0.5,
 		Model:     BootstrapModel{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 4},
 		Pretrain:  BootstrapFit{Steps: 200, Batch: 64, LearningRate: 2e-3},
@@ -107,6 +108,17 @@ func (p CaptionBootstrapParams) Validate() error {
 	if len(p.ArmSteps) == 0 {
 		fail("arm_steps is empty: give at least one length of training, e.g. [500]")
 	}
+	if len(p.Sources) == 0 {
+		fail("sources is empty: name scenes, emoji or both")
+	}
+	for source := range p.Images {
+		if !slices.Contains(p.Sources, source) {
+			fail("images has parameters for %q, which is not among sources", source)
+		}
+	}
+	if own := p.WebData != "" || p.CleanData != "" || p.GalleryData != ""; own && len(p.Sources) > 1 {
+		fail("data sets of your own go with one source: name one in sources")
+	}
 	if len(p.Arms) == 0 {
 		fail("arms is empty: name at least one of raw, replicated, filtered, unfiltered, bootstrapped, oracle")
 	}
@@ -122,20 +134,21 @@ func (p CaptionBootstrapParams) Validate() error {
 func CaptionBootstrapSpec(p CaptionBootstrapParams) (*dag.Spec, error) {
 	b := &bootstrap{p: p, spec: &dag.Spec{
 		Name:        p.Name,
-		Description: fmt.Sprintf("Caption bootstrapping and filtering on %s, %d paired seeds", p.Source, p.Seeds),
+		Description: fmt.Sprintf("Caption bootstrapping and filtering on %s, %d paired seeds", strings.Join(p.Sources, " and "), p.Seeds),
 	}}
-	for i := range p.Seeds {
-		b.seed, b.suffix = p.Seed+i, ""
-		if p.Seeds > 1 {
-			b.suffix = fmt.Sprintf("_s%d", p.Seed+i)
+	contests := []params{}
+	for _, source := range p.Sources {
+		b.source, b.prefix = source, ""
+		if len(p.Sources) > 1 {
+			b.prefix = source + ": "
 		}
-		b.repetition()
+		for i := range p.Seeds {
+			b.repetition(p.Seed + i)
+		}
+		contests = append(contests, b.contests()...)
 	}
 	rows := params{"labels": b.labels, "steps": b.steps, "seeds": b.seeds}
-	baselines, margins := p.baselines()
-	b.add("compare", "compare", inputs{"evaluations": b.evaluations}, rows.with(params{
-		"metric": "r1", "method": "bootstrapped", "baselines": baselines, "margins": margins,
-	}))
+	b.add("compare", "compare", inputs{"evaluations": b.evaluations}, rows.with(params{"metric": "r1", "pairs": contests}))
 	b.add("report", "report", inputs{
 		"evaluations": b.evaluations, "comparison": {"compare.comparison"}, "datasets": b.shown,
 	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"})).Force = true // it is about this run
@@ -154,29 +167,26 @@ func (p params) with(more params) params {
 	return all
 }
 
-// baselines are the arms that bootstrapped is held against, and by how much it
-// must be ahead: the margin over filtered, three times that over raw.
-func (p CaptionBootstrapParams) baselines() (labels []string, margins []float64) {
-	labels, margins = []string{}, []float64{}
-	for _, arm := range p.Arms {
-		switch arm {
-		case "filtered":
-			labels, margins = append(labels, arm), append(margins, p.Margin)
-		case "raw", "replicated":
-			labels, margins = append(labels, arm), append(margins, 3*p.Margin)
-		case "unfiltered":
-			labels, margins = append(labels, arm), append(margins, 0)
+// contests are what bootstrapped is held against, and by how much it must be
+// ahead: the margin over filtered, three times that over raw and replicated.
+func (b *bootstrap) contests() (list []params) {
+	margins := map[string]float64{"filtered": b.p.Margin, "raw": 3 * b.p.Margin, "replicated": 3 * b.p.Margin, "unfiltered": 0}
+	for _, arm := range b.p.Arms {
+		if margin, ok := margins[arm]; ok && slices.Contains(b.p.Arms, "bootstrapped") {
+			list = append(list, params{"method": b.prefix + "bootstrapped", "baseline": b.prefix + arm, "margin": margin})
 		}
 	}
-	return labels, margins
+	return list
 }
 
 // bootstrap builds the spec, one repetition after the other.
 type bootstrap struct {
 	p      CaptionBootstrapParams
 	spec   *dag.Spec
-	seed   int
-	suffix string
+	source string // of the experiment that is being built
+	prefix string // of its rows' labels
+	seed   int    // of the repetition
+	suffix string // of its stages' ids
 	err    error
 
 	gallery            string
@@ -215,15 +225,22 @@ func (b *bootstrap) ingest(id, own string, p params) string {
 	if own != "" {
 		return own
 	}
-	p["source"] = b.p.Source
-	if b.p.Images != nil {
-		p["params"] = b.p.Images
+	p["source"] = b.source
+	if of := b.p.Images[b.source]; of != nil {
+		p["params"] = of
 	}
 	return b.stage(id, "ingest", "dataset", nil, p)
 }
 
-func (b *bootstrap) repetition() {
+func (b *bootstrap) repetition(seed int) {
 	p := b.p
+	b.seed, b.suffix = seed, ""
+	if len(p.Sources) > 1 {
+		b.suffix += "_" + b.source
+	}
+	if p.Seeds > 1 {
+		b.suffix += fmt.Sprintf("_s%d", seed)
+	}
 	// The seeds of the three sets never meet: a gallery image is in no training set.
 	clean := b.ingest("clean", p.CleanData, params{"count": p.Clean, "seed": 3*b.seed + 1})
 	gallery := b.ingest("gallery", p.GalleryData, params{"count": p.Gallery, "seed": 3*b.seed + 2, "unique": true})
@@ -298,7 +315,7 @@ func (b *bootstrap) pretrained(round string, set dag.Inputs, tokenizer string) s
 
 // fit adds one training with the objective blip and returns its model.
 func (b *bootstrap) fit(id string, fit BootstrapFit, from start, data dag.Inputs, weights params) string {
-	p := b.training(fit).with(weights).with(params{"objective": "blip"})
+	p := b.training(fit).with(weights).with(params{"objective": "blip", "queue": b.p.Queue})
 	if from.model != "" {
 		return b.stage(id, "finetune", "model", inputs{"model": {from.model}, "data": data}, p)
 	}
@@ -331,7 +348,7 @@ func (b *bootstrap) arm(row rowOf, data dag.Inputs, tokenizer string) {
 func (b *bootstrap) evaluate(id, model string, row rowOf) {
 	b.evaluations = append(b.evaluations, b.stage("eval_"+id, "evaluate", "evaluation",
 		inputs{"model": {model}, "data": {b.gallery}}, params{"seed": b.seed}))
-	b.labels, b.steps, b.seeds = append(b.labels, row.label), append(b.steps, row.steps), append(b.seeds, b.seed)
+	b.labels, b.steps, b.seeds = append(b.labels, b.prefix+row.label), append(b.steps, row.steps), append(b.seeds, b.seed)
 	if b.seed == b.p.Seed {
 		b.curves = append(b.curves, strings.TrimSuffix(model, ".model"))
 	}
@@ -341,6 +358,6 @@ func (b *bootstrap) evaluate(id, model string, row rowOf) {
 // repetition are enough.
 func (b *bootstrap) show(source, label string) {
 	if b.seed == b.p.Seed {
-		b.shown, b.shownLabels = append(b.shown, source), append(b.shownLabels, label)
+		b.shown, b.shownLabels = append(b.shown, source), append(b.shownLabels, b.prefix+label)
 	}
 }
