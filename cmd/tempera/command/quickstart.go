@@ -30,7 +30,7 @@ results and where to look at them. Ctrl-C detaches; everything goes on.`,
 				return wrong(fmt.Errorf("--data %q: want emoji or scenes", data))
 			}
 			in.target = "CaptionBootstrap"
-			in.sets = append([]string{"source=" + data}, in.sets...)
+			in.sets = append([]string{"sources=[\"" + data + "\"]"}, in.sets...)
 			job, err := in.read(a)
 			if err != nil {
 				return err
