@@ -1,0 +1,118 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"tempera/infra/artifact"
+	"tempera/infra/devstack/stacktest"
+	"tempera/infra/temporalx"
+	"tempera/workflows"
+)
+
+// stack is a Temporal, a MinIO and a worker of their own, each of which can be
+// killed and started again.
+type stack struct {
+	t        *testing.T
+	temporal *stacktest.TemporalServer
+	minio    *stacktest.S3
+	client   client.Client
+	binary   string
+	home     string
+	worker   *exec.Cmd
+}
+
+func newStack(t *testing.T, binary string) *stack {
+	t.Helper()
+	s := &stack{t: t, temporal: stacktest.Temporal(t), minio: stacktest.MinIO(t), binary: binary, home: t.TempDir()}
+	s.client = s.temporal.Client()
+	s.startWorker()
+	t.Cleanup(s.killWorker)
+	return s
+}
+
+// buildWorker builds the worker as it is deployed.
+func buildWorker(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "worker")
+	out, err := exec.Command("go", "build", "-o", path, "tempera/cmd/worker").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+func (s *stack) startWorker() {
+	s.t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.home, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	require.NoError(s.t, err)
+	s.worker = exec.Command(s.binary, "--home", s.home, "--health", "", "--slots", "2")
+	s.worker.Stdout, s.worker.Stderr = log, log
+	s.worker.Env = append(os.Environ(),
+		"TEMPORAL_ADDRESS="+s.temporal.Address, "S3_ENDPOINT=http://"+s.minio.Endpoint, "S3_BUCKET="+s.minio.Bucket,
+		"AWS_ACCESS_KEY_ID="+s.minio.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.minio.SecretKey)
+	s.worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(s.t, s.worker.Start())
+	require.NoError(s.t, log.Close())
+}
+
+func (s *stack) killWorker() {
+	if s.worker == nil {
+		return
+	}
+	_ = s.worker.Process.Kill()
+	_ = s.worker.Wait()
+	s.worker = nil
+}
+
+// kill kills a part with SIGKILL and starts it again after a while.
+func (s *stack) kill(part string, down time.Duration) {
+	s.t.Helper()
+	switch part {
+	case "worker":
+		s.killWorker()
+		time.Sleep(down)
+		s.startWorker()
+	case "temporal":
+		s.temporal.Kill()
+		time.Sleep(down)
+		s.temporal.Restart()
+	case "minio":
+		s.minio.Kill()
+		time.Sleep(down)
+		s.minio.Restart()
+	}
+}
+
+// start begins a run of the job.
+func (s *stack) start(ctx context.Context, id string, params json.RawMessage) client.WorkflowRun {
+	s.t.Helper()
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: temporalx.WorkflowQueue}, *job, params)
+	require.NoError(s.t, err)
+	return run
+}
+
+// digests waits for a run and returns the digest of every output.
+func (s *stack) digests(ctx context.Context, run client.WorkflowRun) map[string]artifact.Digest {
+	s.t.Helper()
+	var out workflows.Outcome
+	require.NoError(s.t, run.Get(ctx, &out))
+	all := map[string]artifact.Digest{}
+	for id, res := range out.Stages {
+		for port, a := range res.Outputs {
+			all[fmt.Sprintf("%s.%s (%s)", id, port, a.Type)] = a.Digest
+		}
+	}
+	require.NotEmpty(s.t, all)
+	return all
+}
