@@ -96,8 +96,10 @@ func fit(ctx context.Context, t *Task, p fitParams, m *model.Model, enc *caption
 		return err
 	}
 	t.Output("model", out)
-	for name, v := range result.Metrics {
-		t.Metric(name, v)
+	for _, name := range []string{training.LossKey, "itc", "itm", "itm_accuracy", "lm"} {
+		if v, ok := result.Metrics[name]; ok {
+			t.Metric(name, v)
+		}
 	}
 	t.Metric("steps", float64(result.Steps))
 	return nil

@@ -35,7 +35,9 @@ type CaptionBootstrapParams struct {
 	Arm       BootstrapFit   `json:"arm" doc:"Training of the new model of each arm; its steps are arm_steps."`
 	ArmSteps  []int          `json:"arm_steps" doc:"Lengths of training at which the arms are compared, each a training of its own." min:"1"`
 
-	Queue       int     `json:"queue" doc:"Batches of momentum features that image-text contrast also sees (BLIP: 900); 0 contrasts within the batch, which at a few hundred steps learns better: the moving averages lag behind." min:"0"`
+	Queue   int              `json:"queue" doc:"Batches of momentum features that image-text contrast also sees (BLIP: 900); 0 contrasts within the batch, which at a few hundred steps learns better: the moving averages lag behind." min:"0"`
+	Augment BootstrapAugment `json:"augment" doc:"Random changes of the images in every training."`
+
 	Score       string  `json:"score" doc:"What the filter judges by." enum:"itc,itm,both"`
 	KeepWeb     float64 `json:"keep_web" doc:"Share of the web texts that is kept, the best first." above:"0" max:"1"`
 	KeepCaption float64 `json:"keep_captions" doc:"Share of the synthetic captions that is kept." above:"0" max:"1"`
@@ -55,6 +57,13 @@ type BootstrapModel struct {
 	Text   int `json:"text_layers" doc:"Blocks of the text tower." min:"1"`
 	Heads  int `json:"heads" doc:"Attention heads." min:"1"`
 	Patch  int `json:"patch" doc:"Side of an image patch in pixels." min:"1"`
+}
+
+// BootstrapAugment changes training images at random. Mirroring is not among the
+// changes: it would make "left of" a lie.
+type BootstrapAugment struct {
+	Shift  int `json:"shift" doc:"Pixels at most in each direction." min:"0" max:"64"`
+	Jitter int `json:"jitter" doc:"Percent at most of brightness and of each colour." min:"0" max:"90"`
 }
 
 // BootstrapFit is one training.
@@ -325,7 +334,7 @@ func (b *bootstrap) fit(id string, fit BootstrapFit, from start, data dag.Inputs
 
 // training are the parameters that every training has.
 func (b *bootstrap) training(fit BootstrapFit) params {
-	return params{"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed}
+	return params{"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed, "augment": b.p.Augment}
 }
 
 // rowOf is what an evaluation is about.
