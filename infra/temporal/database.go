@@ -16,15 +16,19 @@ import (
 
 // sqliteConfig opens the file in WAL mode with synchronous=NORMAL: a killed
 // process loses nothing, a power cut may lose the last moments but never
-// corrupts. It is eight times as fast as the defaults.
+// corrupts. It is eight times as fast as the defaults. The page cache and rarer
+// checkpoints of the log keep a run of a thousand stages out of the disk's way.
 func sqliteConfig(file string) *config.SQL {
 	return &config.SQL{
 		PluginName:   sqliteplugin.PluginName,
 		DatabaseName: file,
 		ConnectAttributes: map[string]string{
-			"mode":         "rwc",
-			"journal_mode": "wal",
-			"synchronous":  "1",
+			"mode":               "rwc",
+			"journal_mode":       "wal",
+			"synchronous":        "1",
+			"cache_size":         "-65536", // KiB
+			"wal_autocheckpoint": "4000",   // pages
+			"temp_store":         "2",      // memory
 		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -27,8 +28,14 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
+// gcPercent trades about 200 MB of memory for a twentieth of the processor.
+const gcPercent = 300
+
 func main() {
 	signal.Ignore(syscall.SIGHUP)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := run(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
