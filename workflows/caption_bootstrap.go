@@ -28,7 +28,7 @@ type CaptionBootstrapParams struct {
 	GalleryData string `json:"gallery_data,omitempty" doc:"Your own evaluation set: dataset@sha256:<digest>."`
 
 	Model     BootstrapModel `json:"model" doc:"Size of every model of the run."`
-	Pretrain  BootstrapFit   `json:"pretrain" doc:"Pretraining of the mixture of encoder-decoder on web and clean pairs; 0 steps leaves the initial weights."`
+	Pretrain  BootstrapFit   `json:"pretrain" doc:"Pretraining of the mixture of encoder-decoder on web and clean pairs. With 0 steps the filter, trained on clean pairs from initial weights, takes its place."`
 	Filter    BootstrapFit   `json:"filter" doc:"Fine-tuning of the filter on clean pairs."`
 	Captioner BootstrapFit   `json:"captioner" doc:"Fine-tuning of the captioner on clean pairs and the web pairs that the filter kept."`
 	Judge     BootstrapFit   `json:"judge" doc:"Training of the model that judges synthetic captions, on the captioner's data but apart from it."`
@@ -36,7 +36,7 @@ type CaptionBootstrapParams struct {
 	ArmSteps  []int          `json:"arm_steps" doc:"Lengths of training at which the arms are compared, each a training of its own." min:"1"`
 
 	Queue   int              `json:"queue" doc:"Batches of momentum features that image-text contrast also sees (BLIP: 900); 0 contrasts within the batch, which at a few hundred steps learns better: the moving averages lag behind." min:"0"`
-	Augment BootstrapAugment `json:"augment" doc:"Random changes of the images in every training."`
+	Augment BootstrapAugment `json:"augment" doc:"Random changes of the images on which filter, captioner and judge are trained; the arms see theirs as they are."`
 
 	Score       string  `json:"score" doc:"What the filter judges by." enum:"itc,itm,both"`
 	KeepWeb     float64 `json:"keep_web" doc:"Share of the web texts that is kept, the best first." above:"0" max:"1"`
@@ -270,6 +270,9 @@ func (b *bootstrap) repetition(seed int) {
 		}
 		start := b.pretrained(r, set, tokenizer)
 		filter := b.fit("filter"+r, p.Filter, start, dag.Inputs{clean}, params{"itc": 1, "itm": b.itm(), "lm": 1})
+		if p.Pretrain.Steps == 0 {
+			start = origin{model: filter}
+		}
 		keptWeb = b.mapped("kept_web"+r, "filter", "dataset", inputs{"model": {filter}, "data": {web}}, params{"score": p.Score, "keep": p.KeepWeb})
 		trusted := dag.Inputs{clean, keptWeb}
 		captioner := b.fit("captioner"+r, p.Captioner, start, trusted, params{"itc": 0.5, "itm": 0, "lm": 1})
@@ -308,23 +311,23 @@ func (b *bootstrap) itm() int {
 	return 1
 }
 
-// start is where a training begins: from a model, or from initial weights and
+// origin is where a training begins: from a model, or from initial weights and
 // a tokenizer.
-type start struct{ model, tokenizer string }
+type origin struct{ model, tokenizer string }
 
 // pretrained trains the mixture of encoder-decoder that filter and captioner
 // start from.
-func (b *bootstrap) pretrained(round string, set dag.Inputs, tokenizer string) start {
+func (b *bootstrap) pretrained(round string, set dag.Inputs, tokenizer string) origin {
 	if b.p.Pretrain.Steps == 0 {
-		return start{tokenizer: tokenizer}
+		return origin{tokenizer: tokenizer}
 	}
 	weights := params{"itc": 1, "itm": b.itm(), "lm": 1}
-	return start{model: b.fit("pretrained"+round, b.p.Pretrain, start{tokenizer: tokenizer}, set, weights)}
+	return origin{model: b.fit("pretrained"+round, b.p.Pretrain, origin{tokenizer: tokenizer}, set, weights)}
 }
 
 // fit adds one training with the objective blip and returns its model.
-func (b *bootstrap) fit(id string, fit BootstrapFit, from start, data dag.Inputs, weights params) string {
-	p := b.training(fit).with(weights).with(params{"objective": "blip", "queue": b.p.Queue})
+func (b *bootstrap) fit(id string, fit BootstrapFit, from origin, data dag.Inputs, weights params) string {
+	p := b.training(fit).with(weights).with(params{"objective": "blip", "queue": b.p.Queue, "augment": b.p.Augment})
 	if from.model != "" {
 		return b.stage(id, "finetune", "model", inputs{"model": {from.model}, "data": data}, p)
 	}
@@ -334,7 +337,7 @@ func (b *bootstrap) fit(id string, fit BootstrapFit, from start, data dag.Inputs
 
 // training are the parameters that every training has.
 func (b *bootstrap) training(fit BootstrapFit) params {
-	return params{"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed, "augment": b.p.Augment}
+	return params{"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed}
 }
 
 // rowOf is what an evaluation is about.
