@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -45,6 +44,8 @@ type Runtime struct {
 	Console func(folder string) string
 	// Log receives what stages log; nil is slog.Default().
 	Log *slog.Logger
+
+	folders folders
 }
 
 // RegisterKinds lets a worker run every kind, each by its own name. It is for
@@ -139,12 +140,12 @@ const deadlineMargin = 500 * time.Millisecond
 
 // work runs the kind in a scratch folder and turns its panic into an error.
 func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result, err error) {
-	scratch, err := os.MkdirTemp(a.runtime.Scratch, a.request.Kind+"-*")
+	scratch, err := a.runtime.takeFolder()
 	if err != nil {
 		return nil, fmt.Errorf("scratch folder: %w", err)
 	}
 	defer func() {
-		if e := os.RemoveAll(scratch); e != nil {
+		if e := a.runtime.giveFolder(scratch); e != nil {
 			a.log.Warn("scratch folder stays", "folder", scratch, "error", e)
 		}
 	}()
