@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"tempera/datagen/picture"
 	"tempera/datagen/quarantine"
@@ -86,7 +84,7 @@ func runIngest(ctx context.Context, t *Task, p ingestParams) error {
 	if err != nil {
 		return Invalid(err)
 	}
-	env := source.Env{Data: dataFolder(), Store: t.Store, Progress: func(line string) { t.Log.Info(line) }}
+	env := source.Env{Data: t.Data, Store: t.Store, Progress: func(line string) { t.Log.Info(line) }}
 	from, err := kind.Open(ctx, env, source.Request{Params: raw, Count: p.Count, Split: p.Split, Unique: p.Unique})
 	if errors.Is(err, emoji.ErrNoNPM) {
 		return Invalid(err)
@@ -106,18 +104,6 @@ func runIngest(ctx context.Context, t *Task, p ingestParams) error {
 		Options: shard.Options{Name: p.Split, Records: p.ShardSize, Bytes: int64(p.ShardMiB) << 20, Card: card},
 		MaxBad:  p.MaxBad, Total: int64(p.Count),
 	})
-}
-
-// dataFolder is where downloads are kept for the next time.
-func dataFolder() string {
-	if dir := os.Getenv("TEMPERA_DATA"); dir != "" {
-		return dir
-	}
-	base, err := os.UserCacheDir()
-	if err != nil {
-		base = os.TempDir()
-	}
-	return filepath.Join(base, "tempera", "data")
 }
 
 // datasetOptions say how a stage's data set is written.

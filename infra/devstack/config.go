@@ -130,6 +130,19 @@ func Home(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
+// Downloads returns the folder of data sets that are fetched once for all data
+// folders: $TEMPERA_DATA, else tempera/data in the user's cache folder.
+func Downloads() (string, error) {
+	if dir := os.Getenv("TEMPERA_DATA"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("folder of downloads: %w: set TEMPERA_DATA", err)
+	}
+	return filepath.Join(dir, "tempera", "data"), nil
+}
+
 // Resolve returns the servers to use: those of the environment (TEMPORAL_ADDRESS,
 // S3_ENDPOINT) where it names them, else the embedded ones of the data folder,
 // whether they run or not.

@@ -213,8 +213,9 @@ func stageText(s dag.Status, shown dag.State) string {
 		return fmt.Sprintf("%s %3d%%  %d/%d %s  %s", bar(p), 100*p.Done/p.Total, p.Done, p.Total, p.Unit, p.Note)
 	case dag.Failed, dag.Skipped, dag.Cancelled:
 		return string(shown) + ": " + oneLine(s.Message)
+	default:
+		return string(shown)
 	}
-	return string(shown)
 }
 
 // bar draws progress in twenty columns.

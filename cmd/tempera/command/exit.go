@@ -60,7 +60,7 @@ func (a *app) report(err error) int {
 	}
 	text := strings.TrimSpace(err.Error())
 	if a.json {
-		a.encode(a.err, map[string]any{"error": text, "exit_code": code})
+		_ = a.encode(a.err, map[string]any{"error": text, "exit_code": code}) // the exit code tells it too
 		return code
 	}
 	for line := range strings.Lines(text) {

@@ -52,7 +52,7 @@ results and where to look at them. Ctrl-C detaches; everything goes on.`,
 // installEmoji fetches the drawings before anything is started, so that a
 // missing npm is told at once.
 func (a *app) installEmoji(ctx context.Context) error {
-	folder, err := dataFolder(a.home)
+	folder, err := devstack.Downloads()
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,8 @@ type Options struct {
 	WorkflowSlots int           // workflow tasks at a time; 200
 	Health        string        // address of /healthz, /readyz and /metrics; "" serves none
 	HealthFile    string        // where the address is written; "" nowhere
-	Data          string        // required: folder for data sets that are installed once, the read cache and scratch files
+	Data          string        // required: folder for the read cache and scratch files
+	Downloads     string        // folder for data sets that are fetched once; devstack.Downloads()
 	Cache         string        // folder of the read cache; cache in Data
 	CacheBytes    int64         // 8 GiB
 	Grace         time.Duration // for running stages to checkpoint at the stop; 60 s
@@ -69,8 +70,12 @@ func (o Options) Validate() error {
 		name  string
 		value int64
 	}{
-		{"slots", int64(o.Slots)}, {"threads", int64(o.Threads)}, {"workflow slots", int64(o.WorkflowSlots)}, {"cache size", o.CacheBytes},
-		{"grace", int64(o.Grace)}, {"start limit", int64(o.StartLimit)},
+		{"slots", int64(o.Slots)},
+		{"threads", int64(o.Threads)},
+		{"workflow slots", int64(o.WorkflowSlots)},
+		{"cache size", o.CacheBytes},
+		{"grace", int64(o.Grace)},
+		{"start limit", int64(o.StartLimit)},
 	} {
 		if n.value < 0 {
 			faults = append(faults, fmt.Errorf("%s: want no negative value", n.name))

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"tempera/activities"
+	"tempera/infra/devstack"
 	"tempera/infra/temporalx"
 	"tempera/workflows"
 )
@@ -23,9 +24,16 @@ func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Wor
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return nil, fmt.Errorf("scratch folder: %w", err)
 	}
+	downloads := o.Downloads
+	if downloads == "" {
+		var err error
+		if downloads, err = devstack.Downloads(); err != nil {
+			return nil, err
+		}
+	}
 	runtime := &activities.Runtime{
 		Store: s.store, Client: s.temporal, Kinds: activities.NewCatalog(activities.All()...),
-		Scratch: scratch, Data: o.Data, Threads: o.Threads, Log: o.Log,
+		Scratch: scratch, Data: downloads, Threads: o.Threads, Log: o.Log,
 		Console: o.Endpoints.S3.ConsoleURL,
 	}
 	var list []worker.Worker
