@@ -201,11 +201,11 @@ func (d *driver) compute(ctx workflow.Context, q stage.Request) (stage.Result, e
 		TaskQueue:           temporalx.WorkflowQueue,
 		WaitForCancellation: true,
 		ParentClosePolicy:   parentClose,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			temporalx.PipelineAttribute.ValueSet(d.plan.Name), temporalx.StageAttribute.ValueSet(q.Stage), temporalx.KindAttribute.ValueSet(q.Kind)),
 	}
 	if len(d.plan.Nodes) <= summaryLimit {
 		options.StaticSummary = q.Stage + ": " + q.Kind
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(
+			temporalx.PipelineAttribute.ValueSet(d.plan.Name), temporalx.StageAttribute.ValueSet(q.Stage), temporalx.KindAttribute.ValueSet(q.Kind))
 		options.Memo = map[string]any{"run": d.id}
 	}
 	in := StageInput{Request: q, Policy: node.Policy, Map: node.Map}
