@@ -59,7 +59,7 @@ func TestChaos(t *testing.T) {
 		require.Equal(t, want, got, "round %d: a disturbed run made other bytes", round)
 		t.Logf("round %d: %d outputs are the same bits after %d kills so far", round, len(got), len(rows))
 	}
-	print(rows)
+	printTable(rows)
 }
 
 // ofRound returns the parameters of a round: other seeds make other keys, so
@@ -107,7 +107,7 @@ func (s *stack) torment(ctx context.Context, run client.WorkflowRun, random *ran
 }
 
 // print writes the table to standard output.
-func print(rows []killed) {
+func printTable(rows []killed) {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "kill\twhat\tat\tdown\tresume delay\tlost steps\t")
