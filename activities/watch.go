@@ -19,8 +19,8 @@ import (
 )
 
 // AwaitStage waits for a stage that another run is computing, by the ID of its
-// workflow. Where the other run did not get there its error is of type
-// stage.StageFailed, or that of the other's failure.
+// workflow. Where the other run failed, its error is of the other's type;
+// where it was stopped, of type stage.Stopped: the caller computes the stage.
 func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Result, error) {
 	done := make(chan struct{})
 	defer close(done)
@@ -40,6 +40,8 @@ func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Resu
 	err := r.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, &result)
 	var failed *temporal.ApplicationError
 	var ended *temporal.WorkflowExecutionError
+	// The errors carry no cause: a caller must not take the other's cancellation
+	// for its own.
 	switch {
 	case err == nil:
 		result.Cached = true
@@ -47,9 +49,9 @@ func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Resu
 	case ctx.Err() != nil:
 		return result, ctx.Err()
 	case errors.As(err, &failed):
-		return result, temporal.NewNonRetryableApplicationError(failed.Message(), failed.Type(), err)
+		return result, temporal.NewNonRetryableApplicationError(failed.Message(), failed.Type(), nil)
 	case errors.As(err, &ended):
-		return result, temporal.NewNonRetryableApplicationError("the run that computed the stage was stopped", stage.Stopped, err)
+		return result, temporal.NewNonRetryableApplicationError("the run that computed the stage was stopped", stage.Stopped, nil)
 	}
 	return result, err // the server is away
 }

@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || integration
 
 package chaos
 
@@ -94,10 +94,10 @@ func (s *stack) kill(part string, down time.Duration) {
 	}
 }
 
-// start begins a run of the job.
-func (s *stack) start(ctx context.Context, id string, params json.RawMessage) client.WorkflowRun {
+// start begins a run.
+func (s *stack) start(ctx context.Context, id, workflow string, params json.RawMessage) client.WorkflowRun {
 	s.t.Helper()
-	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: temporalx.WorkflowQueue}, *job, params)
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: temporalx.WorkflowQueue}, workflow, params)
 	require.NoError(s.t, err)
 	return run
 }
