@@ -64,7 +64,7 @@ func runReport(ctx context.Context, t *Task, p reportParams) error {
 		return err
 	}
 	page.Verdict = verdict(gaps)
-	page.Sections = append(page.Sections, resultSection(rows, gaps, p.Metric))
+	page.Sections = append(page.Sections, resultSection(rows, p.Metric))
 	for _, add := range []func(context.Context, *Task, reportParams) (*report.Section, error){imageSection, curveSection, recordSection} {
 		s, err := add(ctx, t, p)
 		if err != nil {
@@ -137,12 +137,18 @@ var metricColumns = []struct {
 	metric, name, unit string
 	decimals           int
 }{
-	{"r1", "recall@1", "%", 1}, {"r5", "recall@5", "%", 1}, {"r10", "recall@10", "%", 1}, {"itm_r1", "recall@1 reranked", "%", 1},
-	{"zero_shot", "zero-shot", "%", 1}, {"factual", "captions wholly true", "%", 1}, {"cider_d", "CIDEr-D", "", 2}, {"bleu_4", "BLEU-4", "%", 1},
+	{"r1", "recall@1", "%", 1},
+	{"r5", "recall@5", "%", 1},
+	{"r10", "recall@10", "%", 1},
+	{"itm_r1", "recall@1 reranked", "%", 1},
+	{"zero_shot", "zero-shot", "%", 1},
+	{"factual", "captions wholly true", "%", 1},
+	{"cider_d", "CIDEr-D", "", 2},
+	{"bleu_4", "BLEU-4", "%", 1},
 }
 
 // resultSection is the table of arms, with the mean over seeds, and their chart.
-func resultSection(rows []evaluated, gaps []Gap, metric string) report.Section {
+func resultSection(rows []evaluated, metric string) report.Section {
 	s := report.Section{Title: "Results", Text: "Means over paired seeds, measured on pairs that no model was trained on. Intervals are 95 % bootstrap intervals: over seeds where there are several, over pairs otherwise."}
 	var arms []row // without seed
 	for _, r := range rows {

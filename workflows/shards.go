@@ -121,7 +121,7 @@ func (m *mapper) run(ctx workflow.Context) error {
 // more tells whether another shard may be started.
 func (m *mapper) more(ctx workflow.Context) bool {
 	return ctx.Err() == nil && m.lastErr == nil && m.state.Next < m.state.Count && m.running < m.in.Map.Window &&
-		m.started < shardsPerRun && !(m.started > 0 && workflow.GetInfo(ctx).GetContinueAsNewSuggested())
+		m.started < shardsPerRun && (m.started == 0 || !workflow.GetInfo(ctx).GetContinueAsNewSuggested())
 }
 
 // shard runs one shard and notes what became of it.

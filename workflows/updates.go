@@ -68,13 +68,19 @@ func (d *driver) updates() []update {
 	return []update{
 		{UpdateApprove, `Let a stage through its gate: {"stage": "train", "by": "ada", "why": "the samples look right"}`, d.canApprove, d.approve},
 		{UpdateRetry, `Run a failed stage again, with changed parameters if wished: {"stage": "train", "params": {"steps": 500}}`, can(dag.ActionRetry), d.retry},
-		{UpdateSkip, `Go on without a stage: {"stage": "train", "why": "not needed"}`, can(dag.ActionSkip),
-			func(_ workflow.Context, c Command) error { return d.run.Skip(c.Stage, d.reason(c, "skipped")) }},
+		{
+			UpdateSkip, `Go on without a stage: {"stage": "train", "why": "not needed"}`, can(dag.ActionSkip),
+			func(_ workflow.Context, c Command) error { return d.run.Skip(c.Stage, d.reason(c, "skipped")) },
+		},
 		{UpdateCancel, `Stop a stage and those that wait for it: {"stage": "train"}`, can(dag.ActionCancel), d.cancel},
-		{UpdatePause, `Start no further stage until resume; what runs goes on: {}`, d.isPaused(false),
-			func(workflow.Context, Command) error { d.run.Pause(); return nil }},
-		{UpdateResume, `End a pause: {}`, d.isPaused(true),
-			func(workflow.Context, Command) error { d.run.Resume(); return nil }},
+		{
+			UpdatePause, `Start no further stage until resume; what runs goes on: {}`, d.isPaused(false),
+			func(workflow.Context, Command) error { d.run.Pause(); return nil },
+		},
+		{
+			UpdateResume, `End a pause: {}`, d.isPaused(true),
+			func(workflow.Context, Command) error { d.run.Resume(); return nil },
+		},
 	}
 }
 

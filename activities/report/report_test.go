@@ -65,8 +65,12 @@ func full(t *testing.T) *Report {
 		Sections: []Section{
 			{Title: "Result", Text: "Equal steps, equal seeds, the same clean test set. " + hostile, Blocks: []Block{
 				Table{Caption: "Retrieval in galleries of 100, mean of five seeds", Columns: []Column{
-					{Name: "Training captions"}, {Name: "image to text", Unit: "recall@1, %", Best: Highest, Decimals: 1}, {Name: "text to image", Unit: "recall@1, %", Best: Highest, Decimals: 1},
-					{Name: "CIDEr-D", Best: Highest, Decimals: 2}, {Name: "loss", Best: Lowest, Decimals: 3}, {Name: "Note"},
+					{Name: "Training captions"},
+					{Name: "image to text", Unit: "recall@1, %", Best: Highest, Decimals: 1},
+					{Name: "text to image", Unit: "recall@1, %", Best: Highest, Decimals: 1},
+					{Name: "CIDEr-D", Best: Highest, Decimals: 2},
+					{Name: "loss", Best: Lowest, Decimals: 3},
+					{Name: "Note"},
 				}, Rows: []Row{
 					{raw, "", []Cell{Between(37.5, 36.2, 38.9), Between(36.1, 34.8, 37.5), Number(1.02), Number(1.204), Text("")}},
 					{"filtered only", "", []Cell{Between(40.1, 38.8, 41.5), Between(39.7, 38.1, 41.2), Number(1.31), Number(1.117), Text("")}},
@@ -74,8 +78,10 @@ func full(t *testing.T) *Report {
 					{"diverged", "", []Cell{Number(math.NaN()), Number(-0.01), Number(0), Number(math.Inf(1)), Text("no figures")}},
 				}},
 				Arms{Title: "recall@1, image to text", X: "%", Decimals: 1, Baseline: &raw, Arms: []Arm{
-					{raw, 37.5, 36.2, 38.9, []float64{36.9, 37.2, 37.2, 38.0, 38.2}}, {"replicated raw", 37.9, 36.4, 39.1, []float64{37.0, 37.4, 38.1, 38.3, 38.7}},
-					{"filtered only", 40.1, 38.8, 41.5, []float64{39.2, 39.9, 40.1, 40.5, 40.8}}, {"bootstrapped", 41.7, 40.3, 43.2, []float64{40.9, 41.2, 41.8, 42.1, 42.5}},
+					{raw, 37.5, 36.2, 38.9, []float64{36.9, 37.2, 37.2, 38.0, 38.2}},
+					{"replicated raw", 37.9, 36.4, 39.1, []float64{37.0, 37.4, 38.1, 38.3, 38.7}},
+					{"filtered only", 40.1, 38.8, 41.5, []float64{39.2, 39.9, 40.1, 40.5, 40.8}},
+					{"bootstrapped", 41.7, 40.3, 43.2, []float64{40.9, 41.2, 41.8, 42.1, 42.5}},
 					{"oracle captions", 46.3, 45.0, 47.5, []float64{45.4, 46.0, 46.5, 46.6, 47.0}},
 				}},
 				Arms{Title: "Factual accuracy of the captioner", X: "share of captions without a fault", Decimals: 2, FromZero: true, Arms: []Arm{
@@ -100,8 +106,15 @@ func full(t *testing.T) *Report {
 			{Title: "Lineage and timings", Blocks: []Block{
 				Lineage{Title: "Stages", Nodes: lineageNodes()},
 				Timeline{Title: "Timings", Spans: []Span{
-					{"ingest", 0, 6.2, "", ""}, {"noise", 6.2, 7.1, "", ""}, {"pretrain", 7.1, 96, "", Good}, {"captioner", 96, 131, "2 attempts", Warn}, {"filter", 96, 128, "", Good},
-					{"caption", 131, 160, "16 shards", ""}, {"merge", 162, 162.4, "", ""}, {"evaluate raw", 160, 160, "cached", Neutral}, {hostile, 163, 250, "failed", Bad},
+					{"ingest", 0, 6.2, "", ""},
+					{"noise", 6.2, 7.1, "", ""},
+					{"pretrain", 7.1, 96, "", Good},
+					{"captioner", 96, 131, "2 attempts", Warn},
+					{"filter", 96, 128, "", Good},
+					{"caption", 131, 160, "16 shards", ""},
+					{"merge", 162, 162.4, "", ""},
+					{"evaluate raw", 160, 160, "cached", Neutral},
+					{hostile, 163, 250, "failed", Bad},
 				}},
 			}},
 			{Title: "Configuration", Blocks: []Block{Config{"Pipeline", "stages:\n  - id: pretrain\n    kind: pretrain\n    note: " + hostile + "\n"}}},
@@ -114,14 +127,23 @@ func full(t *testing.T) *Report {
 
 func lineageNodes() []Node {
 	return []Node{
-		{"clean", "", "1,200 pairs", Neutral, nil}, {"web", "", "2,400 pairs", Neutral, nil}, {"test", "", "600 pairs", Neutral, nil},
-		{"noise", "", "", Neutral, []string{"web"}}, {"pretrain", "", "1 min 29 s", Good, []string{"noise"}},
-		{"captioner", "", "35 s, 2 attempts", Warn, []string{"pretrain", "clean"}}, {"filter", "", "32 s", Good, []string{"pretrain", "clean"}},
-		{"caption", "", "16 shards", Good, []string{"captioner", "noise"}}, {"filter-web", "", "", Good, []string{"filter", "noise"}}, {"filter-synthetic", "", "", Good, []string{"filter", "caption"}},
+		{"clean", "", "1,200 pairs", Neutral, nil},
+		{"web", "", "2,400 pairs", Neutral, nil},
+		{"test", "", "600 pairs", Neutral, nil},
+		{"noise", "", "", Neutral, []string{"web"}},
+		{"pretrain", "", "1 min 29 s", Good, []string{"noise"}},
+		{"captioner", "", "35 s, 2 attempts", Warn, []string{"pretrain", "clean"}},
+		{"filter", "", "32 s", Good, []string{"pretrain", "clean"}},
+		{"caption", "", "16 shards", Good, []string{"captioner", "noise"}},
+		{"filter-web", "", "", Good, []string{"filter", "noise"}},
+		{"filter-synthetic", "", "", Good, []string{"filter", "caption"}},
 		{"merge", "", "0.4 s", Good, []string{"filter-web", "filter-synthetic"}},
-		{"train-raw", "", "cached", Neutral, []string{"noise"}}, {"train-bootstrapped", "", "", Good, []string{"merge"}},
-		{"evaluate-raw", "", "", Good, []string{"train-raw", "test"}}, {"evaluate-bootstrapped with a long name", "", "", Good, []string{"train-bootstrapped", "test"}},
-		{"compare", "", "", Good, []string{"evaluate-raw", "evaluate-bootstrapped with a long name"}}, {hostile, "", "failed", Bad, []string{"compare", "pretrain"}},
+		{"train-raw", "", "cached", Neutral, []string{"noise"}},
+		{"train-bootstrapped", "", "", Good, []string{"merge"}},
+		{"evaluate-raw", "", "", Good, []string{"train-raw", "test"}},
+		{"evaluate-bootstrapped with a long name", "", "", Good, []string{"train-bootstrapped", "test"}},
+		{"compare", "", "", Good, []string{"evaluate-raw", "evaluate-bootstrapped with a long name"}},
+		{hostile, "", "failed", Bad, []string{"compare", "pretrain"}},
 	}
 }
 

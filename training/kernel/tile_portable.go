@@ -28,9 +28,7 @@ func tileGo(raw *byte, rows, vecs int) {
 			}
 			for r := range rows {
 				out := c[(i*rows+r)*t.ldc+j:]
-				for x, v := range acc[r*portableLanes : (r+1)*portableLanes] {
-					out[x] = v
-				}
+				copy(out, acc[r*portableLanes:(r+1)*portableLanes])
 			}
 		}
 	}

@@ -64,6 +64,7 @@ func (c Config) Params() []Spec {
 	case BLIP:
 		l.linear("match", c.Text.Width, 2, 1)
 		l.constant("temperature", 0.07, 1)
+	case LM: // has neither
 	}
 	if c.images() {
 		l.normal("image_projection.weight", fanIn(c.Vision.Width), c.Vision.Width, c.Embed)

@@ -74,7 +74,7 @@ type RunRecord struct {
 }
 
 // StageRecord is one stage in a RunRecord.
-type StageRecord struct {
+type StageRecord struct { //nolint:revive // a record of a stage, beside that of a run
 	ID       string                         `json:"id"`
 	Kind     string                         `json:"kind"`
 	State    string                         `json:"state"`
