@@ -65,8 +65,8 @@ func (d *driver) publish(ctx workflow.Context, state string) error {
 		now := workflow.Now(ctx)
 		rec.Ended = &now
 	}
-	for name, k := range d.plan.Kinds {
-		rec.Versions[name] = k.Version
+	for _, n := range d.plan.Nodes {
+		rec.Versions[n.Kind] = d.plan.Kinds[n.Kind].Version
 	}
 	for i, n := range d.plan.Nodes {
 		rec.Stages = append(rec.Stages, d.record(n.ID, i < recordDetail))
