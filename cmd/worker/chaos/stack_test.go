@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -62,8 +63,20 @@ func (s *stack) startWorker() {
 		"TEMPORAL_ADDRESS="+s.temporal.Address, "S3_ENDPOINT=http://"+s.minio.Endpoint, "S3_BUCKET="+s.minio.Bucket,
 		"AWS_ACCESS_KEY_ID="+s.minio.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.minio.SecretKey)
 	s.worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(s.t, s.worker.Start())
+	require.NoError(s.t, s.startBound())
 	require.NoError(s.t, log.Close())
+}
+
+// startBound starts the worker from a thread that lives as long as the test:
+// the system kills a process with Pdeathsig when the thread that started it ends.
+func (s *stack) startBound() error {
+	started, worker := make(chan error), s.worker
+	go func() {
+		runtime.LockOSThread()
+		started <- worker.Start()
+		<-s.t.Context().Done()
+	}()
+	return <-started
 }
 
 func (s *stack) killWorker() {

@@ -16,8 +16,7 @@ import (
 
 // state is how far the activities of a run have come, as the server knows it.
 type state struct {
-	beats   map[string]beat // of running activities, by stage workflow and activity
-	newest  time.Time       // the newest heartbeat
+	beats   map[string]beat // of pending activities, by stage workflow and activity
 	history int64           // events of the run and its stages
 }
 
@@ -46,40 +45,36 @@ func (s *stack) look(ctx context.Context) (st state, ok bool) {
 			continue
 		}
 		for _, a := range d.GetPendingActivities() {
-			if a.GetState() != enums.PENDING_ACTIVITY_STATE_STARTED {
-				continue
-			}
-			own := beat{attempt: a.GetAttempt(), at: a.GetLastHeartbeatTime().AsTime()}
-			if a.GetHeartbeatDetails() == nil || converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &own.Beat) != nil {
-				continue
+			own := beat{attempt: a.GetAttempt()}
+			if a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED && a.GetHeartbeatDetails() != nil &&
+				converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &own.Beat) == nil {
+				own.at = a.GetLastHeartbeatTime().AsTime()
 			}
 			st.beats[w.GetExecution().GetWorkflowId()+" "+a.GetActivityId()] = own
-			if own.at.After(st.newest) {
-				st.newest = own.at
-			}
 		}
 	}
 	return st, true
 }
 
-// resumed waits until work goes on after a kill and returns how many steps were
-// lost: those done before the kill that had to be done again.
-func (s *stack) resumed(ctx context.Context, before state, killed time.Time, ended func() bool) (lost int64) {
+// resumed waits until every activity that was running before a kill has ended or
+// sent a heartbeat again, and returns how many steps were lost: those done
+// before the kill that had to be done again.
+func (s *stack) resumed(ctx context.Context, before state, up time.Time, ended func() bool) (lost int64) {
 	for ctx.Err() == nil && !ended() {
-		now, ok := s.look(ctx)
-		if ok && now.newest.After(killed) {
+		if now, ok := s.look(ctx); ok && now.history > before.history || len(before.beats) > 0 {
+			waiting := false
 			for id, had := range before.beats {
-				has, same := now.beats[id]
-				if same && has.attempt > had.attempt && has.at.After(killed) {
+				has, pending := now.beats[id]
+				if pending && has.attempt > had.attempt && has.at.After(up) {
 					lost = max(lost, had.Done-has.Checkpoint)
 				}
+				waiting = waiting || !ok || pending && !has.at.After(up)
 			}
-			return lost
-		}
-		if ok && len(before.beats) == 0 && now.history > before.history {
-			return 0 // between stages
+			if !waiting {
+				return lost
+			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return 0
+	return lost
 }
