@@ -14,6 +14,8 @@ import (
 	"tempera/datagen/sample"
 	"tempera/datagen/truth"
 	"tempera/infra/artifact"
+	"tempera/workflows/dag"
+	"tempera/workflows/stage"
 )
 
 // imageSection shows images of the data sets with their captions and scores.
@@ -105,23 +107,37 @@ func lossCurve(ctx context.Context, t *Task, id string) (report.Series, error) {
 	return series, nil
 }
 
-// recordSection shows the stages of the run with their times, from what they
-// committed, and the configuration.
+// recordSection draws what was made from what and shows the configuration, as
+// the run's record has them. Times are in the record once the run has ended.
 func recordSection(ctx context.Context, t *Task, _ reportParams) (*report.Section, error) {
-	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, t.Run, "run.json"))
+	var record stage.RunRecord
+	_, err := artifact.ReadJSON(ctx, t.Store, artifact.RunName(t.Pipeline, t.Run, "run.json"), &record)
 	if errors.Is(err, artifact.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, artifact.MaxJSON))
-	if err := errors.Join(err, r.Close()); err != nil {
-		return nil, fmt.Errorf("run.json: %w", err)
+	var plan dag.Plan
+	if err := json.Unmarshal(record.Plan, &plan); err != nil {
+		return nil, fmt.Errorf("plan of run.json: %w", err)
 	}
-	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, data, "", "  "); err != nil {
-		return nil, fmt.Errorf("run.json: %w", err)
+	s := &report.Section{Title: "Run"}
+	if len(plan.Nodes) <= maxLineage {
+		lineage := report.Lineage{Title: "What was made from what"}
+		for i := range plan.Nodes {
+			n := &plan.Nodes[i]
+			lineage.Nodes = append(lineage.Nodes, report.Node{ID: n.ID, Note: n.Kind, Tone: report.Neutral, Needs: plan.Dependencies(n)})
+		}
+		s.Blocks = append(s.Blocks, lineage)
 	}
-	return &report.Section{Title: "Run", Blocks: []report.Block{report.Config{Name: "run.json", Text: pretty.String()}}}, nil
+	var config bytes.Buffer
+	if err := json.Indent(&config, record.Plan, "", "  "); err != nil {
+		return nil, fmt.Errorf("plan of run.json: %w", err)
+	}
+	s.Blocks = append(s.Blocks, report.Config{Name: "Resolved plan", Text: config.String()})
+	return s, nil
 }
+
+// maxLineage is how many stages can still be told apart in a drawing.
+const maxLineage = 60
