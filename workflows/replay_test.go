@@ -98,10 +98,14 @@ func scenarios(unique string) []scenario {
 			{"id":"never","kind":"noop","params":{"label":"LABELn"},"when":"x.r > 1"},
 			{"id":"same","kind":"noop","params":{"label":"LABELx","metrics":{"r":0.4}},"inputs":{"after":"data.data"}},
 			{"id":"last","kind":"noop","params":{"label":"LABELl"},"needs":["m","same"],"gate":{"metric":"x.r > 0.3"}}]}`)},
-		{name: "retry", spec: label(`{"name":"retry","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","fail":"invalid"}},{"id":"b","kind":"noop","needs":["a"],"force":true}]}`),
-			drive: update(workflows.UpdateRetry, workflows.Command{Stage: "a", Params: json.RawMessage(`{"fail":"no"}`)})},
-		{name: "approve", spec: label(`{"name":"approve","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL"},"gate":{"approval":true}}]}`),
-			drive: update(workflows.UpdateApprove, workflows.Command{Stage: "a", By: "ada"})},
+		{
+			name: "retry", spec: label(`{"name":"retry","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","fail":"invalid"}},{"id":"b","kind":"noop","needs":["a"],"force":true}]}`),
+			drive: update(workflows.UpdateRetry, workflows.Command{Stage: "a", Params: json.RawMessage(`{"fail":"no"}`)}),
+		},
+		{
+			name: "approve", spec: label(`{"name":"approve","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL"},"gate":{"approval":true}}]}`),
+			drive: update(workflows.UpdateApprove, workflows.Command{Stage: "a", By: "ada"}),
+		},
 		{name: "long", spec: label(`{"name":"long","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","steps":12,"step_ms":1000}}]}`)},
 		{name: "continued", spec: label(`{"name":"continued","stages":[{"id":"d","kind":"noop","params":{"label":"d1400","shards":1400}},{"id":"m","kind":"noop","params":{"label":"LABEL"},"inputs":{"over":"d.data"},"map":{"window":64}}]}`)},
 		{name: "broken", spec: label(`{"name":"broken","defaults":{"repair":"0s","retry":{"attempts":2,"interval":"100ms"}},"stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","fail":"error"}}]}`)},

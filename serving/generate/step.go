@@ -151,9 +151,11 @@ func (c *caches) selfAttention(layer, rows int) {
 	}
 	d := w / t.Heads
 	kv := kernel.PackedShape{T: t.Context, Parts: 2, H: t.Heads, D: d}
-	c.d.engine.Attention(kernel.AttentionArgs{B: rows, T: 1, S: t.Context, H: t.Heads, D: d, KeyLengths: c.lengths[:rows],
+	c.d.engine.Attention(kernel.AttentionArgs{
+		B: rows, T: 1, S: t.Context, H: t.Heads, D: d, KeyLengths: c.lengths[:rows],
 		Q: kernel.PackedView(c.qkv, kernel.PackedShape{T: 1, Parts: 3, H: t.Heads, D: d}, 0),
-		K: kernel.PackedView(c.self[layer], kv, 0), V: kernel.PackedView(c.self[layer], kv, 1), O: kernel.TightView(c.h, 1, t.Heads, d)})
+		K: kernel.PackedView(c.self[layer], kv, 0), V: kernel.PackedView(c.self[layer], kv, 1), O: kernel.TightView(c.h, 1, t.Heads, d),
+	})
 }
 
 // crossAttention lets the rows of each group, queries in qkv, attend to its image: the result is in h.
@@ -161,7 +163,9 @@ func (c *caches) crossAttention(layer, groups int) {
 	t := c.d.config.Text
 	d := t.Width / t.Heads
 	kv := kernel.PackedShape{T: c.d.memory, Parts: 2, H: t.Heads, D: d}
-	c.d.engine.Attention(kernel.AttentionArgs{B: groups, T: c.width, S: c.d.memory, H: t.Heads, D: d,
+	c.d.engine.Attention(kernel.AttentionArgs{
+		B: groups, T: c.width, S: c.d.memory, H: t.Heads, D: d,
 		Q: kernel.TightView(c.qkv, c.width, t.Heads, d), K: kernel.PackedView(c.cross[layer], kv, 0), V: kernel.PackedView(c.cross[layer], kv, 1),
-		O: kernel.TightView(c.h, c.width, t.Heads, d)})
+		O: kernel.TightView(c.h, c.width, t.Heads, d),
+	})
 }

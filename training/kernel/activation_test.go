@@ -86,8 +86,10 @@ func TestSwiGLUAndItsGradient(t *testing.T) {
 			}
 			e.SwiGLU(SwiGLUArgs{Rows: rows, Cols: cols, Gate: both, Up: both[cols:], Y: y, LDGate: 2 * cols, LDUp: 2 * cols})
 			check(t, "SwiGLU", y, f(wide(both)), 2e-6)
-			e.SwiGLUBackward(SwiGLUBackwardArgs{Rows: rows, Cols: cols, Gate: both, Up: both[cols:], DY: dy, DGate: d, DUp: d[cols:],
-				LDGate: 2 * cols, LDUp: 2 * cols, LDDGate: 2 * cols, LDDUp: 2 * cols})
+			e.SwiGLUBackward(SwiGLUBackwardArgs{
+				Rows: rows, Cols: cols, Gate: both, Up: both[cols:], DY: dy, DGate: d, DUp: d[cols:],
+				LDGate: 2 * cols, LDUp: 2 * cols, LDDGate: 2 * cols, LDDUp: 2 * cols,
+			})
 			check(t, "SwiGLU gradient", d, gradient(wide(both), dy, f), 3e-6)
 		}
 	})

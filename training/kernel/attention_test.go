@@ -70,9 +70,11 @@ func attentionRef(c attentionCase, scale float64, x []float64) []float64 {
 // attentionArgs puts q, k and v into tight views of one vector.
 func attentionArgs(c attentionCase, x []float32) AttentionArgs {
 	nq, nk := c.b*c.t*c.h*c.d, c.b*c.s*c.kv*c.d
-	return AttentionArgs{B: c.b, T: c.t, S: c.s, H: c.h, KVHeads: c.kv, D: c.d, Causal: c.causal, KeyLengths: c.lengths, Packed: c.packed,
+	return AttentionArgs{
+		B: c.b, T: c.t, S: c.s, H: c.h, KVHeads: c.kv, D: c.d, Causal: c.causal, KeyLengths: c.lengths, Packed: c.packed,
 		Q: TightView(x[:nq], c.t, c.h, c.d), K: TightView(x[nq:nq+nk], c.s, c.kv, c.d), V: TightView(x[nq+nk:], c.s, c.kv, c.d),
-		O: TightView(make([]float32, nq), c.t, c.h, c.d), LogSumExp: make([]float32, c.b*c.h*c.t)}
+		O: TightView(make([]float32, nq), c.t, c.h, c.d), LogSumExp: make([]float32, c.b*c.h*c.t),
+	}
 }
 
 func TestAttentionAndItsGradients(t *testing.T) {
@@ -90,8 +92,10 @@ func TestAttentionAndItsGradients(t *testing.T) {
 				for i := range dx {
 					dx[i] = float32(math.NaN())
 				}
-				b := AttentionBackwardArgs{Forward: a, DO: TightView(do, c.t, c.h, c.d), DQ: TightView(dx[:nq], c.t, c.h, c.d),
-					DK: TightView(dx[nq:nq+nk], c.s, c.kv, c.d), DV: TightView(dx[nq+nk:], c.s, c.kv, c.d)}
+				b := AttentionBackwardArgs{
+					Forward: a, DO: TightView(do, c.t, c.h, c.d), DQ: TightView(dx[:nq], c.t, c.h, c.d),
+					DK: TightView(dx[nq:nq+nk], c.s, c.kv, c.d), DV: TightView(dx[nq+nk:], c.s, c.kv, c.d),
+				}
 				e.AttentionBackward(b)
 				want := gradient(wide(x), do, f)
 				check(t, "gradient", dx, want, 1e-5)
@@ -146,8 +150,10 @@ func TestAttentionIsTheSameBitsForAnyNumberOfThreads(t *testing.T) {
 			a := attentionArgs(c, s.vec(nq+2*nk))
 			e.Attention(a)
 			dx := make([]float32, nq+2*nk)
-			e.AttentionBackward(AttentionBackwardArgs{Forward: a, DO: TightView(s.vec(nq), c.t, c.h, c.d), DQ: TightView(dx[:nq], c.t, c.h, c.d),
-				DK: TightView(dx[nq:nq+nk], c.s, c.kv, c.d), DV: TightView(dx[nq+nk:], c.s, c.kv, c.d)})
+			e.AttentionBackward(AttentionBackwardArgs{
+				Forward: a, DO: TightView(s.vec(nq), c.t, c.h, c.d), DQ: TightView(dx[:nq], c.t, c.h, c.d),
+				DK: TightView(dx[nq:nq+nk], c.s, c.kv, c.d), DV: TightView(dx[nq+nk:], c.s, c.kv, c.d),
+			})
 			return append(append(dx, a.O.Data...), a.LogSumExp...)
 		})
 	}

@@ -41,8 +41,10 @@ func newVitBlock(e *Engine) *vitBlock {
 
 func (k *vitBlock) attention() AttentionArgs {
 	shape := PackedShape{T: k.t, Parts: 3, H: k.h, D: k.d}
-	return AttentionArgs{B: k.b, T: k.t, S: k.t, H: k.h, D: k.d, Q: PackedView(k.qkv, shape, 0), K: PackedView(k.qkv, shape, 1),
-		V: PackedView(k.qkv, shape, 2), O: TightView(k.o, k.t, k.h, k.d), LogSumExp: k.lse}
+	return AttentionArgs{
+		B: k.b, T: k.t, S: k.t, H: k.h, D: k.d, Q: PackedView(k.qkv, shape, 0), K: PackedView(k.qkv, shape, 1),
+		V: PackedView(k.qkv, shape, 2), O: TightView(k.o, k.t, k.h, k.d), LogSumExp: k.lse,
+	}
 }
 
 // linear is y = x w^T + bias with w (out, in), with an epilogue.
@@ -99,8 +101,10 @@ func (k *vitBlock) parts() []struct {
 		}},
 		{"attention backward", 5 * scores, func() {
 			shape := PackedShape{T: k.t, Parts: 3, H: k.h, D: k.d}
-			k.e.AttentionBackward(AttentionBackwardArgs{Forward: k.attention(), DO: TightView(k.do, k.t, k.h, k.d),
-				DQ: PackedView(k.dqkv, shape, 0), DK: PackedView(k.dqkv, shape, 1), DV: PackedView(k.dqkv, shape, 2)})
+			k.e.AttentionBackward(AttentionBackwardArgs{
+				Forward: k.attention(), DO: TightView(k.do, k.t, k.h, k.d),
+				DQ: PackedView(k.dqkv, shape, 0), DK: PackedView(k.dqkv, shape, 1), DV: PackedView(k.dqkv, shape, 2),
+			})
 		}},
 		{"norms backward", 0, func() {
 			k.normBackward(k.dmid, k.dn, k.mid, k.mean2, k.rstd2)

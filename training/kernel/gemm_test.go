@@ -116,8 +116,10 @@ func TestGemmBatchEqualsOneProductAtATime(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		s := newSource(3)
 		const m, n, k, batch = 13, 21, 34, 5
-		a := GemmBatchArgs{GemmArgs: GemmArgs{M: m, N: n, K: k, A: s.vec(batch * m * k), B: s.vec(n * k), C: make([]float32, batch*m*n), TransB: true},
-			Batch: batch, StrideA: m * k, StrideC: m * n}
+		a := GemmBatchArgs{
+			GemmArgs: GemmArgs{M: m, N: n, K: k, A: s.vec(batch * m * k), B: s.vec(n * k), C: make([]float32, batch*m*n), TransB: true},
+			Batch:    batch, StrideA: m * k, StrideC: m * n,
+		}
 		e.GemmBatch(a)
 		for i := range batch {
 			g := a.GemmArgs

@@ -87,8 +87,10 @@ type RMSNormBackwardArgs struct {
 
 // RMSNormBackward is the gradient of RMSNorm.
 func (e *Engine) RMSNormBackward(a RMSNormBackwardArgs) {
-	e.normBackward("RMSNormBackward", LayerNormBackwardArgs{Rows: a.Rows, Cols: a.Cols, X: a.X, W: a.W, RStd: a.RStd,
-		DY: a.DY, DX: a.DX, DW: a.DW, Accumulate: a.Accumulate})
+	e.normBackward("RMSNormBackward", LayerNormBackwardArgs{
+		Rows: a.Rows, Cols: a.Cols, X: a.X, W: a.W, RStd: a.RStd,
+		DY: a.DY, DX: a.DX, DW: a.DW, Accumulate: a.Accumulate,
+	})
 }
 
 // normBackward serves both norms; without Mean it is RMSNorm's. Parameter gradients are summed within fixed row blocks, then over blocks.

@@ -46,12 +46,16 @@ func TestTheWidthSizesWhatIsNotGiven(t *testing.T) {
 }
 
 func TestAConfigurationNamesEveryFault(t *testing.T) {
-	c := Config{Kind: "gan", Activation: "relu", Width: -3, Embed: -1,
+	c := Config{
+		Kind: "gan", Activation: "relu", Width: -3, Embed: -1,
 		Vision: Vision{Image: 30, Patch: 4, Width: 10, Heads: 3, Layers: -1, Pool: "last", PositionStd: -1},
-		Text:   Text{Vocab: 2, Context: -1, Width: 10, Heads: 3, Layers: 1, TokenStd: math.NaN()}}.Resolve()
+		Text:   Text{Vocab: 2, Context: -1, Width: 10, Heads: 3, Layers: 1, TokenStd: math.NaN()},
+	}.Resolve()
 	err := c.Validate()
-	for _, part := range []string{"kind", "activation", "embed", "vision.image is 30", "vision.layers", "vision.width", "vision.pool",
-		"vision.position_std", "text.context", "text.width", "text.token_std", "id 2", "id 3"} {
+	for _, part := range []string{
+		"kind", "activation", "embed", "vision.image is 30", "vision.layers", "vision.width", "vision.pool",
+		"vision.position_std", "text.context", "text.width", "text.token_std", "id 2", "id 3",
+	} {
 		require.ErrorContains(t, err, part)
 	}
 	_, err = ParseConfig([]byte(`{"kind":"lm","wdith":3}`))

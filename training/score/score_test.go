@@ -24,8 +24,14 @@ func TestRanks(t *testing.T) {
 		{"a perfect model finds all", []float32{3, 1, 1, 1, 3, 1, 1, 1, 3}, diagonal, []int{0, 0, 0}, []int{0, 0, 0}, 1, 1},
 		{"a model that says the same of everything finds none", make([]float32, 9), diagonal, []int{2, 2, 2}, []int{2, 2, 2}, 0, 1},
 		{"rows and columns are ranked apart", []float32{1, 2, 0, 0, 3, 4, 0, 0, 5}, diagonal, []int{1, 1, 0}, []int{0, 0, 0}, 1. / 3, 1},
-		{"a duplicate caption that scores higher is no miss", []float32{1, 2, 0, 0, 3, 4, 0, 0, 5},
-			func(i, t int) bool { return i == t || i < 2 && t < 2 }, []int{0, 1, 0}, []int{0, 0, 0}, 2. / 3, 1},
+		{
+			"a duplicate caption that scores higher is no miss",
+			[]float32{1, 2, 0, 0, 3, 4, 0, 0, 5},
+			func(i, t int) bool { return i == t || i < 2 && t < 2 },
+			[]int{0, 1, 0},
+			[]int{0, 0, 0},
+			2. / 3, 1,
+		},
 		{"scores that are no numbers count against the query", []float32{nan, nan, nan, 0, 1, nan, 0, 0, 1}, diagonal, []int{2, 1, 0}, []int{2, 1, 2}, 1. / 3, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

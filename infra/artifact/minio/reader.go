@@ -61,7 +61,7 @@ func (o *object) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case o.offset >= o.info.Size && err == io.EOF:
+	case o.offset >= o.info.Size && errors.Is(err, io.EOF):
 		return n, io.EOF
 	case n > 0: // what is there first; the next read meets the fault again
 		return n, nil
@@ -74,7 +74,7 @@ func (o *object) Read(p []byte) (int, error) {
 func (o *object) resume(p []byte, cause error) (n int, err error) {
 	err = o.s.try(o.ctx, o.op, func(failed int) error {
 		if failed == 0 {
-			if cause == io.EOF {
+			if errors.Is(cause, io.EOF) {
 				cause = io.ErrUnexpectedEOF
 			}
 			return cause
@@ -84,7 +84,7 @@ func (o *object) resume(p []byte, cause error) (n int, err error) {
 			return err
 		}
 		n, err = o.body.Read(p)
-		if n > 0 || err == io.EOF && o.offset == o.info.Size {
+		if n > 0 || errors.Is(err, io.EOF) && o.offset == o.info.Size {
 			return nil
 		}
 		return err

@@ -100,7 +100,7 @@ type faultReader struct {
 
 func (f *faultReader) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		f.err = err
 	}
 	return n, err
@@ -111,7 +111,7 @@ type source struct{ io.ReaderAt }
 
 func (s source) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := s.ReaderAt.ReadAt(p, offset)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = &sourceError{err}
 	}
 	return n, err
