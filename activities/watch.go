@@ -18,12 +18,13 @@ import (
 	"tempera/workflows/stage"
 )
 
-// AwaitStage waits for a stage that another run is computing, by the ID of its
-// workflow. Where the other run failed, its error is of the other's type;
-// where it was stopped, of type stage.Stopped: the caller computes the stage.
-func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Result, error) {
+// alive sends heartbeats until the returned function is called, so that the
+// loss of the worker is noticed within seconds also while nothing is computed.
+func alive(ctx context.Context) (stop func()) {
+	if !activity.IsActivity(ctx) {
+		return func() {}
+	}
 	done := make(chan struct{})
-	defer close(done)
 	go func() {
 		tick := time.NewTicker(beatInterval)
 		defer tick.Stop()
@@ -36,6 +37,14 @@ func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Resu
 			}
 		}
 	}()
+	return func() { close(done) }
+}
+
+// AwaitStage waits for a stage that another run is computing, by the ID of its
+// workflow. Where the other run failed, its error is of the other's type;
+// where it was stopped, of type stage.Stopped: the caller computes the stage.
+func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Result, error) {
+	defer alive(ctx)()
 	var result stage.Result
 	err := r.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, &result)
 	var failed *temporal.ApplicationError
@@ -59,6 +68,7 @@ func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Resu
 // ProgressOf reads the progress of running stages from the heartbeats of their
 // activities, by the ID of the stage's workflow.
 func (r *Runtime) ProgressOf(ctx context.Context, workflowIDs []string) (map[string]dag.Progress, error) {
+	defer alive(ctx)()
 	found := map[string]dag.Progress{}
 	for _, id := range workflowIDs {
 		p, ok, err := r.progressOf(ctx, id)

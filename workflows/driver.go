@@ -227,7 +227,6 @@ func (d *driver) compute(ctx workflow.Context, q stage.Request) (stage.Result, e
 func awaiting(ctx workflow.Context, id string) workflow.Context {
 	options := workflow.GetActivityOptions(light(ctx, id+": computed by another run"))
 	options.StartToCloseTimeout = 30 * 24 * time.Hour
-	options.HeartbeatTimeout = heartbeatTimeout
 	return workflow.WithActivityOptions(ctx, options)
 }
 

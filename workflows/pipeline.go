@@ -99,6 +99,7 @@ func light(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           temporalx.WorkflowQueue,
 		StartToCloseTimeout: lightTimeout,
+		HeartbeatTimeout:    heartbeatTimeout,
 		Summary:             summary,
 		WaitForCancellation: true,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: maxInterval},
