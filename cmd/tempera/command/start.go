@@ -28,7 +28,7 @@ func startCommand(a *app) *cobra.Command {
 		Use:   "start <file.yaml | workflow>",
 		Short: "Start a pipeline from a file, or a named workflow",
 		Example: `  tempera start runs/capfilt.yaml --wait
-  tempera start CaptionBootstrap --set seeds=5 --set arm.steps=1000
+  tempera start CaptionBootstrap --set seeds=5 --set filter.steps=1000
   tempera start CaptionBootstrap --params '{"source": "scenes"}' --name tonight
   0 2 * * *  cd /srv/tempera && tempera start runs/capfilt.yaml --wait   (in a crontab)`,
 		Args: cobra.ExactArgs(1),
@@ -82,7 +82,7 @@ type input struct {
 func (in *input) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&in.params, "params", "", "parameters of a named workflow: a JSON object, @file, or - for standard input")
-	f.StringArrayVar(&in.sets, "set", nil, "key=value: a parameter (arm.steps=500); in a file of stages the key begins with the stage (train.steps=500)")
+	f.StringArrayVar(&in.sets, "set", nil, "key=value: a parameter (filter.steps=500); in a file of stages the key begins with the stage (train.steps=500)")
 	f.BoolVar(&in.force, "force", false, "run every stage, also where its result is known")
 	f.StringVar(&in.name, "name", "", "name of the run; its workflow ID and run folder (default: the pipeline's name and the time)")
 }

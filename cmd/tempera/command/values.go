@@ -65,7 +65,7 @@ func parseSettings(flags []string) ([]setting, error) {
 		key, text, ok := strings.Cut(f, "=")
 		path := strings.Split(strings.TrimSpace(key), ".")
 		if !ok || key == "" {
-			faults = append(faults, fmt.Errorf("--set %q: want key=value, e.g. arm.steps=500", f))
+			faults = append(faults, fmt.Errorf("--set %q: want key=value, e.g. filter.steps=500", f))
 			continue
 		}
 		var value any
