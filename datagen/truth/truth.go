@@ -39,7 +39,7 @@ func Judge(facts sample.Facts, caption string) (v Verdict, known bool) {
 }
 
 // Key is equal for pictures that the same captions describe; in retrieval they
-// stand for each other. It is empty where the truth is not known.
+// stand for each other, see Same. It is empty where the truth is not known.
 func Key(facts sample.Facts) string {
 	if facts.Truth == nil {
 		return ""
@@ -60,11 +60,8 @@ func Key(facts sample.Facts) string {
 	return facts.Truth.Caption
 }
 
-// Same reports whether two pictures are known to show the same.
-func Same(a, b sample.Facts) bool {
-	key := Key(a)
-	return key != "" && key == Key(b)
-}
+// Same reports whether keys are of pictures that are known to show the same.
+func Same(a, b string) bool { return a != "" && a == b }
 
 // CaptionIsTrue reports whether a sample's own caption is wholly true; known is
 // false where nobody can tell.
