@@ -211,10 +211,11 @@ func (r *Run) attention(b *strings.Builder, states []State) {
 		}
 		id := r.plan.Nodes[i].ID
 		if s == Approval {
-			fmt.Fprintf(b, "\n**%s** awaits approval: send update approve.\n", id)
+			fmt.Fprintf(b, "\n**%s** awaits approval: send the update approve with `{\"stage\": %q, \"by\": \"\", \"why\": \"\"}`.\n", id, id)
 			continue
 		}
-		fmt.Fprintf(b, "\n**%s** failed: %s\n", id, cell(r.stages[i].Message, detailText))
+		fmt.Fprintf(b, "\n**%s** failed: %s  \nTo go on, send the update retry with `{\"stage\": %q, \"params\": {}}` (the parameters to change), skip or cancel.\n",
+			id, cell(r.stages[i].Message, detailText), id)
 	}
 	if more > 0 {
 		fmt.Fprintf(b, "\n%d more ask for attention.\n", more)
