@@ -51,14 +51,18 @@ type contest struct {
 // interval, in how many pairs it is ahead, and the verdict.
 func compare() Kind {
 	return define(stage.Descriptor{
-		Name: "compare", Version: 1, Queue: stage.CPU,
+		Name: "compare", Version: 2, Queue: stage.CPU,
 		Summary: "Compare arms over paired seeds",
 		Inputs:  []stage.Port{{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations of the arms."}},
-		Outputs: []stage.Port{{Name: "comparison", Type: artifact.TypeEvaluation, Doc: "comparison.json."}},
+		Outputs: []stage.Port{{Name: "comparison", Type: artifact.TypeEvaluation, Doc: "comparison.json, and results.md for people."}},
 	}, compareParams{evaluationRows: noRows(), Metric: "r1", Pairs: []contest{}}, runCompare)
 }
 
-const comparisonFile = "comparison.json"
+// The files of a comparison.
+const (
+	comparisonFile = "comparison.json"
+	ResultsFile    = "results.md" // the arms and the gaps as a table
+)
 
 // Gap is one comparison of comparison.json.
 type Gap struct {
@@ -113,13 +117,18 @@ func runCompare(ctx context.Context, t *Task, p compareParams) error {
 	if err != nil {
 		return err
 	}
-	ref, err := artifact.PutBytes(ctx, t.Store, data)
-	if err != nil {
-		return err
+	m := &artifact.Manifest{Type: artifact.TypeEvaluation}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{{comparisonFile, data}, {ResultsFile, []byte(resultsTable(p, values, gaps))}} {
+		ref, err := artifact.PutBytes(ctx, t.Store, f.data)
+		if err != nil {
+			return err
+		}
+		m.Files = append(m.Files, artifact.File{Path: f.path, Ref: ref})
 	}
-	out, err := artifact.PutManifest(ctx, t.Store, &artifact.Manifest{
-		Type: artifact.TypeEvaluation, Files: []artifact.File{{Path: comparisonFile, Ref: ref}},
-	})
+	out, err := artifact.PutManifest(ctx, t.Store, m)
 	if err != nil {
 		return err
 	}

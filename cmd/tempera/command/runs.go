@@ -203,6 +203,7 @@ func runsShowCommand(a *app) *cobra.Command {
 			switch {
 			case err == nil:
 				info.fill(run)
+				a.addResults(cmd.Context(), &info)
 			case noWorker(err):
 				a.say("no worker answers, so the stages cannot be shown; start one with `tempera worker`")
 			default:
@@ -233,6 +234,9 @@ func showSummary(w io.Writer, r runInfo) {
 		fmt.Fprintln(w)
 		table(w, []string{"STAGE", "KIND", "STATE", "", "METRICS"}, rows)
 		fmt.Fprintln(w)
+	}
+	for _, text := range r.Results {
+		fmt.Fprintln(w, text)
 	}
 	for _, link := range [][2]string{{"in Temporal's UI", r.UI}, {"in the console", r.Console}, {"in the bucket", r.Folder}} {
 		if link[1] != "" {

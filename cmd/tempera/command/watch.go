@@ -110,6 +110,7 @@ func (a *app) ended(c client.Client, e devstack.Endpoints, end ending) error {
 		if !a.json {
 			end.board.show(run)
 		}
+		a.addResults(ctx, &info)
 	}
 	if end.err != nil {
 		info.Error = cause(end.err)
@@ -164,6 +165,7 @@ type runInfo struct {
 	Console  string               `json:"console,omitempty"` // the folder in MinIO's console
 	Counts   *dag.Counts          `json:"counts,omitempty"`
 	Stages   map[string]stageInfo `json:"stages,omitempty"`
+	Results  []string             `json:"results,omitempty"` // the table of each comparison, in Markdown
 	order    []string
 }
 
