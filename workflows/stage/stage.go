@@ -46,6 +46,9 @@ type Descriptor struct {
 	Inputs  []Port          `json:"inputs,omitempty"`
 	Outputs []Port          `json:"outputs,omitempty"`
 	Queue   Queue           `json:"queue"`
+	// Effects says that the kind does more than make its outputs, such as moving
+	// an alias: every run runs it, and takes no result of another run.
+	Effects bool            `json:"effects,omitempty"`
 	Map     string          `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
 	Params  json.RawMessage `json:"params"`           // the defaults, as JSON
 	Schema  json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
