@@ -175,7 +175,7 @@ func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.A
 	}
 	for _, text := range texts {
 		name := v.File(text.path)
-		if size, ok := there[name]; ok && size == int64(len(text.data)) {
+		if _, ok := there[name]; ok {
 			continue
 		}
 		if err := t.Store.Write(ctx, name, bytes.NewReader(text.data), int64(len(text.data))); err != nil {

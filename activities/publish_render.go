@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ func (c *versionCard) render() string {
 	c.figures(&b)
 	c.comparisons(&b)
 	if body := withoutHead(c.own); body != "" {
-		fmt.Fprintf(&b, "## Training\n\n%s\n", body)
+		fmt.Fprintf(&b, "## Training\n\n%s\n\n", body)
 	}
 	c.sources(&b)
 	b.WriteString(publication(c.version))
@@ -45,7 +46,7 @@ func (c *versionCard) frontMatter(b *strings.Builder) {
 	if len(c.data) > 0 {
 		b.WriteString("datasets:\n")
 		for _, d := range c.data {
-			fmt.Fprintf(b, "  - %s\n", strconv.Quote(d.Name))
+			fmt.Fprintf(b, "  - %s\n", strconv.Quote(cmp.Or(d.Card.Title, d.Name)))
 		}
 	}
 	if c.evaluation == nil {
@@ -70,8 +71,8 @@ func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
 // titleOf is what people call a metric.
 func titleOf(metric string) string {
 	for _, c := range metricColumns {
-		if c.metric == metric {
-			return c.name
+		if rest, ok := strings.CutPrefix(metric+"_", c.metric+"_"); ok {
+			return strings.TrimSpace(c.name + " " + strings.ReplaceAll(rest, "_", " "))
 		}
 	}
 	return strings.ReplaceAll(metric, "_", " ")
@@ -114,7 +115,7 @@ func (c *versionCard) sources(b *strings.Builder) {
 	if len(c.data) > 0 {
 		b.WriteString("## Data\n\n| data set | pairs | licences | credits |\n| --- | --- | --- | --- |\n")
 		for _, d := range c.data {
-			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", d.Name, d.Stats.Records, strings.Join(d.Card.License, ", "), strings.Join(d.Card.Credits, "; "))
+			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", cmp.Or(d.Card.Title, d.Name), d.Stats.Records, strings.Join(d.Card.License, ", "), strings.Join(d.Card.Credits, "; "))
 		}
 		b.WriteString("\n")
 	}

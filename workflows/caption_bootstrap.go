@@ -23,9 +23,9 @@ type CaptionBootstrapParams struct {
 	Gallery int                       `json:"gallery" doc:"Pairs of the evaluation set." min:"1"`
 	Noise   float64                   `json:"noise" doc:"Share of web captions that belong to another image." min:"0" max:"1"`
 
-	WebData     string `json:"web_data,omitempty" doc:"Your own noisy set: dataset@sha256:<digest>. Noise is then not added."`
-	CleanData   string `json:"clean_data,omitempty" doc:"Your own clean set: dataset@sha256:<digest>."`
-	GalleryData string `json:"gallery_data,omitempty" doc:"Your own evaluation set: dataset@sha256:<digest>."`
+	WebData     string `json:"web_data,omitempty" doc:"Your own noisy set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one. Noise is then not added."`
+	CleanData   string `json:"clean_data,omitempty" doc:"Your own clean set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one."`
+	GalleryData string `json:"gallery_data,omitempty" doc:"Your own evaluation set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one."`
 
 	Model     BootstrapModel `json:"model" doc:"Size of every model of the run."`
 	Pretrain  BootstrapFit   `json:"pretrain" doc:"Pretraining of the mixture of encoder-decoder on web and clean pairs. With 0 steps the filter, trained on clean pairs from initial weights, takes its place."`
