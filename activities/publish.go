@@ -93,7 +93,7 @@ func runPublish(ctx context.Context, t *Task, p publishParams) error {
 		if !ok {
 			continue
 		}
-		if _, err := publishArtifact(ctx, t, p, a); err != nil {
+		if err := publishArtifact(ctx, t, p, a); err != nil {
 			return err
 		}
 		t.Output(port, a)
@@ -132,46 +132,46 @@ func (p publishParams) versionOf(a artifact.Artifact) string {
 	return cmp.Or(p.Version, a.Digest.Short())
 }
 
-// publishArtifact fills the folder of one artifact and returns its record.
-func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.Artifact) (artifact.Version, error) {
+// publishArtifact fills the folder of one artifact.
+func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.Artifact) error {
 	v, err := p.version(ctx, t, a)
 	if err != nil {
-		return v, err
+		return err
 	}
 	if v.Evaluation != nil {
 		e, err := loadEvaluation(ctx, t.Store, *v.Evaluation)
 		if err != nil {
-			return v, err
+			return err
 		}
 		if e.Model != a.Digest {
-			return v, Invalid(fmt.Errorf("the evaluation is of model %s, not of %s: evaluate the model that is published", e.Model.Short(), a.Digest.Short()))
+			return Invalid(fmt.Errorf("the evaluation is of model %s, not of %s: evaluate the model that is published", e.Model.Short(), a.Digest.Short()))
 		}
 	}
 	if v, err = artifact.Claim(ctx, t.Store, v); errors.Is(err, artifact.ErrExists) {
-		return v, Invalid(err)
+		return Invalid(err)
 	} else if err != nil {
-		return v, err
+		return err
 	}
 	m, err := artifact.LoadManifest(ctx, t.Store, a)
 	if err != nil {
-		return v, err
+		return err
 	}
 	texts, err := describeVersion(ctx, t, v, m)
 	if err != nil {
-		return v, err
+		return err
 	}
 	there := map[string]int64{} // of a complete version, size by name: other bytes of that name there are none
 	if v.Complete {
 		for n, err := range t.Store.List(ctx, v.File("")+"/") {
 			if err != nil {
-				return v, err
+				return err
 			}
 			there[n.Name] = n.Size
 		}
 	}
 	written, err := linkFiles(ctx, t, v, publishedFiles{m.Files, texts, there})
 	if err != nil {
-		return v, err
+		return err
 	}
 	for _, text := range texts {
 		name := v.File(text.path)
@@ -179,12 +179,12 @@ func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.A
 			continue
 		}
 		if err := t.Store.Write(ctx, name, bytes.NewReader(text.data), int64(len(text.data))); err != nil {
-			return v, fmt.Errorf("write %s: %w", name, err)
+			return fmt.Errorf("write %s: %w", name, err)
 		}
 		written++
 	}
 	t.Log.Info("published", "folder", v.File(""), "files", written, "already there", len(there))
-	return v, artifact.Complete(ctx, t.Store, v)
+	return artifact.Complete(ctx, t.Store, v)
 }
 
 // text is a file that is written for the folder, rather than linked.
