@@ -5,7 +5,7 @@ func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
-		evaluate(), compare(), reportKind(),
+		evaluate(), compare(), reportKind(), publishKind(),
 		Noop(),
 	}
 }

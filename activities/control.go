@@ -40,8 +40,12 @@ func (r *Runtime) Plan(ctx context.Context, q stage.PlanRequest) (stage.PlanResu
 	if err != nil {
 		return stage.PlanResult{}, invalidPipeline(err)
 	}
-	plan, err := dag.NewPlan(spec, r.Kinds)
+	unpublished, err := r.pin(ctx, spec)
 	if err != nil {
+		return stage.PlanResult{}, failure(err)
+	}
+	plan, err := dag.NewPlan(spec, r.Kinds)
+	if err = spec.WithFaults(err, unpublished); err != nil {
 		return stage.PlanResult{}, invalidPipeline(err)
 	}
 	faults, err := r.missing(ctx, plan)
@@ -61,6 +65,25 @@ func (r *Runtime) Plan(ctx context.Context, q stage.PlanRequest) (stage.PlanResu
 		res.Folder = r.Console(artifact.RunName(plan.Name, RunFolder(q.Run), "") + "/")
 	}
 	return res, err
+}
+
+// pin puts artifacts in the place of the published versions that a spec names.
+// Within one spec a version is one artifact, whoever moves its alias meanwhile.
+func (r *Runtime) pin(ctx context.Context, spec *dag.Spec) ([]dag.Fault, error) {
+	type answer struct {
+		a   artifact.Artifact
+		err error
+	}
+	known := map[artifact.PublishedRef]answer{}
+	return spec.Pin(func(ref artifact.PublishedRef) (artifact.Artifact, error) {
+		found, ok := known[ref]
+		if !ok {
+			v, err := artifact.FindVersion(ctx, r.Store, ref)
+			found = answer{v.Artifact, err}
+			known[ref] = found
+		}
+		return found.a, found.err
+	})
 }
 
 // parseSpec reads a spec that is a JSON object, or a JSON string that holds YAML.

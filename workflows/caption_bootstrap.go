@@ -23,9 +23,9 @@ type CaptionBootstrapParams struct {
 	Gallery int                       `json:"gallery" doc:"Pairs of the evaluation set." min:"1"`
 	Noise   float64                   `json:"noise" doc:"Share of web captions that belong to another image." min:"0" max:"1"`
 
-	WebData     string `json:"web_data,omitempty" doc:"Your own noisy set: dataset@sha256:<digest>. Noise is then not added."`
-	CleanData   string `json:"clean_data,omitempty" doc:"Your own clean set: dataset@sha256:<digest>."`
-	GalleryData string `json:"gallery_data,omitempty" doc:"Your own evaluation set: dataset@sha256:<digest>."`
+	WebData     string `json:"web_data,omitempty" doc:"Your own noisy set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one. Noise is then not added."`
+	CleanData   string `json:"clean_data,omitempty" doc:"Your own clean set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one."`
+	GalleryData string `json:"gallery_data,omitempty" doc:"Your own evaluation set: dataset@sha256:<digest>, or dataset:<name>@<version> of a published one."`
 
 	Model     BootstrapModel `json:"model" doc:"Size of every model of the run."`
 	Pretrain  BootstrapFit   `json:"pretrain" doc:"Pretraining of the mixture of encoder-decoder on web and clean pairs. With 0 steps the filter, trained on clean pairs from initial weights, takes its place."`
@@ -48,6 +48,8 @@ type CaptionBootstrapParams struct {
 	Seed   int      `json:"seed" doc:"Seed of the first repetition." min:"0"`
 	Arms   []string `json:"arms" doc:"What is compared." enum:"raw,replicated,filtered,unfiltered,bootstrapped,oracle"`
 	Margin float64  `json:"margin" doc:"Recall@1 in points by which bootstrapped must beat filtered for a positive verdict." min:"0"`
+
+	Publish string `json:"publish" doc:"Puts the first repetition's bootstrapped set, the model trained on it, captioner and filter under datasets/ and models/. The models become candidates; with champion, model and captioner become champions where recall@1, or CIDEr-D, on the same gallery is at least that of the present ones." enum:"no,candidate,champion"`
 }
 
 // BootstrapModel is the size of the models.
@@ -93,7 +95,7 @@ func CaptionBootstrapDefaults() CaptionBootstrapParams {
 		Score:     "itc", KeepWeb: 0.18, KeepCaption: 0.7, TopP: 0.5,
 		Rounds: 1, Seeds: 1, Seed: 1,
 		Arms:   []string{"raw", "replicated", "filtered", "unfiltered", "bootstrapped", "oracle"},
-		Margin: 1,
+		Margin: 1, Publish: "candidate",
 	}
 }
 
@@ -160,6 +162,7 @@ func CaptionBootstrapSpec(p CaptionBootstrapParams) (*dag.Spec, error) {
 	b.add("report", "report", inputs{
 		"evaluations": b.evaluations, "comparison": {"compare.comparison"}, "datasets": b.shown,
 	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"})).Force = true // it is about this run
+	b.publish()
 	return b.spec, b.err
 }
 
@@ -203,6 +206,7 @@ type bootstrap struct {
 	steps, seeds       []int
 	curves             []string // stages whose losses the report draws
 	shown, shownLabels []string
+	published          []publication
 }
 
 // add appends a stage and returns its id; the id gets the repetition's suffix
@@ -284,7 +288,12 @@ func (b *bootstrap) repetition(seed int) {
 		b.show(keptCaptions, "synthetic captions kept")
 		b.show(strings.Replace(keptCaptions, ".dataset", ".rejected", 1), "synthetic captions rejected")
 		set = dag.Inputs{bootstrapped}
-		b.evaluate("captioner"+r, captioner, rowOf{"captioner" + r, p.Captioner.Steps})
+		evaluation := b.evaluate("captioner"+r, captioner, rowOf{"captioner" + r, p.Captioner.Steps})
+		if round == p.Rounds-1 {
+			b.offer(publication{inputs: inputs{"dataset": set}})
+			b.offer(publication{part: "captioner", metric: "cider_d", inputs: inputs{"model": {captioner}, "evaluation": {evaluation}}})
+			b.offer(publication{part: "filter", inputs: inputs{"model": {filter}}})
+		}
 	}
 	sets := map[string]dag.Inputs{
 		"raw":          {web, clean},
@@ -352,17 +361,22 @@ func (b *bootstrap) arm(row rowOf, data dag.Inputs, tokenizer string) {
 	id := fmt.Sprintf("%s_%d", row.label, row.steps)
 	trained := b.stage("train_"+id, "pretrain", "model", inputs{"data": data, "tokenizer": {tokenizer}},
 		b.training(fit).with(params{"objective": "clip", "model": b.p.Model}))
-	b.evaluate(id, trained, row)
+	evaluation := b.evaluate(id, trained, row)
+	if row.label == "bootstrapped" && row.steps == slices.Max(b.p.ArmSteps) {
+		b.offer(publication{metric: "r1", inputs: inputs{"model": {trained}, "evaluation": {evaluation}, "comparison": {"compare.comparison"}}})
+	}
 }
 
-// evaluate adds the evaluation of one model and its row in the comparison.
-func (b *bootstrap) evaluate(id, model string, row rowOf) {
-	b.evaluations = append(b.evaluations, b.stage("eval_"+id, "evaluate", "evaluation",
-		inputs{"model": {model}, "data": {b.gallery}}, params{"seed": b.seed}))
+// evaluate adds the evaluation of one model and its row in the comparison, and
+// returns the evaluation.
+func (b *bootstrap) evaluate(id, model string, row rowOf) string {
+	evaluation := b.stage("eval_"+id, "evaluate", "evaluation", inputs{"model": {model}, "data": {b.gallery}}, params{"seed": b.seed})
+	b.evaluations = append(b.evaluations, evaluation)
 	b.labels, b.steps, b.seeds = append(b.labels, b.prefix+row.label), append(b.steps, row.steps), append(b.seeds, b.seed)
 	if b.seed == b.p.Seed {
 		b.curves = append(b.curves, strings.TrimSuffix(model, ".model"))
 	}
+	return evaluation
 }
 
 // show puts a data set's images into the report; those of the first

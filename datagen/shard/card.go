@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,10 @@ type Card struct {
 	Credits     []string `json:"credits,omitempty"`   // whom the licences ask to name
 	Made        string   `json:"made,omitempty"`      // how: the kind of stage and its parameters
 	Published   string   `json:"published,omitempty"` // a date; left out while a data set is not published
+
+	// PublishedAs is the name that the data set is published under; its shards
+	// keep the names that they have.
+	PublishedAs string `json:"published_as,omitempty"`
 }
 
 // Stats are counted while a data set is written.
@@ -39,6 +44,25 @@ type Meta struct {
 	Name  string `json:"name"`
 	Card  Card   `json:"card"`
 	Stats Stats  `json:"stats"`
+}
+
+// Text is a file that describes a data set.
+type Text struct{ Path, Text string }
+
+// The names of the files that Describe writes.
+const (
+	CardFile      = "README.md"
+	CroissantFile = "croissant.json"
+)
+
+// Describe writes the card and the Croissant metadata of shards. Both name the
+// shards relative to the folder that they all lie in.
+func (m Meta) Describe(shards []artifact.File) ([]Text, error) {
+	croissant, err := m.croissant(shards)
+	if err != nil {
+		return nil, err
+	}
+	return []Text{{CardFile, m.readme(shards)}, {CroissantFile, croissant}}, nil
 }
 
 const examples = 5
@@ -98,10 +122,7 @@ func (st *Stats) merge(o Stats) {
 // Markdown.
 func (m Meta) readme(shards []artifact.File) string {
 	var b strings.Builder
-	title := m.Card.Title
-	if title == "" {
-		title = m.Name
-	}
+	title := cmp.Or(m.Card.PublishedAs, m.Card.Title, m.Name)
 	fmt.Fprintf(&b, "---\npretty_name: %q\n", title)
 	if len(m.Card.License) > 0 {
 		b.WriteString("license:\n")

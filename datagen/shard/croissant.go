@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -80,7 +81,7 @@ func (m Meta) croissant(shards []artifact.File) (string, error) {
 	d := croissantDataset{
 		Context: json.RawMessage(croissantContext), Type: "sc:Dataset",
 		ConformsTo: "http://mlcommons.org/croissant/1.1",
-		Name:       m.Name, Description: m.Card.Description, Published: m.Card.Published,
+		Name:       cmp.Or(m.Card.PublishedAs, m.Name), Description: m.Card.Description, Published: m.Card.Published,
 		CiteAs: strings.Join(m.Card.Credits, "; "),
 	}
 	if d.Description == "" {

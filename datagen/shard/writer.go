@@ -190,17 +190,17 @@ func FileName(name string, i int) string { return fmt.Sprintf("%s-%06d.tar", nam
 
 // publish stores card, metadata and manifest beside the shards.
 func publish(ctx context.Context, blobs artifact.Blobs, meta Meta, shards []artifact.File) (artifact.Artifact, error) {
-	croissant, err := meta.croissant(shards)
+	texts, err := meta.Describe(shards)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
 	m := artifact.Manifest{Type: artifact.TypeDataset, Files: slices.Clone(shards)}
-	for _, f := range []struct{ path, text string }{{"README.md", meta.readme(shards)}, {"croissant.json", croissant}} {
-		ref, err := artifact.PutBytes(ctx, blobs, []byte(f.text))
+	for _, t := range texts {
+		ref, err := artifact.PutBytes(ctx, blobs, []byte(t.Text))
 		if err != nil {
-			return artifact.Artifact{}, fmt.Errorf("store %s of data set %s: %w", f.path, meta.Name, err)
+			return artifact.Artifact{}, fmt.Errorf("store %s of data set %s: %w", t.Path, meta.Name, err)
 		}
-		m.Files = append(m.Files, artifact.File{Path: f.path, Ref: ref})
+		m.Files = append(m.Files, artifact.File{Path: t.Path, Ref: ref})
 	}
 	if m.Meta, err = json.Marshal(meta); err != nil {
 		return artifact.Artifact{}, fmt.Errorf("facts of data set %s: %w", meta.Name, err)

@@ -47,22 +47,32 @@ type AliasChange struct {
 // ReadAlias returns what an alias stands for. ErrNotFound lists the aliases
 // that the model has.
 func ReadAlias(ctx context.Context, s Names, model, alias string) (Alias, error) {
-	var file aliasFile
-	if _, err := ReadJSON(ctx, s, AliasName(model), &file); err != nil {
-		return Alias{}, fmt.Errorf("alias %s of model %s: %w", alias, model, err)
+	all, err := ReadAliases(ctx, s, model)
+	if err != nil {
+		return Alias{}, err
 	}
-	a, ok := file.Aliases[alias]
+	a, ok := all[alias]
 	if !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(file.Aliases)), ", ")
+		known := strings.Join(slices.Sorted(maps.Keys(all)), ", ")
 		return Alias{}, fmt.Errorf("alias %s of model %s: %w (it has: %s)", alias, model, ErrNotFound, known)
 	}
 	return a, nil
 }
 
+// ReadAliases returns every alias of a model; a model without any has none.
+func ReadAliases(ctx context.Context, s Names, model string) (map[string]Alias, error) {
+	var file aliasFile
+	_, err := ReadJSON(ctx, s, AliasName(model), &file)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("aliases of model %s: %w", model, err)
+	}
+	return file.Aliases, nil
+}
+
 // SetAlias moves an alias by compare-and-swap. Concurrent changes of the
 // model's other aliases are kept; ErrConflict means that Expect did not hold.
 func SetAlias(ctx context.Context, s Names, c AliasChange) error {
-	if err := errors.Join(CheckName(AliasName(c.Model)), CheckName(c.Alias), CheckName(c.To.Version)); err != nil {
+	if err := errors.Join(CheckPublished(c.Model), CheckPublished(c.Alias), CheckPublished(c.To.Version)); err != nil {
 		return fmt.Errorf("alias %s of model %s: %w", c.Alias, c.Model, err)
 	}
 	for {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 )
 
 // MaxManifest bounds a manifest, in bytes: about 500,000 files.
@@ -176,18 +175,4 @@ func Link(ctx context.Context, s Store, name string, d Digest) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	return s.Write(ctx, name, r, ref.Size)
-}
-
-// Publish links every file of an artifact under a readable folder.
-func Publish(ctx context.Context, s Store, a Artifact, folder string) error {
-	m, err := LoadManifest(ctx, s, a)
-	if err != nil {
-		return err
-	}
-	for _, f := range m.Files {
-		if err := Link(ctx, s, path.Join(folder, f.Path), f.Digest); err != nil {
-			return fmt.Errorf("publish %s: %w", path.Join(folder, f.Path), err)
-		}
-	}
-	return nil
 }

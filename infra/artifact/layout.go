@@ -20,14 +20,6 @@ func RunName(pipeline, run, file string) string { return path.Join("runs", pipel
 // CheckpointPrefix holds the checkpoints of a stage that is still running.
 func CheckpointPrefix(key string) string { return path.Join("checkpoints", key) + "/" }
 
-// ModelName is a file of a published model version.
-func ModelName(model, version, file string) string { return path.Join("models", model, version, file) }
-
-// DatasetName is a file of a published data set version.
-func DatasetName(name, version, file string) string {
-	return path.Join("datasets", name, version, file)
-}
-
 // AliasName is where an alias (champion, candidate) of a model is kept.
 func AliasName(model string) string { return path.Join("aliases", model+".json") }
 

@@ -45,10 +45,10 @@ func (c *checker) source(i int, text, at string, port *stage.Port) {
 		fault(CheckSource, "%s: %v", at, err)
 		return
 	}
-	if src.Artifact != nil {
-		if port != nil && port.Type != "" && port.Type != src.Artifact.Type {
+	if given := src.Type(); given != "" {
+		if port != nil && port.Type != "" && port.Type != given {
 			fault(CheckType, "%s takes %s and is given %s: use an artifact of the right type%s",
-				at, typeName(port.Type), typeName(src.Artifact.Type), c.offers(i, port.Type))
+				at, typeName(port.Type), typeName(given), c.offers(i, port.Type))
 		}
 		return
 	}

@@ -21,6 +21,7 @@ const (
 	CheckMissing    = "missing-input"   // a required input without a source
 	CheckSource     = "input-source"    // an unknown stage or output, or a malformed source
 	CheckType       = "input-type"      // an output of another type than the input
+	CheckPublished  = "published"       // a published version or alias that is not there
 	CheckMany       = "input-list"      // a list for an input that takes one source
 	CheckParams     = "params"          // parameters that their kind refuses
 	CheckExpression = "expression"      // when or gate.metric

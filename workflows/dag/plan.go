@@ -57,7 +57,7 @@ func NewPlan(spec *Spec, catalog Catalog) (*Plan, error) {
 		}
 		place[i] = len(p.Nodes)
 		n := Node{
-			ID: s.ID, Kind: s.Kind, Inputs: s.Inputs, When: s.When, Gate: s.Gate, Force: s.Force,
+			ID: s.ID, Kind: s.Kind, Inputs: s.Inputs, When: s.When, Gate: s.Gate, Force: s.Force || c.kinds[i].Effects,
 			Params: c.resolved[i], Policy: policyOf(s, spec.Defaults, *c.kinds[i]),
 		}
 		if s.Map != nil {

@@ -218,7 +218,7 @@ func (r *Run) lacks(node *Node) string {
 	for _, name := range sortedPorts(node.Inputs) {
 		var gone []string
 		for _, text := range node.Inputs[name] {
-			if src, err := ParseSource(text); err == nil && src.Artifact == nil && skipped(src.Stage) {
+			if src, err := ParseSource(text); err == nil && src.Stage != "" && skipped(src.Stage) {
 				gone = append(gone, src.Stage)
 				fed[src.Stage] = true
 			}

@@ -144,6 +144,9 @@ func (r *Run) Inputs(id string) (map[string][]artifact.Artifact, error) {
 				inputs[port] = append(inputs[port], *src.Artifact)
 				continue
 			}
+			if src.Published != nil {
+				return nil, fmt.Errorf("input %s of stage %s: %s was not pinned when the run was planned", port, id, text)
+			}
 			from := r.stages[r.at(src.Stage)]
 			if from.State == Skipped {
 				continue

@@ -36,20 +36,18 @@ type Stage struct {
 	ID        string            `json:"id" doc:"Names the stage: a lower-case letter, then letters, digits and _."`
 	Kind      string            `json:"kind" doc:"What the stage does."`
 	Needs     []string          `json:"needs,omitempty" doc:"Stages to wait for without taking anything from them."`
-	Inputs    map[string]Inputs `json:"inputs,omitempty" doc:"Where each input comes from: stage.output, or type@sha256:digest for an artifact in the store."`
+	Inputs    map[string]Inputs `json:"inputs,omitempty" doc:"Where each input comes from: stage.output, type@sha256:digest for an artifact in the store, or type:name@version for a published one; a model's alias stands for its version, e.g. model:blip@champion."`
 	Params    json.RawMessage   `json:"params,omitempty" doc:"Parameters of the kind; what is left out has its default."`
 	When      string            `json:"when,omitempty" doc:"Condition over metrics of other stages; where it is false the stage is skipped."`
 	Map       *Map              `json:"map,omitempty" doc:"Runs the stage once for each shard of its data set."`
 	Gate      *Gate             `json:"gate,omitempty" doc:"Holds the stage back once its inputs are ready."`
 	Retry     *Retry            `json:"retry,omitempty" doc:"Attempts of the stage's activities on retryable errors."`
 	Resources *Resources        `json:"resources,omitempty" doc:"Which workers run the stage."`
-	Force     bool              `json:"force,omitempty" doc:"Runs the stage even where its result is known."`
+	Force     bool              `json:"force,omitempty" doc:"Runs the stage even where its result is known; kinds with effects of their own, such as publish, always run."`
 }
 
 // Inputs is one source or a list of sources; in YAML and JSON a single one may
-// be written without brackets. A source is "stage.output", or
-// "<type>@sha256:<digest>" for an artifact that is already in the store; see
-// ParseSource.
+// be written without brackets. See ParseSource.
 type Inputs []string
 
 // UnmarshalJSON accepts a string or a list of strings.

@@ -40,12 +40,15 @@ type Port struct {
 // Descriptor is what a kind says about itself. It is serialisable: the plan
 // activity hands descriptors to the checks, and the schema is made of them.
 type Descriptor struct {
-	Name    string          `json:"name"`
-	Version int             `json:"version"` // raise it when equal inputs no longer give equal outputs
-	Summary string          `json:"summary"` // one line for the UI and the docs
-	Inputs  []Port          `json:"inputs,omitempty"`
-	Outputs []Port          `json:"outputs,omitempty"`
-	Queue   Queue           `json:"queue"`
+	Name    string `json:"name"`
+	Version int    `json:"version"` // raise it when equal inputs no longer give equal outputs
+	Summary string `json:"summary"` // one line for the UI and the docs
+	Inputs  []Port `json:"inputs,omitempty"`
+	Outputs []Port `json:"outputs,omitempty"`
+	Queue   Queue  `json:"queue"`
+	// Effects says that the kind does more than make its outputs, such as moving
+	// an alias: every run runs it, and takes no result of another run.
+	Effects bool            `json:"effects,omitempty"`
 	Map     string          `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
 	Params  json.RawMessage `json:"params"`           // the defaults, as JSON
 	Schema  json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor

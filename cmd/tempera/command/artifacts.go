@@ -18,8 +18,9 @@ func artifactsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "artifacts",
 		Short: "Find and fetch what runs have made",
-		Long: `An artifact is named by its digest (sha256:..., or model@sha256:...), by a model's
-alias (blip:champion), or by a name in the bucket (runs/capfilt/run-7/report.html).`,
+		Long: `An artifact is named by its digest (sha256:..., or model@sha256:...), by what it is
+published as (model:blip@champion, dataset:captions@<version>), or by a name in the
+bucket (runs/capfilt/run-7/report.html).`,
 	}
 	c.AddCommand(artifactsListCommand(a), artifactsShowCommand(a), artifactsCatCommand(a), artifactsPullCommand(a), artifactsGCCommand(a))
 	return c
@@ -125,15 +126,16 @@ func resolve(ctx context.Context, s artifact.Store, ref string) (found, error) {
 		}
 		return byManifest(ctx, s, artifact.Artifact{Type: kind, Digest: d})
 	}
-	if model, alias, ok := strings.Cut(ref, ":"); ok && !strings.Contains(ref, "/") {
-		to, err := artifact.ReadAlias(ctx, s, model, alias)
+	if strings.Contains(ref, ":") && !strings.Contains(ref, "/") {
+		published, err := artifact.ParsePublished(ref)
+		if err != nil {
+			return found{}, wrong(err)
+		}
+		v, err := artifact.FindVersion(ctx, s, published)
 		if err != nil {
 			return found{}, inputFault(err)
 		}
-		if to.Evidence.Model == nil {
-			return found{Name: path.Dir(artifact.ModelName(model, to.Version, "x")) + "/"}, nil
-		}
-		return byManifest(ctx, s, *to.Evidence.Model)
+		return byManifest(ctx, s, v.Artifact)
 	}
 	return found{Name: strings.TrimPrefix(ref, "/")}, nil
 }

@@ -54,7 +54,8 @@ func Run(t *testing.T, suite Suite) {
 		{"names that cannot be stored are refused", badNames},
 		{"a cancelled call returns the context's error", cancelled},
 		{"aliases move by compare-and-swap", aliases},
-		{"a manifest is found by its artifact and published under readable names", manifests},
+		{"a version is claimed once and found by its name and its aliases", versions},
+		{"a manifest is found by its artifact and linked under readable names", manifests},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, suite.Open(t)) })
 	}
@@ -323,8 +324,8 @@ func manifests(t *testing.T, s artifact.Store) {
 	require.ErrorContains(t, err, `"../x"`)
 	require.ErrorContains(t, err, `path "a" is listed twice`)
 	require.ErrorContains(t, err, `digest ""`)
-	require.NoError(t, artifact.Publish(t.Context(), s, a, "models/m/v1"))
-	require.Equal(t, "{}", read(t, s, artifact.ModelName("m", "v1", "config.json")))
+	require.NoError(t, artifact.Link(t.Context(), s, "models/m/v1/config.json", ref.Digest))
+	require.Equal(t, "{}", read(t, s, "models/m/v1/config.json"))
 	err = artifact.Link(t.Context(), s, "models/m/v1/x", artifact.DigestOf([]byte("not stored")))
 	require.ErrorIs(t, err, artifact.ErrNotFound)
 }

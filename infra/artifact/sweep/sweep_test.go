@@ -73,8 +73,8 @@ func TestSweep(t *testing.T) {
 		{"what roots refer to stays, through manifests, and orphans go", later, func(w world) []string {
 			w.json("runs/p/r/run.json", map[string]any{"stages": []any{map[string]any{"outputs": map[string]any{"model": w.model("of a run")}}}})
 			w.json(artifact.CommitName("train-1"), map[string]any{"outputs": map[string]any{"model": w.model("of a commit")}})
-			w.json(artifact.ModelName("m", "v1", "version.json"), w.model("of a version"))
-			w.json(artifact.DatasetName("d", "v1", "version.json"), w.blob("of a data set"))
+			w.json("models/m/v1/version.json", w.model("of a version"))
+			w.json("datasets/d/v1/version.json", w.blob("of a data set"))
 			w.json(artifact.AliasName("m"), map[string]any{"champion": w.model("of an alias")})
 			w.json(artifact.CheckpointPrefix("train-2")+"newest.json", w.blob("of a checkpoint"))
 			orphan := w.model("orphan")
