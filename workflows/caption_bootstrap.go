@@ -159,7 +159,7 @@ func CaptionBootstrapSpec(p CaptionBootstrapParams) (*dag.Spec, error) {
 	b.add("compare", "compare", inputs{"evaluations": b.evaluations}, rows.with(params{"metric": "r1", "pairs": contests}))
 	b.add("report", "report", inputs{
 		"evaluations": b.evaluations, "comparison": {"compare.comparison"}, "datasets": b.shown,
-	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"})).Force = true // it is about this run
+	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"}))
 	return b.spec, b.err
 }
 

@@ -196,6 +196,9 @@ func StageWorkflowID(q stage.Request) string {
 // compute runs the child workflow of a stage, or waits for that of another run.
 func (d *driver) compute(ctx workflow.Context, q stage.Request) (stage.Result, error) {
 	node := d.run.Node(q.Stage)
+	if err := d.brief(ctx, node); err != nil {
+		return stage.Result{}, err
+	}
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID:          StageWorkflowID(q),
 		TaskQueue:           temporalx.WorkflowQueue,
