@@ -24,7 +24,7 @@ type reportParams struct {
 // folder as report.html.
 func reportKind() Kind {
 	return define(stage.Descriptor{
-		Name: "report", Version: 1, Queue: stage.CPU,
+		Name: "report", Version: 1, Queue: stage.CPU, Record: true,
 		Summary: "Write the report of a run",
 		Inputs: []stage.Port{
 			{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations, a row of the table each."},
@@ -78,7 +78,7 @@ func runReport(ctx context.Context, t *Task, p reportParams) error {
 	if err := report.Render(&html, page); err != nil {
 		return err
 	}
-	name := artifact.RunName(t.Pipeline, t.Run, reportFile)
+	name := artifact.RunName(t.Pipeline, RunFolder(t.Run), reportFile)
 	if err := t.Store.Write(ctx, name, bytes.NewReader(html.Bytes()), int64(html.Len())); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

@@ -14,8 +14,6 @@ import (
 	"tempera/datagen/sample"
 	"tempera/datagen/truth"
 	"tempera/infra/artifact"
-	"tempera/workflows/dag"
-	"tempera/workflows/stage"
 )
 
 // imageSection shows images of the data sets with their captions and scores.
@@ -84,7 +82,7 @@ func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section
 
 func lossCurve(ctx context.Context, t *Task, id string) (report.Series, error) {
 	series := report.Series{Name: id}
-	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, t.Run, path.Join(id, "metrics.jsonl")))
+	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, RunFolder(t.Run), path.Join(id, metricsName)))
 	if errors.Is(err, artifact.ErrNotFound) {
 		return series, nil
 	}
@@ -106,38 +104,3 @@ func lossCurve(ctx context.Context, t *Task, id string) (report.Series, error) {
 	}
 	return series, nil
 }
-
-// recordSection draws what was made from what and shows the configuration, as
-// the run's record has them. Times are in the record once the run has ended.
-func recordSection(ctx context.Context, t *Task, _ reportParams) (*report.Section, error) {
-	var record stage.RunRecord
-	_, err := artifact.ReadJSON(ctx, t.Store, artifact.RunName(t.Pipeline, t.Run, "run.json"), &record)
-	if errors.Is(err, artifact.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var plan dag.Plan
-	if err := json.Unmarshal(record.Plan, &plan); err != nil {
-		return nil, fmt.Errorf("plan of run.json: %w", err)
-	}
-	s := &report.Section{Title: "Run"}
-	if len(plan.Nodes) <= maxLineage {
-		lineage := report.Lineage{Title: "What was made from what"}
-		for i := range plan.Nodes {
-			n := &plan.Nodes[i]
-			lineage.Nodes = append(lineage.Nodes, report.Node{ID: n.ID, Note: n.Kind, Tone: report.Neutral, Needs: plan.Dependencies(n)})
-		}
-		s.Blocks = append(s.Blocks, lineage)
-	}
-	var config bytes.Buffer
-	if err := json.Indent(&config, record.Plan, "", "  "); err != nil {
-		return nil, fmt.Errorf("plan of run.json: %w", err)
-	}
-	s.Blocks = append(s.Blocks, report.Config{Name: "Resolved plan", Text: config.String()})
-	return s, nil
-}
-
-// maxLineage is how many stages can still be told apart in a drawing.
-const maxLineage = 60

@@ -170,10 +170,11 @@ func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result
 			err = fmt.Errorf("the attempt exceeded its timeout of %s (retry.timeout): %w", info.Deadline.Sub(info.StartedTime).Round(time.Millisecond), err)
 		}
 	}()
+	began := time.Now()
 	if err := a.kind.Run(ctx, t); err != nil {
 		return nil, err
 	}
-	t.Result.Key, t.Result.Cached, t.Result.Seconds = a.request.Key, false, time.Since(a.began).Seconds()
+	t.Result.Key, t.Result.Cached, t.Result.Seconds = a.request.Key, false, time.Since(began).Seconds()
 	return t.Result, a.checkResult(t.Result)
 }
 

@@ -242,7 +242,8 @@ func TestErrorsAreClassedOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var app *temporal.ApplicationError
-			require.ErrorAs(t, failure(c.err), &app)
+			require.ErrorAs(t, failure(errors.Join(c.err, nil)), &app)
+			require.NoError(t, app.Unwrap(), "workflows go by the type of the innermost error")
 			require.Equal(t, c.typ, app.Type())
 			require.Equal(t, c.final, app.NonRetryable())
 		})

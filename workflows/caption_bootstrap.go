@@ -82,8 +82,8 @@ type BootstrapFit struct {
 func CaptionBootstrapDefaults() CaptionBootstrapParams {
 	return CaptionBootstrapParams{
 		Name: "caption-bootstrap", Sources: []string{"scenes"},
-		Images: map[string]map[string]any{"scenes": {"max_objects": 2}, "emoji": {"concepts": 60}},
-		Web:    6000, Clean: 1000, Gallery: 512, Noise: 0.8,
+		Images: map[string]map[string]any{"scenes": {"max_objects": 1}, "emoji": {"concepts": 60}},
+		Web:    4000, Clean: 800, Gallery: 512, Noise: 0.9,
 		Model:     BootstrapModel{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 8},
 		Pretrain:  BootstrapFit{Batch: 64, LearningRate: 2e-3},
 		Filter:    BootstrapFit{Steps: 500, Batch: 64, LearningRate: 2e-3},
@@ -92,7 +92,7 @@ func CaptionBootstrapDefaults() CaptionBootstrapParams {
 		Arm:       BootstrapFit{Batch: 64, LearningRate: 2e-3},
 		ArmSteps:  []int{500},
 		Augment:   BootstrapAugment{Shift: 2, Jitter: 15},
-		Score:     "itc", KeepWeb: 0.18, KeepCaption: 0.7, TopP: 0.5,
+		Score:     "itc", KeepWeb: 0.09, KeepCaption: 0.7, TopP: 0.5,
 		Rounds: 1, Seeds: 1, Seed: 1,
 		Arms:   []string{"raw", "replicated", "filtered", "unfiltered", "bootstrapped", "oracle"},
 		Margin: 1, Publish: "candidate",
@@ -161,7 +161,7 @@ func CaptionBootstrapSpec(p CaptionBootstrapParams) (*dag.Spec, error) {
 	b.add("compare", "compare", inputs{"evaluations": b.evaluations}, rows.with(params{"metric": "r1", "pairs": contests}))
 	b.add("report", "report", inputs{
 		"evaluations": b.evaluations, "comparison": {"compare.comparison"}, "datasets": b.shown,
-	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"})).Force = true // it is about this run
+	}, rows.with(params{"title": p.Name, "dataset_labels": b.shownLabels, "curves": b.curves, "metric": "r1"}))
 	b.publish()
 	return b.spec, b.err
 }

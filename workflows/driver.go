@@ -19,6 +19,7 @@ type driver struct {
 	id     string // workflow ID of the run
 	began  time.Time
 	plan   *dag.Plan
+	ranks  map[string]int // priorities of the stages
 	run    *dag.Run
 	known  map[string]stage.Result // results that were committed before the start, by key
 	folder string
@@ -37,9 +38,13 @@ func newDriver(ctx workflow.Context, plan *dag.Plan, planned stage.PlanResult) *
 	if planned.Known == nil {
 		planned.Known = map[string]stage.Result{}
 	}
+	ranks := make(map[string]int, len(plan.Nodes))
+	for i, p := range plan.Priorities() {
+		ranks[plan.Nodes[i].ID] = p
+	}
 	return &driver{
 		id: workflow.GetInfo(ctx).WorkflowExecution.ID, began: workflow.Now(ctx),
-		plan: plan, run: dag.NewRun(plan), known: planned.Known, folder: planned.Folder, digest: string(planned.Digest),
+		plan: plan, ranks: ranks, run: dag.NewRun(plan), known: planned.Known, folder: planned.Folder, digest: string(planned.Digest),
 		cancels: map[string]workflow.CancelFunc{}, leaders: map[string]string{}, sharers: map[string][]string{},
 		history: map[string]*stage.StageRecord{},
 	}
@@ -196,11 +201,17 @@ func StageWorkflowID(q stage.Request) string {
 // compute runs the child workflow of a stage, or waits for that of another run.
 func (d *driver) compute(ctx workflow.Context, q stage.Request) (stage.Result, error) {
 	node := d.run.Node(q.Stage)
+	if err := d.brief(ctx, node); err != nil {
+		return stage.Result{}, err
+	}
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID:          StageWorkflowID(q),
 		TaskQueue:           temporalx.WorkflowQueue,
 		WaitForCancellation: true,
 		ParentClosePolicy:   parentClose,
+	}
+	if workflow.GetInfo(ctx).Priority.PriorityKey == 0 { // else the stages have that of the run
+		options.Priority.PriorityKey = d.ranks[q.Stage]
 	}
 	if len(d.plan.Nodes) <= summaryLimit {
 		options.StaticSummary = q.Stage + ": " + q.Kind

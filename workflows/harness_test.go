@@ -22,20 +22,20 @@ import (
 	"tempera/workflows/stage"
 )
 
-// catalog holds the one kind of these tests: work takes {"n": number} and makes
-// an output out and a metric n.
+// catalog holds the kinds of these tests: work takes {"n": number} and makes
+// an output out and a metric n; about does so too, and reads the run's record.
 type catalog struct{}
 
-func (catalog) Names() []string { return []string{"work"} }
+func (catalog) Names() []string { return []string{"about", "work"} }
 
-func (catalog) Kind(name string) (stage.Descriptor, bool) {
+func (c catalog) Kind(name string) (stage.Descriptor, bool) {
 	return stage.Descriptor{
-		Name: "work", Version: 1, Queue: stage.CPU, Map: "over",
+		Name: name, Version: 1, Queue: stage.CPU, Map: "over", Record: name == "about",
 		Inputs: []stage.Port{
 			{Name: "in", Many: true, Optional: true}, {Name: "over", Type: artifact.TypeDataset, Optional: true},
 		},
 		Outputs: []stage.Port{{Name: "out", Type: artifact.TypeDataset, Optional: true}},
-	}, name == "work"
+	}, slices.Contains(c.Names(), name)
 }
 
 type workParams struct {
@@ -77,7 +77,7 @@ func newWorld(t *testing.T) *world {
 		stage.ActivityPlan: w.plan, stage.ActivityResolve: w.resolve, stage.ActivityPublish: w.publish,
 		stage.ActivityCountShards: w.count, stage.ActivityCollect: w.join, stage.ActivityAwait: w.awaitStage,
 		stage.ActivityProgress: func(context.Context, []string) (map[string]dag.Progress, error) { return nil, nil },
-		"work":                 w.run,
+		"work":                 w.run, "about": w.run,
 	} {
 		w.env.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
 	}

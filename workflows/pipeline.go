@@ -122,15 +122,10 @@ func plain(err error) error {
 	return temporal.NewNonRetryableApplicationError(app.Message(), app.Type(), nil)
 }
 
-// message is the innermost message of an error.
+// message is what the stage itself said, without what the server wraps around it.
 func message(err error) string {
 	var app *temporal.ApplicationError
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if a, ok := e.(*temporal.ApplicationError); ok { //nolint:errorlint // the innermost is wanted, As finds the outermost
-			app = a
-		}
-	}
-	if app != nil {
+	if errors.As(err, &app) {
 		return app.Message()
 	}
 	return err.Error()

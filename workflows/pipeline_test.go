@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"tempera/workflows"
 	"tempera/workflows/stage"
@@ -165,6 +166,36 @@ func TestKnownResultsAreNotComputedAgainUnlessForced(t *testing.T) {
 	require.Equal(t, "default-test-workflow-id", forced)
 	require.True(t, out.Stages["a"].Cached)
 	require.Equal(t, 2.0, out.Stages["b"].Metrics["n"])
+}
+
+func TestTheRecordIsUpToDateBeforeAStageThatReadsIt(t *testing.T) {
+	const spec = "name: k\nstages:\n  - {id: a, kind: work}\n  - {id: b, kind: about, needs: [a]}\n"
+	for _, c := range []struct {
+		name    string
+		version workflow.Version
+		seen    string // the state of a, as b reads it
+		records int
+	}{
+		{"a run that begins now", 1, "succeeded", 3},
+		{"a run that began before the change goes on without", workflow.DefaultVersion, "ready", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.env.OnGetVersion("record before the stage that reads it", workflow.DefaultVersion, workflow.Version(1)).Return(c.version)
+			seen := ""
+			w.work = func(_ context.Context, q stage.Request) (stage.Result, error) {
+				if q.Kind == "about" {
+					require.NotEmpty(t, q.Force, "a result about another run is of no use")
+					seen = w.states()["a"]
+				}
+				return resultOf(q), nil
+			}
+			w.start(spec)
+			w.outcome()
+			require.Equal(t, c.seen, seen)
+			require.Len(t, w.records, c.records)
+		})
+	}
 }
 
 func TestEqualStagesOfARunAreComputedOnce(t *testing.T) {

@@ -76,6 +76,18 @@ func (d *driver) publish(ctx workflow.Context, state string) error {
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), stage.ActivityPublish, rec).Get(ctx, nil)
 }
 
+// changeBrief is the change that brief came with: runs that began before it go on
+// without.
+const changeBrief = "record before the stage that reads it"
+
+// brief brings the run's record up to date for a stage that reads it.
+func (d *driver) brief(ctx workflow.Context, n *dag.Node) error {
+	if !d.plan.Kinds[n.Kind].Record || workflow.GetVersion(ctx, changeBrief, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return nil
+	}
+	return d.publish(ctx, "running")
+}
+
 func (d *driver) record(id string, detailed bool) stage.StageRecord {
 	s := d.run.Status(id)
 	r := stage.StageRecord{ID: id, Kind: d.run.Node(id).Kind}

@@ -108,6 +108,10 @@ func scenarios(unique string) []scenario {
 		},
 		{name: "long", spec: label(`{"name":"long","stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","steps":12,"step_ms":1000}}]}`)},
 		{name: "continued", spec: label(`{"name":"continued","stages":[{"id":"d","kind":"noop","params":{"label":"d1400","shards":1400}},{"id":"m","kind":"noop","params":{"label":"LABEL"},"inputs":{"over":"d.data"},"map":{"window":64}}]}`)},
+		{name: "about", spec: `{"name":"about","stages":[{"id":"data","kind":"ingest","params":{"count":24,"unique":true}},{"id":"words","kind":"tokenizer","inputs":{"data":"data.dataset"}},
+			{"id":"model","kind":"pretrain","inputs":{"data":"data.dataset","tokenizer":"words.tokenizer"},"params":{"objective":"clip","steps":3,"batch":8,"model":{"width":16,"layers":1,"text_layers":1,"heads":2,"patch":8}},"force":true},
+			{"id":"eval","kind":"evaluate","inputs":{"model":"model.model","data":"data.dataset"},"params":{"gallery":12},"force":true},
+			{"id":"report","kind":"report","inputs":{"evaluations":"eval.evaluation"},"params":{"labels":["m"],"steps":[3],"seeds":[1]}}]}`},
 		{name: "broken", spec: label(`{"name":"broken","defaults":{"repair":"0s","retry":{"attempts":2,"interval":"100ms"}},"stages":[{"id":"a","kind":"noop","params":{"label":"LABEL","fail":"error"}}]}`)},
 	}
 }

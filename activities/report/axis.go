@@ -138,8 +138,8 @@ func pixel(v float64) string {
 	return s
 }
 
-// duration prints seconds for people.
-func duration(seconds float64) string {
+// Duration prints seconds for people.
+func Duration(seconds float64) string {
 	switch {
 	case seconds < 9.95:
 		return fmt.Sprintf("%.1f s", seconds)

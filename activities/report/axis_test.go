@@ -42,7 +42,7 @@ func TestTicks(t *testing.T) {
 
 func TestDurationsReadWell(t *testing.T) {
 	for seconds, want := range map[float64]string{0: "0.0 s", 0.44: "0.4 s", 9.96: "10 s", 119: "119 s", 120: "2 min 00 s", 3599.6: "60 min 00 s", 7260: "2 h 01 min"} {
-		require.Equal(t, want, duration(seconds))
+		require.Equal(t, want, Duration(seconds))
 	}
 }
 

@@ -57,7 +57,7 @@ func (t Timeline) view() (string, any, error) {
 	for i, s := range t.Spans {
 		y := float64(marginTop + spanHeight*i)
 		from, to := x.pixel(s.Start), x.pixel(s.End)
-		text := duration(s.End - s.Start)
+		text := Duration(s.End - s.Start)
 		if s.Note != "" {
 			text += ", " + s.Note
 		}

@@ -50,7 +50,10 @@ type Options struct {
 // say: address, namespace, TLS, API key, gRPC headers.
 func (o Options) resolved() (client.Options, error) {
 	var c client.Options
-	if !o.Embedded {
+	if o.Embedded {
+		// On this machine, packing a message costs more than sending it.
+		c.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	} else {
 		var err error
 		if c, err = envconfig.LoadDefaultClientOptions(); err != nil {
 			return c, fmt.Errorf("read the Temporal settings from the environment: %w", err)

@@ -31,8 +31,8 @@ type Node struct {
 	When   string            `json:"when,omitempty"`
 	Map    *Map              `json:"map,omitempty"` // with its window filled in
 	Gate   *Gate             `json:"gate,omitempty"`
-	Force  bool              `json:"force,omitempty"`
-	Params json.RawMessage   `json:"-"` // resolved
+	Force  bool              `json:"force,omitempty"` // the spec says so, or the stage is about the run itself
+	Params json.RawMessage   `json:"-"`               // resolved
 	Policy Policy            `json:"-"`
 }
 
@@ -57,7 +57,7 @@ func NewPlan(spec *Spec, catalog Catalog) (*Plan, error) {
 		}
 		place[i] = len(p.Nodes)
 		n := Node{
-			ID: s.ID, Kind: s.Kind, Inputs: s.Inputs, When: s.When, Gate: s.Gate, Force: s.Force || c.kinds[i].Effects,
+			ID: s.ID, Kind: s.Kind, Inputs: s.Inputs, When: s.When, Gate: s.Gate, Force: s.Force || c.kinds[i].Effects || c.kinds[i].Record,
 			Params: c.resolved[i], Policy: policyOf(s, spec.Defaults, *c.kinds[i]),
 		}
 		if s.Map != nil {

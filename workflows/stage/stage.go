@@ -50,6 +50,7 @@ type Descriptor struct {
 	// an alias: every run runs it, and takes no result of another run.
 	Effects bool            `json:"effects,omitempty"`
 	Map     string          `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
+	Record  bool            `json:"record,omitempty"` // reads the run's record: that is brought up to date before the stage starts, and an earlier result is never taken
 	Params  json.RawMessage `json:"params"`           // the defaults, as JSON
 	Schema  json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
 }
@@ -79,8 +80,8 @@ type Result struct {
 	Outputs     map[string]artifact.Artifact `json:"outputs,omitempty"`
 	Metrics     map[string]float64           `json:"metrics,omitempty"` // small; of a mapped stage: sums over its shards
 	Quarantined []Quarantine                 `json:"quarantined,omitempty"`
-	Cached      bool                         `json:"cached,omitempty"` // found, not computed
-	Seconds     float64                      `json:"seconds,omitempty"`
+	Cached      bool                         `json:"cached,omitempty"`  // found, not computed
+	Seconds     float64                      `json:"seconds,omitempty"` // of the kind's own work, without look-up and commit; of a mapped stage: since its first shard was handed out
 }
 
 // Quarantine is an item (a shard, a record) that was left out, and why.

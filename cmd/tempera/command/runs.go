@@ -28,7 +28,7 @@ func runsCommand(a *app) *cobra.Command {
 		Use:   "runs",
 		Short: "List, show, repair and end runs",
 	}
-	c.AddCommand(runsListCommand(a), runsShowCommand(a))
+	c.AddCommand(runsListCommand(a), runsShowCommand(a), runsTimingsCommand(a))
 	c.AddCommand(runsActionCommands(a)...)
 	return c
 }
