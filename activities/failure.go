@@ -44,6 +44,8 @@ const stopDelay = 200 * time.Millisecond
 //   - Faults of the input are final.
 //   - All others are final for the server, and the stage's workflow, which
 //     counts them, tries again: stage.StageFailed and stage.Panicked.
+//
+// The result has no cause: Temporal would show the same message once more.
 func failure(err error) error {
 	var params *ParamsError
 	var final *permanent
@@ -54,7 +56,7 @@ func failure(err error) error {
 	case errors.As(err, &crash):
 		return lasting(stage.Panicked, err)
 	case errors.Is(err, ErrStopped):
-		return temporal.NewApplicationErrorWithOptions(oneLine(err), stage.Stopped, temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: stopDelay})
+		return temporal.NewApplicationErrorWithOptions(oneLine(err), stage.Stopped, temporal.ApplicationErrorOptions{NextRetryDelay: stopDelay})
 	case errors.Is(err, context.Canceled):
 		return temporal.NewCanceledError(oneLine(err))
 	case errors.As(err, &params):
@@ -69,15 +71,15 @@ func failure(err error) error {
 		return lasting(stage.StoreRefused, err)
 	case errors.Is(err, artifact.ErrFull), errors.Is(err, syscall.ENOSPC):
 		err = fmt.Errorf("no space left: free some, the stage goes on by itself: %w", err)
-		return temporal.NewApplicationErrorWithCause(oneLine(err), stage.NoSpace, err)
+		return temporal.NewApplicationError(oneLine(err), stage.NoSpace)
 	case errors.Is(err, artifact.ErrTransient), errors.Is(err, artifact.ErrConflict):
-		return temporal.NewApplicationErrorWithCause(oneLine(err), stage.StoreUnavailable, err)
+		return temporal.NewApplicationError(oneLine(err), stage.StoreUnavailable)
 	}
 	return lasting(stage.StageFailed, err)
 }
 
 func lasting(class string, err error) error {
-	return temporal.NewNonRetryableApplicationError(oneLine(err), class, err)
+	return temporal.NewNonRetryableApplicationError(oneLine(err), class, nil)
 }
 
 // oneLine keeps a message readable in tables.
