@@ -106,7 +106,7 @@ func (r *Runtime) missing(ctx context.Context, plan *dag.Plan) (faults []error, 
 // with this worker gets some seconds to show up.
 func (r *Runtime) pollers(ctx context.Context, queue string) (n int, err error) {
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		n, err = temporalx.Pollers(ctx, r.Client, queue)
+		n, err = temporalx.PollersFor(ctx, r.Client, queue, r.Deployment)
 		if err != nil || n > 0 || time.Now().After(deadline) {
 			return n, err
 		}
