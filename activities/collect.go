@@ -20,7 +20,7 @@ import (
 // which of them have committed already: one listing in place of a look-up for
 // each shard.
 func (r *Runtime) CountShards(ctx context.Context, q stage.CountRequest) (stage.ShardCount, error) {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	d, ok := r.Kinds.Kind(q.Kind)
 	if !ok {
 		return stage.ShardCount{}, failure(Invalid(fmt.Errorf("this worker has no kind %q", q.Kind)))
@@ -76,7 +76,7 @@ func shardsOf(ctx context.Context, s artifact.Blobs, d stage.Descriptor, inputs 
 // Collect makes one result of the results of the shards: data sets are joined
 // and metrics summed in the order of the shards, and the whole is committed.
 func (r *Runtime) Collect(ctx context.Context, q stage.CollectRequest) (stage.Result, error) {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	res, err := r.collect(ctx, q)
 	return res, failure(err)
 }

@@ -35,7 +35,7 @@ func (r *Runtime) RegisterControl(w worker.ActivityRegistry) {
 // Plan checks a spec against the kinds and against what is there now (artifacts,
 // workers), and plans it. Every fault is in its error, which is final.
 func (r *Runtime) Plan(ctx context.Context, q stage.PlanRequest) (stage.PlanResult, error) {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	spec, err := parseSpec(q.Spec)
 	if err != nil {
 		return stage.PlanResult{}, invalidPipeline(err)
@@ -129,7 +129,7 @@ func (r *Runtime) missing(ctx context.Context, plan *dag.Plan) (faults []error, 
 // with this worker gets some seconds to show up.
 func (r *Runtime) pollers(ctx context.Context, queue string) (n int, err error) {
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		n, err = temporalx.Pollers(ctx, r.Client, queue)
+		n, err = temporalx.PollersFor(ctx, r.Client, queue, r.Deployment)
 		if err != nil || n > 0 || time.Now().After(deadline) {
 			return n, err
 		}
@@ -231,7 +231,7 @@ func (r *Runtime) Resolve(_ context.Context, q stage.ResolveRequest) (json.RawMe
 
 // Publish writes a run's record and its lineage into the run folder.
 func (r *Runtime) Publish(ctx context.Context, rec stage.RunRecord) error {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	name := func(file string) string { return artifact.RunName(rec.Pipeline, RunFolder(rec.Run), file) }
 	events, err := openLineage(rec)
 	if err == nil {

@@ -137,7 +137,7 @@ func TestOwnDataWithBrokenImages(t *testing.T) {
 		{"above the budget", 17, 3, "10%", "3 of 20, and max_bad is 10%: 3 x broken image (ar: broken image"},
 		{"above a number", 17, 3, "2", "3 of 20"},
 		{"all broken", 0, 4, "100%", "all 4"},
-		{"none", 0, 0, "1%", shard.ErrEmpty.Error()},
+		{"none", 0, 0, "1%", "there is nothing to read"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := folderOf(t, c.good, c.broken)

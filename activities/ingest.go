@@ -163,9 +163,10 @@ func writeDataset(ctx context.Context, t *Task, in sample.Stream, o datasetOptio
 	return nil
 }
 
-// sourceError marks what only the user can mend: places that are not there.
+// sourceError marks what only the user can mend: places that are not there, or
+// in which there is nothing.
 func sourceError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, webdataset.ErrNothing) {
 		return Invalid(err)
 	}
 	return err

@@ -40,6 +40,9 @@ type Runtime struct {
 	Data string
 	// Threads is how many cores a kind may keep busy, see Task.Threads; 0 is all.
 	Threads int
+	// Deployment is the version of the worker, to which the runs that it starts
+	// are pinned; zero: none.
+	Deployment worker.WorkerDeploymentVersion
 	// Console returns where a folder of the store can be looked at; nil: nowhere.
 	Console func(folder string) string
 	// Log receives what stages log; nil is slog.Default().
@@ -84,6 +87,9 @@ type attempt struct {
 func (r *Runtime) run(ctx context.Context, k Kind, q stage.Request) (_ stage.Result, err error) {
 	info := activity.GetInfo(ctx)
 	a := &attempt{runtime: r, kind: k, request: q, name: taskName(q), number: info.Attempt, began: time.Now()}
+	a.log = newAttemptLog(a)
+	a.log.worker.Debug("attempt begins")
+	defer func() { a.log.worker.Debug("attempt ends", "error", err) }()
 	// A shard is looked up by the list of what is committed, see ShardPlan; only
 	// an attempt after a lost one can find a commit here.
 	if q.Shard == nil || info.Attempt > 1 {
@@ -91,7 +97,7 @@ func (r *Runtime) run(ctx context.Context, k Kind, q stage.Request) (_ stage.Res
 			return known, failure(err)
 		}
 	}
-	a.log = newAttemptLog(a)
+	a.log.keep()
 	a.points = newCheckpoints(a)
 	a.metrics = newMetricsLog(a)
 	stopBeats := a.beat(ctx)
@@ -156,7 +162,10 @@ func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result
 		Request: a.request, Store: a.runtime.Store, Log: a.log.Logger, Scratch: scratch,
 		Data: a.runtime.Data, Threads: cmp.Or(a.runtime.Threads, runtime.NumCPU()),
 		Checkpoints: a.points, Metrics: a.metrics,
-		Progress: func(p Progress) { a.progress.Store(&p) },
+		Progress: func(p Progress) {
+			a.progress.Store(&p)
+			a.log.worker.Debug("progress", "done", p.Done, "total", p.Total)
+		},
 		Result:   &stage.Result{Key: a.request.Key},
 		Stopping: activity.GetWorkerStopChannel(ctx),
 	}
@@ -202,39 +211,6 @@ func (a *attempt) checkResult(res *stage.Result) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// Beat is what the heartbeat of a running stage carries.
-type Beat struct {
-	Progress
-	Checkpoint int64 `json:"checkpoint,omitempty"` // step of the newest checkpoint
-}
-
-// beatInterval is well below the heartbeat timeout of ten seconds.
-const beatInterval = time.Second
-
-// beat sends heartbeats until the returned function is called. They come from
-// a timer: a kind that computes for minutes without reporting is alive.
-func (a *attempt) beat(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(beatInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				var b Beat
-				if p := a.progress.Load(); p != nil {
-					b.Progress = *p
-				}
-				b.Checkpoint = a.points.newest()
-				activity.RecordHeartbeat(ctx, b)
-			}
-		}
-	}()
-	return func() { close(done) }
 }
 
 // panicked is a panic of a kind. Its stack is in the attempt's log.

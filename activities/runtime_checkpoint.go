@@ -30,7 +30,8 @@ type checkpoints struct {
 	owner   *attempt
 	prefix  string
 	step    atomic.Int64
-	mu      sync.Mutex // serialises Save and Load
+	resumed atomic.Int64 // the step that Load gave
+	mu      sync.Mutex   // serialises Save and Load
 	index   pointIndex
 	etag    string // of newest.json; "" where there is none
 	indexed bool   // index and etag are known
@@ -213,6 +214,7 @@ func (c *checkpoints) Load(ctx context.Context, read func(step int64, r io.Reade
 			return false, fmt.Errorf("resume from step %d: %w", p.Step, err)
 		}
 		c.step.Store(p.Step)
+		c.resumed.Store(p.Step)
 		c.owner.log.Info("resumed from checkpoint", "step", p.Step)
 		return true, nil
 	}

@@ -16,9 +16,10 @@ import (
 // runs; a shard leaves one only when it failed.
 type attemptLog struct {
 	*slog.Logger
-	owner *attempt
-	name  string
-	done  chan struct{}
+	worker *slog.Logger // the worker's log alone
+	owner  *attempt
+	name   string
+	done   chan struct{}
 
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -39,14 +40,18 @@ func newAttemptLog(a *attempt) *attemptLog {
 		name: artifact.RunName(q.Pipeline, RunFolder(q.Run), path.Join(a.name, a.began.UTC().Format("20060102T150405.000")+".log")),
 	}
 	own := slog.NewTextHandler(l, nil)
-	worker := a.runtime.logger().Handler().WithAttrs([]slog.Attr{
+	l.worker = slog.New(a.runtime.logger().Handler().WithAttrs([]slog.Attr{
 		slog.String("run", q.Run), slog.String("stage", a.name), slog.String("kind", q.Kind), slog.Int("attempt", int(a.number)),
-	})
-	l.Logger = slog.New(slog.NewMultiHandler(worker, own))
-	if q.Shard == nil {
+	}))
+	l.Logger = slog.New(slog.NewMultiHandler(l.worker.Handler(), own))
+	return l
+}
+
+// keep brings the file of a stage up to date from now on, until close.
+func (l *attemptLog) keep() {
+	if l.owner.request.Shard == nil {
 		go l.follow()
 	}
-	return l
 }
 
 // Write implements io.Writer for the handler.

@@ -46,10 +46,12 @@ func trainTokenizer(ctx context.Context, t *Task, p tokenizerParams) error {
 		VocabSize: p.VocabSize, MinFrequency: p.MinFrequency, Lowercase: p.Lowercase, PrefixSpace: true,
 		Template: []string{"[BOS]", "$A", "[EOS]"},
 	})
-	if err := errors.Join(failed, err); err != nil {
-		if errors.Is(err, tokenizer.ErrNoText) && failed == nil {
-			return Invalid(err)
-		}
+	switch {
+	case failed != nil: // what training says of the captions before it is no news
+		return failed
+	case errors.Is(err, tokenizer.ErrNoText):
+		return Invalid(err)
+	case err != nil:
 		return err
 	}
 	meta := tokenizerMeta{Vocab: tok.Size()}

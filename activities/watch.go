@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
@@ -18,33 +16,11 @@ import (
 	"tempera/workflows/stage"
 )
 
-// alive sends heartbeats until the returned function is called, so that the
-// loss of the worker is noticed within seconds also while nothing is computed.
-func alive(ctx context.Context) (stop func()) {
-	if !activity.IsActivity(ctx) {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(beatInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
-			}
-		}
-	}()
-	return func() { close(done) }
-}
-
 // AwaitStage waits for a stage that another run is computing, by the ID of its
 // workflow. Where the other run failed, its error is of the other's type;
 // where it was stopped, of type stage.Stopped: the caller computes the stage.
 func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Result, error) {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	var result stage.Result
 	err := r.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, &result)
 	var failed *temporal.ApplicationError
@@ -68,7 +44,7 @@ func (r *Runtime) AwaitStage(ctx context.Context, workflowID string) (stage.Resu
 // ProgressOf reads the progress of running stages from the heartbeats of their
 // activities, by the ID of the stage's workflow.
 func (r *Runtime) ProgressOf(ctx context.Context, workflowIDs []string) (map[string]dag.Progress, error) {
-	defer alive(ctx)()
+	defer r.alive(ctx)()
 	found := map[string]dag.Progress{}
 	for _, id := range workflowIDs {
 		p, ok, err := r.progressOf(ctx, id)
@@ -111,7 +87,15 @@ func beatOf(d *workflowservice.DescribeWorkflowExecutionResponse) (dag.Progress,
 	}
 	p := dag.Progress{Done: b.Done, Total: b.Total, Unit: b.Unit, Note: b.Note}
 	if n := a.GetAttempt(); n > 1 {
-		p.Note = strings.TrimSpace(fmt.Sprintf("%s (attempt %d)", p.Note, n))
+		p.Note = strings.TrimSpace(fmt.Sprintf("%s (attempt %d%s)", p.Note, n, resumption(b)))
 	}
 	return p, true
+}
+
+// resumption tells where an attempt went on.
+func resumption(b Beat) string {
+	if b.Resumed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", resumed from %d", b.Resumed)
 }

@@ -35,6 +35,8 @@ type CaptionBootstrapParams struct {
 	Arm       BootstrapFit   `json:"arm" doc:"Training of the new model of each arm; its steps are arm_steps."`
 	ArmSteps  []int          `json:"arm_steps" doc:"Lengths of training at which the arms are compared, each a training of its own." min:"1"`
 
+	Checkpoint float64 `json:"checkpoint_seconds" doc:"Seconds between checkpoints of each training: what a crash costs at most." above:"0"`
+
 	Queue   int              `json:"queue" doc:"Batches of momentum features that image-text contrast also sees (BLIP: 900); 0 contrasts within the batch, which at a few hundred steps learns better: the moving averages lag behind." min:"0"`
 	Augment BootstrapAugment `json:"augment" doc:"Random changes of the images on which filter, captioner and judge are trained; the arms see theirs as they are."`
 
@@ -84,15 +86,16 @@ func CaptionBootstrapDefaults() CaptionBootstrapParams {
 		Name: "caption-bootstrap", Sources: []string{"scenes"},
 		Images: map[string]map[string]any{"scenes": {"max_objects": 1}, "emoji": {"concepts": 60}},
 		Web:    4000, Clean: 800, Gallery: 512, Noise: 0.9,
-		Model:     BootstrapModel{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 8},
-		Pretrain:  BootstrapFit{Batch: 64, LearningRate: 2e-3},
-		Filter:    BootstrapFit{Steps: 500, Batch: 64, LearningRate: 2e-3},
-		Captioner: BootstrapFit{Steps: 1500, Batch: 64, LearningRate: 2e-3},
-		Judge:     BootstrapFit{Steps: 300, Batch: 64, LearningRate: 1e-3},
-		Arm:       BootstrapFit{Batch: 64, LearningRate: 2e-3},
-		ArmSteps:  []int{500},
-		Augment:   BootstrapAugment{Shift: 2, Jitter: 15},
-		Score:     "itc", KeepWeb: 0.09, KeepCaption: 0.7, TopP: 0.5,
+		Model:      BootstrapModel{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 8},
+		Pretrain:   BootstrapFit{Batch: 64, LearningRate: 2e-3},
+		Filter:     BootstrapFit{Steps: 500, Batch: 64, LearningRate: 2e-3},
+		Captioner:  BootstrapFit{Steps: 1500, Batch: 64, LearningRate: 2e-3},
+		Judge:      BootstrapFit{Steps: 300, Batch: 64, LearningRate: 1e-3},
+		Arm:        BootstrapFit{Batch: 64, LearningRate: 2e-3},
+		ArmSteps:   []int{500},
+		Checkpoint: 10,
+		Augment:    BootstrapAugment{Shift: 2, Jitter: 15},
+		Score:      "itc", KeepWeb: 0.09, KeepCaption: 0.7, TopP: 0.5,
 		Rounds: 1, Seeds: 1, Seed: 1,
 		Arms:   []string{"raw", "replicated", "filtered", "unfiltered", "bootstrapped", "oracle"},
 		Margin: 1, Publish: "candidate",
@@ -345,7 +348,10 @@ func (b *bootstrap) fit(id string, fit BootstrapFit, from origin, data dag.Input
 
 // training are the parameters that every training has.
 func (b *bootstrap) training(fit BootstrapFit) params {
-	return params{"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed}
+	return params{
+		"steps": fit.Steps, "batch": fit.Batch, "learning_rate": fit.LearningRate, "seed": b.seed,
+		"checkpoint_seconds": b.p.Checkpoint,
+	}
 }
 
 // rowOf is what an evaluation is about.

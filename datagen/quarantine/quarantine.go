@@ -61,11 +61,10 @@ type Item struct{ Name, Reason string }
 
 // Tray holds what was left out.
 type Tray struct {
-	Good     int
-	Bad      int
-	Reasons  map[string]int
-	Items    []Item // the first ones
-	firstFew []string
+	Good    int
+	Bad     int
+	Reasons map[string]int
+	Items   []Item // the first ones
 }
 
 // Add puts one fault into the tray.
@@ -75,15 +74,8 @@ func (t *Tray) Add(f *sample.Fault) {
 		t.Reasons = map[string]int{}
 	}
 	t.Reasons[f.Reason]++
-	reason := f.Reason
-	if f.Err != nil {
-		reason += ": " + f.Err.Error()
-	}
 	if len(t.Items) < listed {
-		t.Items = append(t.Items, Item{clip(f.Item), clip(reason)})
-	}
-	if len(t.firstFew) < 5 {
-		t.firstFew = append(t.firstFew, clip(f.Error()))
+		t.Items = append(t.Items, Item{clip(f.Item), clip(f.Why())})
 	}
 }
 
@@ -108,18 +100,28 @@ func (t *Tray) Check(b Budget) error {
 	return fmt.Errorf("%w: %d of %d, and max_bad is %s: %s", ErrTooMany, t.Bad, all, b, t.Summary())
 }
 
-// Summary counts the reasons and names the first five items.
+// named is how many items a summary names.
+const named = 5
+
+// Summary counts the reasons and names the first five items. Where all have the
+// same plain reason it is said once.
 func (t *Tray) Summary() string {
 	var parts []string
 	for reason, n := range t.Reasons {
 		parts = append(parts, fmt.Sprintf("%d x %s", n, reason))
 	}
 	slices.Sort(parts)
-	more := ""
-	if t.Bad > len(t.firstFew) {
-		more = ", ..."
+	var items []string
+	for _, item := range t.Items[:min(named, len(t.Items))] {
+		if len(t.Reasons) > 1 || t.Reasons[item.Reason] == 0 {
+			item.Name += ": " + item.Reason
+		}
+		items = append(items, item.Name)
 	}
-	return strings.Join(parts, ", ") + " (" + strings.Join(t.firstFew, "; ") + more + ")"
+	if t.Bad > named {
+		items = append(items, "...")
+	}
+	return strings.Join(parts, ", ") + " (" + strings.Join(items, "; ") + ")"
 }
 
 // Filter yields the usable samples of a stream and puts its faults into the

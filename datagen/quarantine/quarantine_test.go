@@ -62,8 +62,17 @@ func TestTheFirstFiveAreNamed(t *testing.T) {
 		tray.Add(sample.Faulty(fmt.Sprint("item", i), sample.ReasonBroken, nil))
 	}
 	require.Contains(t, tray.Summary(), "7 x broken image (item0")
-	require.Contains(t, tray.Summary(), "item4: broken image, ...)")
+	require.Contains(t, tray.Summary(), "item4; ...)")
 	require.NotContains(t, tray.Summary(), "item5")
+}
+
+func TestASummarySaysNothingTwice(t *testing.T) {
+	var tray Tray
+	tray.Add(sample.Faulty("a", sample.ReasonFormat, nil))
+	tray.Add(sample.Faulty("b", sample.ReasonFormat, nil))
+	require.Equal(t, "2 x unknown image format (a; b)", tray.Summary())
+	tray.Add(sample.Faulty("c.tar", sample.ReasonArchive, errors.New("broken archive: invalid header")))
+	require.Equal(t, "1 x broken archive, 2 x unknown image format (a: unknown image format; b: unknown image format; c.tar: broken archive: invalid header)", tray.Summary())
 }
 
 func TestOnlyFaultsAreLeftOut(t *testing.T) {

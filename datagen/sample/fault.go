@@ -1,8 +1,8 @@
 package sample
 
 import (
-	"fmt"
 	"iter"
+	"strings"
 )
 
 // Stream yields samples in a fixed order. It may be ranged over again and then
@@ -18,11 +18,15 @@ type Fault struct {
 	Err    error  // the details
 }
 
-func (f *Fault) Error() string {
+func (f *Fault) Error() string { return f.Item + ": " + f.Why() }
+
+// Why is the reason with its details. Details that begin with the reason do not
+// say it twice.
+func (f *Fault) Why() string {
 	if f.Err == nil {
-		return fmt.Sprintf("%s: %s", f.Item, f.Reason)
+		return f.Reason
 	}
-	return fmt.Sprintf("%s: %s: %v", f.Item, f.Reason, f.Err)
+	return f.Reason + ": " + strings.TrimPrefix(f.Err.Error(), f.Reason+": ")
 }
 
 func (f *Fault) Unwrap() error { return f.Err }

@@ -17,6 +17,9 @@ import (
 	"tempera/infra/temporalx"
 )
 
+// ErrPort says that a number, or what should be one, is no TCP port.
+var ErrPort = errors.New("no such port")
+
 // Ports are the TCP ports of the embedded servers; 0 means the port of the last
 // start, else the environment's, else the default.
 type Ports struct {
@@ -43,7 +46,7 @@ func (p Ports) resolve(last Ports) (Ports, error) {
 			if s := os.Getenv(f.env); s != "" {
 				n, err := strconv.Atoi(s)
 				if err != nil {
-					return p, fmt.Errorf("%s=%q: want a port number", f.env, s)
+					return p, fmt.Errorf("%s=%q: %w: want 1 to 65535", f.env, s, ErrPort)
 				}
 				*f.port = n
 			}
@@ -55,7 +58,7 @@ func (p Ports) resolve(last Ports) (Ports, error) {
 			*f.port = f.standard
 		}
 		if *f.port < 1 || *f.port > 65535 {
-			return p, fmt.Errorf("port %d: want 1 to 65535", *f.port)
+			return p, fmt.Errorf("%w %d: want 1 to 65535", ErrPort, *f.port)
 		}
 	}
 	return p, nil

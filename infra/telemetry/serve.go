@@ -31,7 +31,7 @@ type Endpoints struct {
 func Serve(address string, m *Metrics, checks []Check) (*Endpoints, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("health endpoint: %w", err)
+		return nil, fmt.Errorf("health endpoint: %w: choose another address with --health, or \"\" for none", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -141,6 +141,9 @@ func explain(err error, o client.Options) error {
 		denied   *serviceerror.PermissionDenied
 	)
 	reason := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	if _, inner, ok := strings.Cut(reason, `connection error: desc = "`); ok { // what gRPC wraps around it says no more
+		reason = strings.TrimPrefix(strings.TrimSuffix(inner, `"`), "transport: Error while dialing: ")
+	}
 	switch {
 	case errors.As(err, &missing), errors.As(err, &notFound):
 		return fmt.Errorf("%w: namespace %q does not exist at %s: create it, or set TEMPORAL_NAMESPACE", ErrRefused, o.Namespace, o.HostPort)

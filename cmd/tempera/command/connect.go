@@ -41,7 +41,7 @@ func (a *app) temporal(ctx context.Context, e devstack.Endpoints) (client.Client
 	return c, nil
 }
 
-// store opens the bucket.
+// store opens the bucket; credentials that may only read will do.
 func (a *app) store(ctx context.Context) (*minio.Store, error) {
 	e, err := a.endpoints()
 	if err != nil {
@@ -50,7 +50,7 @@ func (a *app) store(ctx context.Context) (*minio.Store, error) {
 	if e.S3.Embedded && e.S3.SecretKey == "" {
 		return nil, fmt.Errorf("there is no stack in this folder yet: run `tempera dev up`, or set S3_ENDPOINT")
 	}
-	return minio.Open(ctx, e.S3.Options())
+	return minio.OpenToRead(ctx, e.S3.Options())
 }
 
 // dial connects to the Temporal of this command line.

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func devUpCommand(a *app) *cobra.Command {
 		Short: "Build what is missing, start what does not run, wait until all of it answers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := devstack.Up(cmd.Context(), a.stack(ports))
+			e, err := a.up(cmd.Context(), ports)
 			if err != nil {
 				return err
 			}
@@ -39,6 +40,15 @@ func devUpCommand(a *app) *cobra.Command {
 	}
 	portFlags(c, &ports)
 	return c
+}
+
+// up starts what does not run.
+func (a *app) up(ctx context.Context, ports devstack.Ports) (devstack.Endpoints, error) {
+	e, err := devstack.Up(ctx, a.stack(ports))
+	if errors.Is(err, devstack.ErrPort) {
+		err = wrong(err)
+	}
+	return e, err
 }
 
 func portFlags(c *cobra.Command, p *devstack.Ports) {

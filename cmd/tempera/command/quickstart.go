@@ -65,7 +65,7 @@ func (a *app) installEmoji(ctx context.Context) error {
 
 func (a *app) quickstart(ctx context.Context, ports devstack.Ports, j job) error {
 	began := time.Now()
-	e, err := devstack.Up(ctx, a.stack(ports))
+	e, err := a.up(ctx, ports)
 	if err != nil {
 		return err
 	}

@@ -24,12 +24,6 @@ func TestRunsShareStages(t *testing.T) {
 		return json.RawMessage(fmt.Sprintf(`{"name": "share", "stages": [{"id": "a", "kind": "noop",
 			"params": {"label": %q, "steps": 40, "step_ms": 100, "checkpoint": 5}}]}`, label))
 	}
-	outcome := func(run client.WorkflowRun) workflows.Outcome {
-		t.Helper()
-		var out workflows.Outcome
-		require.NoError(t, run.Get(ctx, &out))
-		return out
-	}
 	begin := func(id, label string) client.WorkflowRun {
 		t.Helper()
 		run := s.start(ctx, id, workflows.PipelineName, spec(label))
@@ -38,7 +32,7 @@ func TestRunsShareStages(t *testing.T) {
 	}
 
 	first, second := begin("one", "x"), begin("two", "x")
-	computed, waited := outcome(first).Stages["a"], outcome(second).Stages["a"]
+	computed, waited := s.outcome(ctx, first).Stages["a"], s.outcome(ctx, second).Stages["a"]
 	require.False(t, computed.Cached)
 	require.True(t, waited.Cached)
 	require.Equal(t, computed.Outputs, waited.Outputs)
@@ -47,12 +41,12 @@ func TestRunsShareStages(t *testing.T) {
 	fourth := begin("four", "y")
 	require.NoError(t, s.client.CancelWorkflow(ctx, "three", ""))
 	require.Error(t, third.Get(ctx, nil))
-	require.False(t, outcome(fourth).Stages["a"].Cached, "the run that waited takes over from the one that was cancelled")
+	require.False(t, s.outcome(ctx, fourth).Stages["a"].Cached, "the run that waited takes over from the one that was cancelled")
 
 	fifth := begin("five", "z")
 	require.NoError(t, s.client.TerminateWorkflow(ctx, "five", "", "test"))
 	require.Error(t, fifth.Get(ctx, nil))
-	sixth := outcome(begin("six", "z")).Stages["a"]
+	sixth := s.outcome(ctx, begin("six", "z")).Stages["a"]
 	require.False(t, sixth.Cached)
 	require.NotEqual(t, computed.Outputs, sixth.Outputs)
 }

@@ -23,6 +23,13 @@ import (
 	"tempera/workflows"
 )
 
+// What can be killed.
+const (
+	partWorker   = "worker"
+	partTemporal = "temporal"
+	partMinIO    = "minio"
+)
+
 // stack is a Temporal, a MinIO and a worker of their own, each of which can be
 // killed and started again.
 type stack struct {
@@ -33,14 +40,22 @@ type stack struct {
 	binary   string
 	home     string
 	worker   *exec.Cmd
+	started  []time.Time // of the worker's processes
 }
 
 func newStack(t *testing.T, binary string) *stack {
 	t.Helper()
-	s := &stack{t: t, temporal: stacktest.Temporal(t), minio: stacktest.MinIO(t), binary: binary, home: t.TempDir()}
-	s.client = s.temporal.Client()
+	s := newServers(t, binary)
 	s.startWorker()
 	t.Cleanup(s.killWorker)
+	return s
+}
+
+// newServers is a stack without a worker.
+func newServers(t *testing.T, binary string) *stack {
+	t.Helper()
+	s := &stack{t: t, temporal: stacktest.Temporal(t), minio: stacktest.MinIO(t), binary: binary, home: t.TempDir()}
+	s.client = s.temporal.Client()
 	return s
 }
 
@@ -55,22 +70,31 @@ func buildWorker(t *testing.T) string {
 
 func (s *stack) startWorker() {
 	s.t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.home, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	require.NoError(s.t, err)
-	s.worker = exec.Command(s.binary, "--home", s.home, "--health", "", "--slots", "2")
-	s.worker.Stdout, s.worker.Stderr = log, log
-	s.worker.Env = append(os.Environ(),
-		"TEMPORAL_ADDRESS="+s.temporal.Address, "S3_ENDPOINT=http://"+s.minio.Endpoint, "S3_BUCKET="+s.minio.Bucket,
-		"AWS_ACCESS_KEY_ID="+s.minio.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.minio.SecretKey)
-	s.worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(s.t, s.startBound())
-	require.NoError(s.t, log.Close())
+	s.started = append(s.started, time.Now())
+	s.worker = s.spawn("--slots", "2")
 }
 
-// startBound starts the worker from a thread that lives as long as the test:
-// the system kills a process with Pdeathsig when the thread that started it ends.
-func (s *stack) startBound() error {
-	started, worker := make(chan error), s.worker
+// spawn starts one more worker, with further flags. Its log is in the home
+// folder; it dies with the test.
+func (s *stack) spawn(flags ...string) *exec.Cmd {
+	s.t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.home, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	require.NoError(s.t, err)
+	worker := exec.Command(s.binary, append([]string{"--home", s.home, "--health", "", "--log-format", "json", "--log-level", "debug"}, flags...)...)
+	worker.Stdout, worker.Stderr = log, log
+	worker.Env = append(os.Environ(),
+		"TEMPORAL_ADDRESS="+s.temporal.Address, "S3_ENDPOINT=http://"+s.minio.Endpoint, "S3_BUCKET="+s.minio.Bucket,
+		"AWS_ACCESS_KEY_ID="+s.minio.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.minio.SecretKey)
+	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(s.t, s.startBound(worker))
+	require.NoError(s.t, log.Close())
+	return worker
+}
+
+// startBound starts a worker from a thread that lives as long as the test: the
+// system kills a process with Pdeathsig when the thread that started it ends.
+func (s *stack) startBound(worker *exec.Cmd) error {
+	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		started <- worker.Start()
@@ -88,23 +112,22 @@ func (s *stack) killWorker() {
 	s.worker = nil
 }
 
-// kill kills a part with SIGKILL and starts it again after a while.
-func (s *stack) kill(part string, down time.Duration) {
+// kill kills a part with SIGKILL, starts it again after a while, and returns
+// when that was. Servers answer when it returns.
+func (s *stack) kill(part string, down time.Duration) (restart time.Time) {
 	s.t.Helper()
+	stop, start := s.killWorker, s.startWorker
 	switch part {
-	case "worker":
-		s.killWorker()
-		time.Sleep(down)
-		s.startWorker()
-	case "temporal":
-		s.temporal.Kill()
-		time.Sleep(down)
-		s.temporal.Restart()
-	case "minio":
-		s.minio.Kill()
-		time.Sleep(down)
-		s.minio.Restart()
+	case partTemporal:
+		stop, start = s.temporal.Kill, s.temporal.Restart
+	case partMinIO:
+		stop, start = s.minio.Kill, s.minio.Restart
 	}
+	stop()
+	time.Sleep(down)
+	restart = time.Now()
+	start()
+	return restart
 }
 
 // start begins a run.
@@ -115,14 +138,19 @@ func (s *stack) start(ctx context.Context, id, workflow string, params json.RawM
 	return run
 }
 
+// outcome waits for a run to succeed.
+func (s *stack) outcome(ctx context.Context, run client.WorkflowRun) (out workflows.Outcome) {
+	s.t.Helper()
+	require.NoError(s.t, run.Get(ctx, &out))
+	return out
+}
+
 // digests waits for a run and returns the digest of every output but reports,
 // which tell how long the stages took.
 func (s *stack) digests(ctx context.Context, run client.WorkflowRun) map[string]artifact.Digest {
 	s.t.Helper()
-	var out workflows.Outcome
-	require.NoError(s.t, run.Get(ctx, &out))
 	all := map[string]artifact.Digest{}
-	for id, res := range out.Stages {
+	for id, res := range s.outcome(ctx, run).Stages {
 		for port, a := range res.Outputs {
 			if a.Type == artifact.TypeReport {
 				continue

@@ -8,73 +8,78 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/converter"
-
-	"tempera/activities"
-	"tempera/workflows"
 )
 
-// state is how far the activities of a run have come, as the server knows it.
+// state is what the server knows of a run.
 type state struct {
-	beats   map[string]beat // of pending activities, by stage workflow and activity
-	history int64           // events of the run and its stages
-}
-
-type beat struct {
-	activities.Beat
-	attempt int32
-	at      time.Time
+	beat    time.Time // of the newest heartbeat
+	history int64     // events of the run and its stages
 }
 
 // look reads the state; ok is false where the server does not answer.
 func (s *stack) look(ctx context.Context) (st state, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	st.beats = map[string]beat{}
-	list, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
+	list, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{})
 	if err != nil {
 		return st, false
 	}
 	for _, w := range list.GetExecutions() {
+		if w.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			st.history += w.GetHistoryLength()
+			continue
+		}
 		d, err := s.client.DescribeWorkflowExecution(ctx, w.GetExecution().GetWorkflowId(), "")
 		if err != nil {
 			return st, false
 		}
 		st.history += d.GetWorkflowExecutionInfo().GetHistoryLength()
-		if d.GetWorkflowExecutionInfo().GetType().GetName() != workflows.StageName {
-			continue
-		}
 		for _, a := range d.GetPendingActivities() {
-			own := beat{attempt: a.GetAttempt()}
-			if a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED && a.GetHeartbeatDetails() != nil &&
-				converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &own.Beat) == nil {
-				own.at = a.GetLastHeartbeatTime().AsTime()
+			if t := a.GetLastHeartbeatTime(); t != nil && t.AsTime().After(st.beat) {
+				st.beat = t.AsTime()
 			}
-			st.beats[w.GetExecution().GetWorkflowId()+" "+a.GetActivityId()] = own
 		}
 	}
 	return st, true
 }
 
-// resumed waits until every activity that was running before a kill has ended or
-// sent a heartbeat again, and returns how many steps were lost: those done
-// before the kill that had to be done again.
-func (s *stack) resumed(ctx context.Context, before state, up time.Time, ended func() bool) (lost int64) {
-	for ctx.Err() == nil && !ended() {
-		if now, ok := s.look(ctx); ok && now.history > before.history || len(before.beats) > 0 {
-			waiting := false
-			for id, had := range before.beats {
-				has, pending := now.beats[id]
-				if pending && has.attempt > had.attempt && has.at.After(up) {
-					lost = max(lost, had.Done-has.Checkpoint)
-				}
-				waiting = waiting || !ok || pending && !has.at.After(up)
-			}
-			if !waiting {
-				return lost
-			}
+// resumed tells whether the run goes on after a kill. After that of a worker,
+// every training that ran has done a step again and something was recorded or
+// begun; after that of the store, every training that still runs has written a
+// checkpoint; after that of Temporal, it has recorded an event or a heartbeat.
+func (s *stack) resumed(ctx context.Context, k *killed) bool {
+	all := s.journal()
+	for _, a := range k.running {
+		if a = find(all, a); a.training() && !a.goesOn(k, next(all, a)) {
+			return false
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	return lost
+	now, ok := s.look(ctx)
+	if !ok {
+		return false
+	}
+	begun := len(all) > 0 && all[len(all)-1].began.After(k.up)
+	return now.history > k.before.history || now.beat.After(k.up) || begun
+}
+
+// find returns the attempt as a later journal knows it.
+func find(all []*attempt, of *attempt) *attempt {
+	for _, a := range all {
+		if a.run == of.run && a.stage == of.stage && a.began.Equal(of.began) {
+			return a
+		}
+	}
+	return of
+}
+
+// goesOn tells whether a training has recovered from a kill.
+func (a *attempt) goesOn(k *killed, b *attempt) bool {
+	again := b != nil && (len(b.steps) > 0 || !b.ended.IsZero())
+	switch {
+	case k.part == partWorker, again:
+		return again
+	case !a.ended.IsZero() || k.part == partTemporal:
+		return true
+	}
+	return len(a.saves) > 0 && a.saves[len(a.saves)-1].at.After(k.up)
 }

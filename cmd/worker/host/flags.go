@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -46,12 +47,9 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
-// Options returns what the flags say; the log goes to w.
+// Options returns what the flags say, or every fault of them; the log goes to w.
 func (f *Flags) Options(w io.Writer) (Options, error) {
 	log, err := telemetry.NewLogger(w, f.logFormat, f.logLevel)
-	if err != nil {
-		return Options{}, err
-	}
 	o := Options{
 		Queues: f.queues, Slots: f.slots, Threads: f.threads, WorkflowSlots: f.workflowSlots,
 		Health: f.health, HealthFile: f.healthFile, Cache: f.cache, CacheBytes: f.cacheMiB << 20,
@@ -59,10 +57,11 @@ func (f *Flags) Options(w io.Writer) (Options, error) {
 	}
 	if f.deployment != "" {
 		name, build, ok := strings.Cut(f.deployment, "@")
-		if !ok || name == "" || build == "" {
-			return o, fmt.Errorf("--deployment %q: want name@build, e.g. tempera@v1", f.deployment)
+		if ok && name != "" && build != "" && !strings.ContainsAny(name, ".:") {
+			o.Deployment = worker.WorkerDeploymentVersion{DeploymentName: name, BuildID: build}
+		} else {
+			err = errors.Join(err, fmt.Errorf("--deployment %q: want name@build, without dots or colons in the name, e.g. tempera@v1", f.deployment))
 		}
-		o.Deployment = worker.WorkerDeploymentVersion{DeploymentName: name, BuildID: build}
 	}
-	return o, o.Validate()
+	return o, errors.Join(err, o.Validate())
 }

@@ -219,15 +219,18 @@ func (o Options) connect(ctx context.Context, m *telemetry.Metrics) (*servers, e
 	return s, nil
 }
 
-// patiently tries again what fails because a server is away. Refusals are final.
+// patiently tries again what fails because a server is away, and says so once.
+// Refusals are final.
 func (o Options) patiently(ctx context.Context, try func() error) error {
-	for {
+	for n := 0; ; n++ {
 		err := try()
 		away := errors.Is(err, temporalx.ErrUnreachable) || errors.Is(err, artifact.ErrTransient)
 		if err == nil || !away || ctx.Err() != nil {
 			return err
 		}
-		o.Log.Warn("waiting for a server", "error", err)
+		if n == 0 {
+			o.Log.Warn("waiting for a server", "limit", o.StartLimit, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return err

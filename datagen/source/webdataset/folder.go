@@ -17,6 +17,9 @@ import (
 	"tempera/datagen/shard"
 )
 
+// ErrNothing says that a folder is there, but no pairs in it.
+var ErrNothing = errors.New("there is nothing to read")
+
 // maxLine bounds a line of a JSON Lines file, in bytes.
 const maxLine = 1 << 20
 
@@ -39,7 +42,7 @@ func (r *reader) pairs(dir string, yield take) bool {
 		return yield(sample.Sample{}, fmt.Errorf("webdataset: %w", err))
 	}
 	defer func() { _ = root.Close() }()
-	more := true
+	more, found := true, false
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -49,12 +52,16 @@ func (r *reader) pairs(dir string, yield take) bool {
 		case d.IsDir() || imageExt(name) == "":
 			return nil
 		}
+		found = true
 		s, err := r.pair(root, name)
 		if more = yield(s, err); !more {
 			return fs.SkipAll
 		}
 		return nil
 	})
+	if err == nil && !found {
+		err = fmt.Errorf("%w: put .tar shards, a metadata.jsonl, or images with a caption's file beside each into it", ErrNothing)
+	}
 	if err != nil {
 		return yield(sample.Sample{}, fmt.Errorf("webdataset: folder %s: %w", dir, err))
 	}

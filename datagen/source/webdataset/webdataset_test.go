@@ -81,7 +81,6 @@ func TestFolders(t *testing.T) {
 			"img/a.png": "i", "img/a.txt": "x",
 		}, Params{}, []string{"img_a=A", sample.ReasonPath, sample.ReasonPath, sample.ReasonUnreadable, sample.ReasonFormat, sample.ReasonFacts, sample.ReasonNoImage, sample.ReasonNoCaption}},
 		{"json lines with other keys", map[string]string{"metadata.jsonl": `{"file_name":"a.png","text":"A"}`, "a.png": "i"}, Params{Image: "file_name", Text: "text"}, []string{"a=A"}},
-		{"an empty folder", nil, Params{}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -99,6 +98,14 @@ func TestFolders(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAFolderWithoutPairsIsAnErrorThatSaysWhatItWants(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"notes.md": "x"})
+	_, fatal := outcome(&Source{Params: Params{From: []string{dir}}})
+	require.ErrorIs(t, fatal, ErrNothing)
+	require.ErrorContains(t, fatal, dir)
 }
 
 func TestLinksThatLeaveTheFolderAreRefused(t *testing.T) {

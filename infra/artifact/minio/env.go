@@ -23,6 +23,19 @@ func FromEnv() Options {
 	}
 }
 
+// OpenToRead returns a store that has passed CheckList. Whether it may be
+// written to shows at the first write.
+func OpenToRead(ctx context.Context, o Options) (*Store, error) {
+	s, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.CheckList(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Open returns a store that has passed Check.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := New(o)

@@ -120,8 +120,15 @@ func notTransient(err error) bool {
 	)
 	var source *sourceError
 	return errors.As(err, &source) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &certificate) || errors.As(err, &record) ||
-		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+		strings.Contains(err.Error(), encrypted) || strings.Contains(err.Error(), noHTTP)
 }
+
+// What net/http says, without a type, of a server that wants no encryption and
+// of one that is no web server at all.
+const (
+	encrypted = "server gave HTTP response to HTTPS client"
+	noHTTP    = "malformed HTTP response"
+)
 
 // sourceError is a fault of what is being stored, not of the store.
 type sourceError struct{ err error }
@@ -153,7 +160,9 @@ func (s *Store) explain(op string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, artifact.ErrExists), errors.Is(err, artifact.ErrConflict), errors.Is(err, artifact.ErrFull):
 		return fmt.Errorf("%s: %w", op, err)
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case strings.Contains(err.Error(), noHTTP):
+		return fmt.Errorf("%s in %s: %w: what answers there is no object store: %s", op, s.where(), errProtocol, adviceEndpoint)
+	case strings.Contains(err.Error(), encrypted):
 		return fmt.Errorf("%s in %s: %w: it answers without encryption: write http:// in S3_ENDPOINT", op, s.where(), errProtocol)
 	}
 	return fmt.Errorf("%s in %s: %w", op, s.where(), cause(err))

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,6 +125,37 @@ func temporary(t *testing.T, o minio.Options, policy string) minio.Options {
 	require.NoError(t, err)
 	o.AccessKey, o.SecretKey, o.SessionToken = v.AccessKeyID, v.SecretAccessKey, v.SessionToken
 	return o
+}
+
+func TestADamagedObjectIsToldFromAStoreThatIsAway(t *testing.T) {
+	server := stacktest.MinIO(t)
+	s := open(t, options(server, "damaged"))
+	for name, size := range map[string]int{"inline": 1 << 10, "in a part": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			ref, err := artifact.PutBytes(t.Context(), s, bytes.Repeat([]byte{'x'}, size))
+			require.NoError(t, err)
+			damaged := 0
+			require.NoError(t, filepath.WalkDir(server.Dir(), func(path string, d fs.DirEntry, err error) error {
+				if err != nil || !strings.Contains(path, ref.Digest.Hex()) || d.IsDir() || size > 1<<17 && d.Name() == "xl.meta" {
+					return err
+				}
+				data, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				data[len(data)-64] ^= 0xff
+				damaged++
+				return os.WriteFile(path, data, 0o644)
+			}))
+			require.Equal(t, 1, damaged)
+			began := time.Now()
+			_, err = s.Open(t.Context(), ref.Digest)
+			require.ErrorIs(t, err, artifact.ErrDigest)
+			require.ErrorContains(t, err, ref.Digest.Hex())
+			require.ErrorContains(t, err, "damaged")
+			require.Less(t, time.Since(began), 10*time.Second)
+		})
+	}
 }
 
 func TestRetriesAreBounded(t *testing.T) {

@@ -39,6 +39,15 @@ func (r Retry) pause(n int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// unreadable is what MinIO answers, as if it were a passing overload, where too
+// few intact copies of an object can be read: for as long as drives are away,
+// and for good where its bytes are damaged. Without drives it does not list
+// either, which tells the two apart.
+const (
+	unreadable   = "SlowDownRead"
+	damagedAfter = 4 // attempts
+)
+
 // try calls f until it succeeds, fails for good, or the retries are spent. f
 // gets the number of attempts that failed before: after a failure nobody knows
 // whether the server had done its part. op is for the message.
@@ -58,6 +67,9 @@ func (s *Store) try(ctx context.Context, op string, f func(failed int) error) er
 		if !transient(err) {
 			return s.explain(op, err)
 		}
+		if failed+1 >= damagedAfter && code(err) == unreadable && s.probe(ctx) == nil {
+			return fmt.Errorf("%s in %s: %w: the server cannot read this object, though it answers for others: its bytes on disk are damaged", op, s.where(), artifact.ErrDigest)
+		}
 		now := time.Now()
 		if failed == 0 {
 			first = now
@@ -65,7 +77,11 @@ func (s *Store) try(ctx context.Context, op string, f func(failed int) error) er
 		wait := s.opts.Retry.pause(failed)
 		spent := now.Sub(first)+wait > s.opts.Retry.Total && failed > 0
 		if spent || failed+1 == s.opts.Retry.Attempts {
-			return fmt.Errorf("%s in %s: %w: %s, tried %d times; %s", op, s.where(), artifact.ErrTransient, oneLine(cause(err)), failed+1, adviceEndpoint)
+			tried := ""
+			if failed > 0 {
+				tried = fmt.Sprintf(", tried %d times", failed+1)
+			}
+			return fmt.Errorf("%s in %s: %w: %s%s; %s", op, s.where(), artifact.ErrTransient, oneLine(cause(err)), tried, adviceEndpoint)
 		}
 		select {
 		case <-ctx.Done():

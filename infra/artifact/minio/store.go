@@ -145,25 +145,43 @@ func (s *Store) probe(ctx context.Context) error {
 // checkName is written by Check to learn whether it may.
 const checkName = ".check"
 
+// checkLimit bounds a check.
+const checkLimit = 10 * time.Second
+
 // Check tries once, for at most ten seconds, to list, write, read and remove in
 // the bucket. Its error is one line that says what to change.
 func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	once := *s
-	once.opts.Retry.Attempts = 1
-	if err := once.try(ctx, "list", func(int) error { return once.probe(ctx) }); err != nil {
-		return once.unreachable(err)
+	if err := s.CheckList(ctx); err != nil {
+		return err
 	}
+	once := s.once()
 	name := checkName + "/" + rand.Text()
-	if err := artifact.WriteJSON(ctx, &once, name, "written by the store's check"); err != nil {
+	if err := artifact.WriteJSON(ctx, once, name, "written by the store's check"); err != nil {
 		return once.unreachable(err)
 	}
 	var text string
-	if _, err := artifact.ReadJSON(ctx, &once, name, &text); err != nil {
+	if _, err := artifact.ReadJSON(ctx, once, name, &text); err != nil {
 		return once.unreachable(err)
 	}
 	return once.Remove(ctx, name)
+}
+
+// CheckList is the part of Check for those who only read: it tries once to
+// list.
+func (s *Store) CheckList(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	once := s.once()
+	return once.unreachable(once.try(ctx, "list", func(int) error { return once.probe(ctx) }))
+}
+
+// once is the store without retries.
+func (s *Store) once() *Store {
+	c := *s
+	c.opts.Retry.Attempts = 1
+	return &c
 }
 
 // unreachable names the endpoint where a check ran out of time.
