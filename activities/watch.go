@@ -77,9 +77,15 @@ func (r *Runtime) progressOf(ctx context.Context, id string) (dag.Progress, bool
 	return p, ok, nil
 }
 
+// queued is the progress of a stage for which no worker has a free slot yet.
+const queued = "(queued for a worker)"
+
 // beatOf returns the progress in the heartbeat of the only activity of a stage.
 func beatOf(d *workflowservice.DescribeWorkflowExecutionResponse) (dag.Progress, bool) {
 	a := d.GetPendingActivities()[0]
+	if a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 {
+		return dag.Progress{Note: queued}, true
+	}
 	var b Beat
 	if a.GetState() != enums.PENDING_ACTIVITY_STATE_STARTED || a.GetHeartbeatDetails() == nil ||
 		converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &b) != nil || b.Total == 0 {

@@ -16,7 +16,7 @@ import (
 const (
 	watchMin   = 5 * time.Second
 	watchMax   = time.Minute
-	watchSpan  = 10  // an interval is this part of the run's age, up to watchMax
+	watchSpan  = 5   // an interval is this part of the run's age, up to watchMax
 	watchLate  = 100 // and this part of it later on
 	watchLimit = 20  // stages that are read at a time
 )
@@ -32,7 +32,8 @@ func (d *driver) watch(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return d.active > 0 }) != nil {
 			return
 		}
-		if workflow.Sleep(ctx, watchInterval(workflow.Now(ctx).Sub(d.began))) != nil {
+		next := workflow.NewTimerWithOptions(ctx, watchInterval(workflow.Now(ctx).Sub(d.began)), workflow.TimerOptions{Summary: "until progress is read"})
+		if next.Get(ctx, nil) != nil {
 			return
 		}
 		stages := map[string]string{} // workflow ID -> stage

@@ -128,7 +128,10 @@ func progressText(s *Status) string {
 		return ""
 	}
 	text := fmt.Sprintf("%d", p.Done)
-	if p.Total > 0 {
+	switch {
+	case p.Done == 0 && p.Total == 0:
+		return cell(p.Note, 80)
+	case p.Total > 0:
 		text = fmt.Sprintf("%d / %d (%d%%)", p.Done, p.Total, 100*p.Done/p.Total)
 	}
 	if p.Unit != "" {
