@@ -77,9 +77,13 @@ func (r *Runtime) progressOf(ctx context.Context, id string) (dag.Progress, bool
 	return p, ok, nil
 }
 
-// beatOf returns the progress in the heartbeat of the only activity of a stage.
+// beatOf returns the progress in the heartbeat of the only activity of a stage,
+// or why its next attempt is waited for.
 func beatOf(d *workflowservice.DescribeWorkflowExecutionResponse) (dag.Progress, bool) {
 	a := d.GetPendingActivities()[0]
+	if why := a.GetLastFailure().GetMessage(); a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED && why != "" {
+		return dag.Progress{Note: fmt.Sprintf("attempt %d follows: %s", a.GetAttempt(), why)}, true
+	}
 	var b Beat
 	if a.GetState() != enums.PENDING_ACTIVITY_STATE_STARTED || a.GetHeartbeatDetails() == nil ||
 		converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &b) != nil || b.Total == 0 {
