@@ -72,7 +72,7 @@ func failure(err error) error {
 	case errors.Is(err, artifact.ErrPermission), errors.Is(err, artifact.ErrNoBucket), errors.Is(err, artifact.ErrCredentials):
 		return lasting(stage.StoreRefused, err)
 	case errors.Is(err, artifact.ErrFull), errors.Is(err, syscall.ENOSPC):
-		err = fmt.Errorf("no space left: free some, the stage goes on by itself: %w", err)
+		err = fmt.Errorf("%w; the stage goes on by itself when there is space", err)
 		return temporal.NewApplicationError(oneLine(err), stage.NoSpace)
 	case errors.Is(err, artifact.ErrTransient), errors.Is(err, artifact.ErrConflict):
 		return temporal.NewApplicationError(oneLine(err), stage.StoreUnavailable)

@@ -80,10 +80,14 @@ func (r *Runtime) progressOf(ctx context.Context, id string) (dag.Progress, bool
 // queued is the progress of a stage for which no worker has a free slot yet.
 const queued = "(queued for a worker)"
 
-// beatOf returns the progress in the heartbeat of the only activity of a stage.
+// beatOf returns the progress in the heartbeat of the only activity of a stage,
+// or what a stage that is not at work waits for.
 func beatOf(d *workflowservice.DescribeWorkflowExecutionResponse) (dag.Progress, bool) {
 	a := d.GetPendingActivities()[0]
-	if a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 {
+	if a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED {
+		if why := a.GetLastFailure().GetMessage(); why != "" {
+			return dag.Progress{Note: fmt.Sprintf("attempt %d follows: %s", a.GetAttempt(), why)}, true
+		}
 		return dag.Progress{Note: queued}, true
 	}
 	var b Beat

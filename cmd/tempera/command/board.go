@@ -61,7 +61,10 @@ func (b *board) show(run *dag.Run) {
 // tenths is the progress of a stage in steps of a tenth, so that a log grows by
 // ten lines a stage and not by thousands.
 func tenths(p dag.Progress) string {
-	if p.Total <= 0 {
+	switch {
+	case p.Total <= 0 && p.Note != "":
+		return ": " + oneLine(p.Note)
+	case p.Total <= 0:
 		return ""
 	}
 	tenth := 10 * p.Done / p.Total

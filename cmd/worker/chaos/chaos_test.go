@@ -32,8 +32,8 @@ var (
 // most of which goes into trainings that write a checkpoint every second.
 const smallBootstrap = `{"name": "chaos", "seed": 1, "web": 512, "clean": 256, "gallery": 64, "checkpoint_seconds": 1,
 	"model": {"width": 32, "layers": 2, "text_layers": 1, "heads": 4, "patch": 8},
-	"pretrain": {"steps": 1000, "batch": 32}, "filter": {"steps": 800, "batch": 32}, "captioner": {"steps": 1500, "batch": 32},
-	"judge": {"steps": 800, "batch": 32}, "arm": {"batch": 32}, "arm_steps": [1200], "arms": ["raw", "filtered", "bootstrapped"]}`
+	"pretrain": {"steps": 1000, "batch": 32}, "filter": {"steps": 800, "batch": 32}, "captioner": {"steps": 2000, "batch": 32},
+	"judge": {"steps": 800, "batch": 32}, "arm": {"batch": 32}, "arm_steps": [1800], "arms": ["raw", "filtered", "bootstrapped"]}`
 
 // killed is one row of the table.
 type killed struct {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -52,10 +51,6 @@ func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Wor
 	return list, nil
 }
 
-// throttle is how often the SDK sends heartbeats at most. Its default sends one
-// only every 80 percent of the timeout, so that a lost worker is noticed late.
-const throttle = time.Second
-
 // controlSlots are how many control activities (plan, look-up, collect) run at
 // a time: they wait for the servers and take no cores.
 const controlSlots = 200
@@ -80,10 +75,9 @@ func (o Options) compute(fail context.CancelCauseFunc) worker.Options {
 
 func (o Options) common(fail context.CancelCauseFunc) worker.Options {
 	w := worker.Options{
-		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
-		MaxHeartbeatThrottleInterval: throttle,
-		WorkerStopTimeout:            o.Grace,
-		OnFatalError:                 func(err error) { fail(fmt.Errorf("worker: %w", err)) },
+		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		WorkerStopTimeout:          o.Grace,
+		OnFatalError:               func(err error) { fail(fmt.Errorf("worker: %w", err)) },
 	}
 	if o.Deployment.DeploymentName != "" {
 		w.DeploymentOptions = worker.DeploymentOptions{

@@ -101,7 +101,7 @@ func TestSpool(t *testing.T) {
 	})
 	t.Run("a full disk names the variable to set", func(t *testing.T) {
 		err := diskFull(&os.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC})
-		require.ErrorIs(t, err, artifact.ErrFull)
+		require.ErrorIs(t, err, syscall.ENOSPC)
 		require.ErrorContains(t, err, "TMPDIR")
 	})
 	t.Run("a pipe is spooled though it is a file", func(t *testing.T) {

@@ -68,7 +68,7 @@ func (s *Store) try(ctx context.Context, op string, f func(failed int) error) er
 			return s.explain(op, err)
 		}
 		if failed+1 >= damagedAfter && code(err) == unreadable && s.probe(ctx) == nil {
-			return fmt.Errorf("%s in %s: %w: the server cannot read this object, though it answers for others: its bytes on disk are damaged", op, s.where(), artifact.ErrDigest)
+			return fmt.Errorf("%s in %s: %w: the server cannot read this object, though it answers for others: its bytes on disk are damaged: restore it, or remove it from the bucket and run with --force what made it", op, s.where(), artifact.ErrDigest)
 		}
 		now := time.Now()
 		if failed == 0 {

@@ -87,7 +87,7 @@ func (s *Store) spool(r io.Reader) (_ *body, err error) {
 // diskFull names the class of a local disk that is full.
 func diskFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w: free space, or set TMPDIR to a larger disk", artifact.ErrFull, err)
+		return fmt.Errorf("%w: free space, or set TMPDIR to a larger disk", err)
 	}
 	return err
 }
