@@ -55,7 +55,7 @@ func (s Source) Type() string {
 }
 
 // Pin replaces every published version among the inputs by the artifact that it
-// stands for now, so that the plan, and with it every replay, is of that one.
+// stands for at this moment, so that the plan and every replay of it are of that one.
 // What find does not know (artifact.ErrNotFound) are faults of the spec.
 func (s *Spec) Pin(find func(artifact.PublishedRef) (artifact.Artifact, error)) ([]Fault, error) {
 	var found faults
