@@ -61,23 +61,33 @@ func gridItem(s sample.Sample) report.GridItem {
 	return item
 }
 
-// curveSection draws the losses that stages of this run logged. A stage whose
-// result was reused has logged nothing in this run and is left out.
+// curveSection draws the losses that stages of this run logged, as many to a
+// chart as can be told apart. A stage whose result was reused has logged nothing
+// in this run and is left out.
 func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
-	chart := report.Lines{Title: "Training loss", X: "step", Y: "loss"}
+	var curves []report.Series
 	for _, id := range p.Curves {
 		series, err := lossCurve(ctx, t, id)
 		if err != nil {
 			return nil, err
 		}
 		if len(series.X) > 1 {
-			chart.Series = append(chart.Series, series)
+			curves = append(curves, series)
 		}
 	}
-	if len(chart.Series) == 0 {
+	if len(curves) == 0 {
 		return nil, nil
 	}
-	return &report.Section{Title: "Training", Blocks: []report.Block{chart}}, nil
+	s := &report.Section{Title: "Training"}
+	charts := (len(curves) + report.MaxSeries - 1) / report.MaxSeries
+	for i := range charts { // of equal sizes, so that what belongs together stays so more often
+		chart := report.Lines{Title: "Training loss", X: "step", Y: "loss", Series: curves[i*len(curves)/charts : (i+1)*len(curves)/charts]}
+		if charts > 1 {
+			chart.Title += fmt.Sprintf(" (%d of %d)", i+1, charts)
+		}
+		s.Blocks = append(s.Blocks, chart)
+	}
+	return s, nil
 }
 
 func lossCurve(ctx context.Context, t *Task, id string) (report.Series, error) {

@@ -207,7 +207,7 @@ type bootstrap struct {
 	evaluations        dag.Inputs
 	labels             []string
 	steps, seeds       []int
-	curves             []string // stages whose losses the report draws
+	curves             []string // stages whose losses the report draws: of the first repetition, of the arms the longest
 	shown, shownLabels []string
 	published          []publication
 }
@@ -379,7 +379,8 @@ func (b *bootstrap) evaluate(id, model string, row rowOf) string {
 	evaluation := b.stage("eval_"+id, "evaluate", "evaluation", inputs{"model": {model}, "data": {b.gallery}}, params{"seed": b.seed})
 	b.evaluations = append(b.evaluations, evaluation)
 	b.labels, b.steps, b.seeds = append(b.labels, b.prefix+row.label), append(b.steps, row.steps), append(b.seeds, b.seed)
-	if b.seed == b.p.Seed {
+	shorter := slices.Contains(b.p.Arms, row.label) && row.steps < slices.Max(b.p.ArmSteps)
+	if b.seed == b.p.Seed && !shorter {
 		b.curves = append(b.curves, strings.TrimSuffix(model, ".model"))
 	}
 	return evaluation

@@ -83,7 +83,7 @@ func (a Arms) view() (string, any, error) {
 func (a Arms) row(arm Arm, i int, x axis) armView {
 	y := float64(marginTop + armHeight*i + armHeight/2)
 	v := armView{
-		Name: shorten(arm.Name), Value: decimal(arm.Mean, a.Decimals), Class: fmt.Sprintf("c%d", i%maxSeries),
+		Name: shorten(arm.Name), Value: decimal(arm.Mean, a.Decimals), Class: fmt.Sprintf("c%d", i%MaxSeries),
 		Y: pixel(y), Text: pixel(y + 4), Mean: pixel(x.pixel(arm.Mean)),
 		Bar: a.FromZero, BarY: pixel(y - armBar/2),
 	}

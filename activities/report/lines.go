@@ -39,18 +39,20 @@ type lineView struct {
 
 type dot struct{ X, Y, Title string }
 
+// MaxSeries is how many curves of a chart can still be told apart.
+const MaxSeries = 8
+
 // Sizes of charts, in pixels of their view boxes.
 const (
 	chartWidth, chartHeight = 560, 300
 	marginLeft, marginRight = 62, 16
 	marginTop, marginBase   = 14, 46
-	maxSeries               = 8
 	buckets                 = 400 // of a curve: more points do not show
 )
 
 func (l Lines) view() (string, any, error) {
-	if len(l.Series) > maxSeries {
-		return "", nil, fmt.Errorf("chart %q: %d curves: want at most %d, or several charts", l.Title, len(l.Series), maxSeries)
+	if len(l.Series) > MaxSeries {
+		return "", nil, fmt.Errorf("chart %q: %d curves: want at most %d, or several charts", l.Title, len(l.Series), MaxSeries)
 	}
 	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for _, s := range l.Series {
@@ -102,7 +104,7 @@ func (l Lines) shown(s Series, i int) bool {
 // curve draws a series. Of many points it keeps the first, the lowest, the
 // highest and the last in each bucket, so that spikes stay visible.
 func (l Lines) curve(s Series, n int, x, y axis) lineView {
-	v := lineView{Name: s.Name, Class: fmt.Sprintf("c%d", n%maxSeries)}
+	v := lineView{Name: s.Name, Class: fmt.Sprintf("c%d", n%MaxSeries)}
 	var path strings.Builder
 	for _, run := range l.runs(s) {
 		if len(run) == 1 {
