@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -82,10 +83,31 @@ func decode(params json.RawMessage, into any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(params))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	err := d.Decode(into)
+	var shape *json.UnmarshalTypeError
+	if errors.As(err, &shape) {
+		return fmt.Errorf("params: %s is a %s: it takes %s", shape.Field, shape.Value, wanted(shape.Type))
+	}
+	if err != nil {
 		return fmt.Errorf("params: %s: it takes %s", strings.TrimPrefix(err.Error(), "json: "), strings.Join(keys(into), ", "))
 	}
 	return nil
+}
+
+// wanted says in words what a field takes.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "a list, such as [...]"
+	case reflect.Struct, reflect.Map:
+		return "a mapping"
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a whole number"
+	}
 }
 
 // keys lists the parameters of a struct.
