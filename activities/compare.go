@@ -117,18 +117,9 @@ func runCompare(ctx context.Context, t *Task, p compareParams) error {
 	if err != nil {
 		return err
 	}
-	m := &artifact.Manifest{Type: artifact.TypeEvaluation}
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{comparisonFile, data}, {ResultsFile, []byte(resultsTable(p, values, gaps))}} {
-		ref, err := artifact.PutBytes(ctx, t.Store, f.data)
-		if err != nil {
-			return err
-		}
-		m.Files = append(m.Files, artifact.File{Path: f.path, Ref: ref})
-	}
-	out, err := artifact.PutManifest(ctx, t.Store, m)
+	out, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, []text{
+		{comparisonFile, data}, {ResultsFile, []byte(resultsTable(p, values, gaps))},
+	})
 	if err != nil {
 		return err
 	}

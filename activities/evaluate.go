@@ -286,18 +286,7 @@ func (e *evaluation) publish(ctx context.Context) error {
 		}
 		lines.Write(append(line, '\n'))
 	}
-	m := &artifact.Manifest{Type: artifact.TypeEvaluation}
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{evaluationFile, data}, {captionsFile, lines.Bytes()}} {
-		ref, err := artifact.PutBytes(ctx, t.Store, f.data)
-		if err != nil {
-			return err
-		}
-		m.Files = append(m.Files, artifact.File{Path: f.path, Ref: ref})
-	}
-	a, err := artifact.PutManifest(ctx, t.Store, m)
+	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, []text{{evaluationFile, data}, {captionsFile, lines.Bytes()}})
 	if err != nil {
 		return err
 	}

@@ -187,12 +187,6 @@ func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.A
 	return artifact.Complete(ctx, t.Store, v)
 }
 
-// text is a file that is written for the folder, rather than linked.
-type text struct {
-	path string
-	data []byte
-}
-
 // publishedFiles are the files of a folder.
 type publishedFiles struct {
 	linked []artifact.File

@@ -207,7 +207,7 @@ type bootstrap struct {
 	evaluations        dag.Inputs
 	labels             []string
 	steps, seeds       []int
-	curves             []string // stages whose losses the report draws: of the first repetition, of the arms the longest
+	curves             []string // stages whose losses the report draws
 	shown, shownLabels []string
 	published          []publication
 }
@@ -292,6 +292,7 @@ func (b *bootstrap) repetition(seed int) {
 		b.show(strings.Replace(keptCaptions, ".dataset", ".rejected", 1), "synthetic captions rejected")
 		set = dag.Inputs{bootstrapped}
 		evaluation := b.evaluate("captioner"+r, captioner, rowOf{"captioner" + r, p.Captioner.Steps})
+		b.curve(captioner)
 		if round == p.Rounds-1 {
 			b.offer(publication{inputs: inputs{"dataset": set}})
 			b.offer(publication{part: "captioner", metric: "cider_d", inputs: inputs{"model": {captioner}, "evaluation": {evaluation}}})
@@ -368,7 +369,11 @@ func (b *bootstrap) arm(row rowOf, data dag.Inputs, tokenizer string) {
 	trained := b.stage("train_"+id, "pretrain", "model", inputs{"data": data, "tokenizer": {tokenizer}},
 		b.training(fit).with(params{"objective": "clip", "model": b.p.Model}))
 	evaluation := b.evaluate(id, trained, row)
-	if row.label == "bootstrapped" && row.steps == slices.Max(b.p.ArmSteps) {
+	if row.steps < slices.Max(b.p.ArmSteps) {
+		return
+	}
+	b.curve(trained)
+	if row.label == "bootstrapped" {
 		b.offer(publication{metric: "r1", inputs: inputs{"model": {trained}, "evaluation": {evaluation}, "comparison": {"compare.comparison"}}})
 	}
 }
@@ -379,11 +384,15 @@ func (b *bootstrap) evaluate(id, model string, row rowOf) string {
 	evaluation := b.stage("eval_"+id, "evaluate", "evaluation", inputs{"model": {model}, "data": {b.gallery}}, params{"seed": b.seed})
 	b.evaluations = append(b.evaluations, evaluation)
 	b.labels, b.steps, b.seeds = append(b.labels, b.prefix+row.label), append(b.steps, row.steps), append(b.seeds, b.seed)
-	shorter := slices.Contains(b.p.Arms, row.label) && row.steps < slices.Max(b.p.ArmSteps)
-	if b.seed == b.p.Seed && !shorter {
+	return evaluation
+}
+
+// curve puts the losses of a training into the report; those of the first
+// repetition are enough.
+func (b *bootstrap) curve(model string) {
+	if b.seed == b.p.Seed {
 		b.curves = append(b.curves, strings.TrimSuffix(model, ".model"))
 	}
-	return evaluation
 }
 
 // show puts a data set's images into the report; those of the first
