@@ -134,7 +134,9 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 
 // step does one step and records it.
 func (r *run) step(step int64) error {
+	asked := time.Now()
 	b, err := r.feed.next()
+	r.timer.waited += time.Since(asked)
 	if err != nil {
 		return fmt.Errorf("batch of step %d: %w", step, err)
 	}

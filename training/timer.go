@@ -4,11 +4,12 @@ import "time"
 
 // stepTimer measures speed between two writings of metrics.
 type stepTimer struct {
-	since time.Time
-	steps int64
+	since  time.Time
+	steps  int64
+	waited time.Duration // for batches
 }
 
-func (t *stepTimer) start() { t.since, t.steps = time.Now(), 0 }
+func (t *stepTimer) start() { *t = stepTimer{since: time.Now()} }
 
 // measure adds the speed since the last measurement to m and starts anew.
 func (t *stepTimer) measure(r *run, m Metrics) {
@@ -16,6 +17,7 @@ func (t *stepTimer) measure(r *run, m Metrics) {
 	if t.steps > 0 && seconds > 0 {
 		perStep := seconds / float64(t.steps)
 		m["step_ms"] = 1e3 * perStep
+		m["wait_ms"] = 1e3 * t.waited.Seconds() / float64(t.steps)
 		m["samples_per_second"] = float64(r.config.BatchSize) / perStep
 		if c, ok := r.Objective.(Costed); ok {
 			flops := c.StepFLOPs() / perStep

@@ -44,14 +44,12 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	e, err := kernel.New(kernel.Options{Threads: o.Threads})
+	b, done, err := o.backend()
 	if err != nil {
 		return Result{}, err
 	}
-	defer e.Close()
-	b := device.NewCPU(e)
-	c := o.config()
-	m, err := model.New(b, c, 0)
+	defer done()
+	m, err := model.New(b, o.config(), 0)
 	if err != nil {
 		return Result{}, err
 	}
@@ -63,8 +61,17 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if c, ok := obj.(io.Closer); ok {
 		err = errors.Join(err, c.Close())
 	}
-	r.Threads, r.Device = e.Threads(), b.Name()
+	r.Threads, r.Device = b.Engine().Threads(), b.Name()
 	return r, err
+}
+
+// backend is the processor with the threads asked for, and what ends it.
+func (o Options) backend() (*device.CPU, func(), error) {
+	e, err := kernel.New(kernel.Options{Threads: o.Threads})
+	if err != nil {
+		return nil, nil, err
+	}
+	return device.NewCPU(e), e.Close, nil
 }
 
 func (o Options) config() model.Config {
@@ -127,9 +134,7 @@ func (o Options) measure(ctx context.Context, b device.Backend, m *model.Model, 
 	if o.Model == "clip" {
 		r.Loss = "softmax"
 	}
-	for _, p := range m.Params() {
-		r.Params += int64(p.Value.Size())
-	}
+	r.Params = parameters(m)
 	batch := o.batch(m.Config)
 	var ms []float64
 	for step := range int64(o.Warmup + o.Steps) {
