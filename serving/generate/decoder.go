@@ -71,7 +71,10 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 		d.blocks = append(d.blocks, l.block(fmt.Sprintf("text.blocks.%d", i), c))
 	}
 	d.final = l.norm("text.norm", t.Width)
-	d.head = linear{in: t.Width, out: t.Vocab, bias: l.values("text.head.bias", t.Vocab)}
+	d.head = linear{in: t.Width, out: t.Vocab}
+	if c.Kind == model.BLIP {
+		d.head.bias = l.values("text.head.bias", t.Vocab)
+	}
 	if t.TieHead {
 		d.head.weight = l.pack(kernel.PackBArgs{K: t.Width, N: t.Vocab, B: d.token, TransB: true})
 	} else {

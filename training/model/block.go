@@ -8,7 +8,15 @@ import (
 
 // linear is x W + b of the layer called name.
 func (m *Model) linear(g *graph.Graph, name string, x *graph.Node, o op.LinearOptions) *graph.Node {
-	return op.Linear(g, x, m.p(g, name+".weight"), m.p(g, name+".bias"), o)
+	return op.Linear(g, x, m.p(g, name+weightSuffix), m.optional(g, name+biasSuffix), o)
+}
+
+// optional is the node of a parameter, nil where the configuration has none of that name.
+func (m *Model) optional(g *graph.Graph, name string) *graph.Node {
+	if m.byName[name] == nil {
+		return nil
+	}
+	return m.p(g, name)
 }
 
 func (m *Model) norm(g *graph.Graph, name string, x *graph.Node) *graph.Node {

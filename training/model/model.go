@@ -48,6 +48,7 @@ func build(b device.Backend, c Config, values func(Spec) ([]float32, error)) (*M
 		}
 		// 1-D parameters are biases, gains and temperatures: no decay (Radford et al. 2021).
 		p.NoDecay = len(s.Shape) == 1
+		p.Frozen = s.state || c.LoRA != nil && !c.LoRA.trains(s.Name)
 		m.add(p)
 	}
 	return m, nil

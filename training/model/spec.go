@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"math"
@@ -13,9 +12,11 @@ import (
 
 // Spec is one parameter: its name, shape and initial values.
 type Spec struct {
-	Name  string
-	Shape []int
-	init  initial
+	Name   string
+	Shape  []int
+	init   initial
+	linear bool // the weight of a linear layer, which LoRA may change
+	state  bool // no gradient moves it
 }
 
 // initial is the distribution of a parameter's first values.
@@ -55,22 +56,42 @@ func (s Spec) Values(seed uint64) []float32 {
 func (c Config) Params() []Spec {
 	l := &lister{}
 	if c.images() {
-		c.Vision.list(l)
+		c.Vision.list(l, c.Kind)
+	}
+	if c.Kind == VLM {
+		c.Projector.list(l, c)
 	}
 	c.Text.list(l, c)
 	switch c.Kind {
 	case CLIP:
-		l.constant("log_scale", math.Log(1/0.07), 1)
+		c.listContrast(l)
 	case BLIP:
 		l.linear("match", c.Text.Width, 2, 1)
 		l.constant("temperature", 0.07, 1)
-	case LM: // has neither
+	case LM, VLM: // have neither
 	}
-	if c.images() {
-		l.normal("image_projection.weight", fanIn(c.Vision.Width), c.Vision.Width, c.Embed)
-		l.normal("text_projection.weight", fanIn(c.Text.Width), c.Text.Width, c.Embed)
+	if c.projectsImages() {
+		l.product("image_projection", c.Vision.Width, c.Embed, 1)
+	}
+	if !c.decoder() {
+		l.product("text_projection", c.Text.Width, c.Embed, 1)
+		if c.Vision.Form == SigLIPVision {
+			l.constant("text_projection.bias", 0, c.Embed)
+		}
+	}
+	if c.LoRA != nil {
+		return c.LoRA.extend(l.specs)
 	}
 	return l.specs
+}
+
+func (c Config) listContrast(l *lister) {
+	if c.Loss == Sigmoid {
+		l.constant("log_scale", math.Log(10), 1)
+		l.constant("logit_bias", c.LogitBias, 1)
+		return
+	}
+	l.constant("log_scale", math.Log(1/0.07), 1)
 }
 
 func (c Config) parameters() int64 {
@@ -88,23 +109,29 @@ func fanIn(in int) float64 { return 1 / math.Sqrt(3*float64(in)) }
 type lister struct{ specs []Spec }
 
 func (l *lister) normal(name string, std float64, shape ...int) {
-	l.specs = append(l.specs, Spec{name, shape, initial{std: std}})
+	l.specs = append(l.specs, Spec{Name: name, Shape: shape, init: initial{std: std}})
 }
 
 func (l *lister) constant(name string, v float64, shape ...int) {
-	l.specs = append(l.specs, Spec{name, shape, initial{constant: v}})
+	l.specs = append(l.specs, Spec{Name: name, Shape: shape, init: initial{constant: v}})
 }
 
-// linear lists a weight (in, out), whose standard deviation is gain times the
-// usual one, and a bias.
+// product lists a weight (in, out), whose standard deviation is gain times the
+// usual one.
+func (l *lister) product(name string, in, out int, gain float64) {
+	l.normal(name+weightSuffix, gain*fanIn(in), in, out)
+	l.specs[len(l.specs)-1].linear = true
+}
+
+// linear lists a weight and a bias.
 func (l *lister) linear(name string, in, out int, gain float64) {
-	l.normal(name+".weight", gain*fanIn(in), in, out)
-	l.constant(name+".bias", 0, out)
+	l.product(name, in, out, gain)
+	l.constant(name+biasSuffix, 0, out)
 }
 
 func (l *lister) norm(name string, width int) {
-	l.constant(name+".weight", 1, width)
-	l.constant(name+".bias", 0, width)
+	l.constant(name+weightSuffix, 1, width)
+	l.constant(name+biasSuffix, 0, width)
 }
 
 // attentionGain makes the residual branches of attention start small.
@@ -127,46 +154,6 @@ func (l *lister) mlp(name string, width, hidden int) {
 	l.norm(name+".norm", width)
 	l.linear(name+".up", width, hidden, 1)
 	l.linear(name+".down", hidden, width, 1)
-}
-
-func (v Vision) list(l *lister) {
-	l.linear("vision.patch", 3*v.Patch*v.Patch, v.Width, 1)
-	if v.Pool == First {
-		l.normal("vision.class", v.PositionStd, v.Width)
-	}
-	l.normal("vision.position", v.PositionStd, v.Tokens(), v.Width)
-	for i := range v.Layers {
-		block := fmt.Sprintf("vision.blocks.%d", i)
-		l.self(block+".self", v.Width)
-		l.mlp(block+".mlp", v.Width, v.Hidden)
-	}
-	l.norm("vision.norm", v.Width)
-}
-
-func (t Text) list(l *lister, c Config) {
-	l.normal("text.token", t.TokenStd, t.Vocab, t.Width)
-	l.normal("text.position", t.PositionStd, t.Context, t.Width)
-	for i := range t.Layers {
-		block := fmt.Sprintf("text.blocks.%d", i)
-		if c.Kind != LM {
-			l.self(block+".self", t.Width)
-		}
-		if c.Kind != CLIP {
-			l.self(block+".causal", t.Width)
-		}
-		if c.Kind == BLIP {
-			l.cross(block+".cross", t.Width, c.Vision.Width)
-		}
-		l.mlp(block+".mlp", t.Width, t.Hidden)
-	}
-	l.norm("text.norm", t.Width)
-	if c.Kind == CLIP {
-		return
-	}
-	if !t.TieHead {
-		l.normal("text.head.weight", fanIn(t.Width), t.Width, t.Vocab)
-	}
-	l.constant("text.head.bias", 0, t.Vocab)
 }
 
 // decodeStrict reads one JSON value and refuses unknown keys and trailing data.

@@ -100,9 +100,8 @@ func (m *Model) MatchLogits(g *graph.Graph, states *graph.Node) *graph.Node {
 
 // TokenLogits is the language head: (B, T, C) to (B, T, V).
 func (m *Model) TokenLogits(g *graph.Graph, states *graph.Node) *graph.Node {
-	bias := m.p(g, "text.head.bias")
 	if m.Config.Text.TieHead {
-		return op.Linear(g, states, m.p(g, "text.token"), bias, op.LinearOptions{Transposed: true})
+		return op.Linear(g, states, m.p(g, "text.token"), m.optional(g, "text.head.bias"), op.LinearOptions{Transposed: true})
 	}
-	return op.Linear(g, states, m.p(g, "text.head.weight"), bias, op.LinearOptions{})
+	return m.linear(g, "text.head", states, op.LinearOptions{})
 }
