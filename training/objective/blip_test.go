@@ -34,7 +34,7 @@ func newBLIP(t *testing.T, o BLIPOptions) *BLIP {
 	return b
 }
 
-// pairsOf is a batch in which texts 0 and 3 are equal.
+// pairsOf is a batch in which texts 0 and 3 are equal; the targets of lm leave padding out.
 func pairsOf(m *model.Model, seed uint64) *training.Batch {
 	r := rand.New(rand.NewPCG(seed, 0))
 	b := &training.Batch{}
@@ -42,7 +42,7 @@ func pairsOf(m *model.Model, seed uint64) *training.Batch {
 	for i := range images {
 		images[i] = float32(r.NormFloat64())
 	}
-	tokens, lengths := b.Int32s(Tokens, rows*context), b.Int32s(Lengths, rows)
+	tokens, lengths, targets := b.Int32s(Tokens, rows*context), b.Int32s(Lengths, rows), b.Int32s(Targets, rows*context)
 	for i := range rows {
 		lengths[i] = int32(3 + i%3)
 		for j := range context {
@@ -50,6 +50,12 @@ func pairsOf(m *model.Model, seed uint64) *training.Batch {
 		}
 	}
 	copy(tokens[3*context:4*context], tokens[:context])
+	for i := range targets {
+		targets[i] = int32(r.IntN(12))
+		if i%context >= int(lengths[i/context]) {
+			targets[i] = device.IgnoreIndex
+		}
+	}
 	return b
 }
 

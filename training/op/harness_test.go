@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tempera/training/device"
+	"tempera/training/device/reference"
 	"tempera/training/golden"
 	"tempera/training/graph"
 	"tempera/training/kernel"
@@ -37,6 +38,7 @@ func testedBackends(t *testing.T) map[string]device.Backend {
 	return map[string]device.Backend{
 		"on the host heap":                       newCPU(t, device.HostHeap()),
 		"on memory that the host cannot address": newCPU(t, device.OpaqueHeap()),
+		"in float64":                             reference.New(),
 	}
 }
 

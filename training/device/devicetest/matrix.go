@@ -1,0 +1,126 @@
+package devicetest
+
+import "tempera/training/device"
+
+func memoryTrials() []trial {
+	return []trial{
+		{method: "Zero", values: []operand{f(3, 5)}, exact: true, call: func(b device.Backend, v []*device.Value) { b.Zero(v[0]) }},
+		{method: "Zero", name: "of integers", values: []operand{is(1, 2)}, call: func(b device.Backend, v []*device.Value) { b.Zero(v[0]) }},
+		{method: "Copy", values: []operand{f(3, 5), f(15)}, exact: true, call: func(b device.Backend, v []*device.Value) { b.Copy(v[0], v[1]) }},
+	}
+}
+
+func linearTrials() []trial {
+	const m, n, k = 37, 53, 29
+	gemm := func(change func(a *device.GemmArgs, v []*device.Value)) func(b device.Backend, v []*device.Value) {
+		return func(b device.Backend, v []*device.Value) {
+			a := device.GemmArgs{M: m, N: n, K: k, A: v[0], B: v[1], C: v[2]}
+			change(&a, v)
+			b.Gemm(a)
+		}
+	}
+	plain := []operand{f(m, k), f(k, n), f(m, n)}
+	more := append(plain, f(n), f(m, n), f(m, n))
+	ts := []trial{
+		{method: "Gemm", values: plain, call: gemm(func(*device.GemmArgs, []*device.Value) {})},
+		{method: "Gemm", name: "of a transposed A", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA = true })},
+		{method: "Gemm", name: "of a transposed B that accumulates", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
+			a.TransB, a.Accumulate = true, true
+		})},
+		{method: "Gemm", name: "of both transposed", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA, a.TransB = true, true })},
+		{method: "Gemm", name: "with bias and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias, a.Residual = v[3], v[5] })},
+		{method: "Gemm", name: "of one row", values: []operand{f(1, 70), f(70, 33), f(1, 33)}, call: func(b device.Backend, v []*device.Value) {
+			b.Gemm(device.GemmArgs{M: 1, N: 33, K: 70, A: v[0], B: v[1], C: v[2]})
+		}},
+		{method: "Gemm", name: "of long sums", values: []operand{f(5, 700), f(700, 9), f(5, 9)}, call: func(b device.Backend, v []*device.Value) {
+			b.Gemm(device.GemmArgs{M: 5, N: 9, K: 700, A: v[0], B: v[1], C: v[2]})
+		}},
+	}
+	for name, act := range activations() {
+		ts = append(ts, trial{method: "Gemm", name: "with bias, " + name + " and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+			a.Bias, a.Activation, a.Pre, a.Residual = v[3], act, v[4], v[5]
+		})})
+	}
+	return ts
+}
+
+func activations() map[string]device.Activation {
+	return map[string]device.Activation{"tanh GELU": device.GELUTanh, "exact GELU": device.GELUErf, "SiLU": device.SiLU}
+}
+
+// heads are windows of one (B, T, parts, H, D) tensor.
+type heads struct{ b, t, s, h, kv, d int }
+
+func (h heads) q(v *device.Value) device.Heads {
+	return device.HeadsOf(v, device.HeadsShape{T: h.t, H: h.h, D: h.d, Parts: 1})
+}
+
+func (h heads) k(v *device.Value) device.Heads {
+	return device.HeadsOf(v, device.HeadsShape{T: h.s, H: h.kv, D: h.d, Parts: 1})
+}
+
+// attend is the trials of one kind of attention: forward, backward, and backward that accumulates. extra are further operands, from value 9 on.
+func (h heads) attend(name string, change func(a *device.AttentionArgs, v []*device.Value), extra ...operand) []trial {
+	q, k := f(h.b, h.t, h.h, h.d), f(h.b, h.s, h.kv, h.d)
+	// queries, keys, values, output, log-sums, its gradient, gradients of queries, keys and values
+	values := append([]operand{q, k, k, q, f(h.b, h.h, h.t), q, q, k, k}, extra...)
+	forward := func(b device.Backend, v []*device.Value) device.AttentionArgs {
+		a := device.AttentionArgs{
+			B: h.b, T: h.t, S: h.s, H: h.h, KVHeads: h.kv, D: h.d, Q: h.q(v[0]), K: h.k(v[1]), V: h.k(v[2]), O: h.q(v[3]), LogSumExp: v[4],
+		}
+		if change != nil {
+			change(&a, v)
+		}
+		b.Attention(a)
+		return a
+	}
+	backward := func(accumulate bool) func(b device.Backend, v []*device.Value) {
+		return func(b device.Backend, v []*device.Value) {
+			b.AttentionBackward(device.AttentionBackwardArgs{
+				Forward: forward(b, v), DO: h.q(v[5]), DQ: h.q(v[6]), DK: h.k(v[7]), DV: h.k(v[8]), Accumulate: accumulate,
+			})
+		}
+	}
+	return []trial{
+		{method: "Attention", name: name, values: values, call: func(b device.Backend, v []*device.Value) { forward(b, v) }},
+		{method: "AttentionBackward", name: name, values: values, call: backward(false)},
+		{method: "AttentionBackward", name: name + " that accumulates", values: values, call: backward(true)},
+	}
+}
+
+func attentionTrials() []trial {
+	var ts []trial
+	add := func(more ...trial) { ts = append(ts, more...) }
+	add(heads{2, 7, 7, 3, 3, 5}.attend("in both directions", nil)...)
+	add(heads{1, 131, 131, 2, 1, 8}.attend("looking back, with shared keys", func(a *device.AttentionArgs, _ []*device.Value) { a.Causal = true })...)
+	add(heads{2, 3, 9, 4, 2, 6}.attend("to another sequence, looking back", func(a *device.AttentionArgs, _ []*device.Value) {
+		a.Causal, a.Scale = true, 0.7
+	})...)
+	add(heads{3, 5, 6, 2, 2, 4}.attend("with padded keys", func(a *device.AttentionArgs, v []*device.Value) { a.KeyLengths = v[9] }, is(6, 0, 4))...)
+	add(heads{1, 11, 11, 2, 2, 4}.attend("of packed sequences, looking back", func(a *device.AttentionArgs, v []*device.Value) {
+		a.Packed, a.Causal = v[9], true
+	}, is(0, 4, 4, 11))...)
+	return append(ts, ropeTrials()...)
+}
+
+func ropeTrials() []trial {
+	const b, t, h, d = 2, 6, 3, 8
+	turn := func(spec device.RoPESpec, inverse bool) func(be device.Backend, v []*device.Value) {
+		return func(be device.Backend, v []*device.Value) {
+			table, err := be.NewRoPETable(spec)
+			if err != nil {
+				panic(err)
+			}
+			shape := device.HeadsShape{T: t, H: h, D: d, Parts: 1}
+			be.RoPE(device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: inverse})
+		}
+	}
+	line := device.RoPESpec{Width: d, Theta: 1e4, Rows: []int32{0, 1, 2, 3, 100, 5}}
+	grid := device.RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 0, 0, 1, 1, 1}, Cols: []int32{0, 1, 2, 0, 1, 2}}
+	values := []operand{f(b, t, h, d), f(b, t, h, d)}
+	return []trial{
+		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, false)},
+		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, false)},
+		{method: "RoPE", name: "backwards", values: values, call: turn(line, true)},
+	}
+}
