@@ -139,12 +139,24 @@ func TestHostileHeadersAreRefused(t *testing.T) {
 		"the file goes on after the last tensor":    withHeader(`{"a":`+t8+`}`, 12),
 		"metadata holds something else than text":   withHeader(`{"__metadata__":{"a":1}}`, 0),
 		"a tensor has an absurd number of sizes":    withHeader(`{"a":{"dtype":"F32","shape":[`+strings.Repeat("1,", 40)+`2],"data_offsets":[0,8]}}`, 8),
+		"a tensor has a thousand sizes":             withHeader(`{"a":{"dtype":"F32","shape":[`+strings.Repeat("1,", 1000)+`2],"data_offsets":[0,8]}}`, 8),
 		"a tensor's description is null":            withHeader(`{"a":null}`, 0),
+		"a tensor's description is a number":        withHeader(`{"a":1}`, 0),
+		"a size is a fraction":                      withHeader(`{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,6]}}`, 6),
+		"a type is not text":                        withHeader(`{"a":{"dtype":1,"shape":[2],"data_offsets":[0,8]}}`, 8),
+		"metadata holds null":                       withHeader(`{"__metadata__":{"a":null}}`, 0),
+		"metadata is a list":                        withHeader(`{"__metadata__":["a"]}`, 0),
+		"metadata comes twice":                      withHeader(`{"__metadata__":{},"__metadata__":{}}`, 0),
+		"a name is not valid UTF-8":                 withHeader("{\"a\xff\":"+t8+"}", 8),
+		"a name is half a surrogate":                withHeader(`{"\ud800":`+t8+`}`, 8),
+		"a name is very long":                       withHeader(`{"`+strings.Repeat("a", 5000)+`":`+t8+`}`, 8),
+		"a type has half bytes":                     withHeader(`{"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}}`, 1),
 		"a tensor's offsets are larger than an int": withHeader(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,99999999999999999999]}}`, 8),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(bytes.NewReader(raw), int64(len(raw)))
 			require.ErrorIs(t, err, ErrCorrupt)
+			require.Less(t, len(err.Error()), 600, "the error can be read")
 		})
 	}
 }
@@ -173,6 +185,11 @@ func FuzzOpen(f *testing.F) {
 			data, err := file.ReadBytes(info.Name)
 			require.NoError(t, err)
 			total += int64(len(data))
+			if _, err := decoderOf(info); err == nil {
+				values, err := file.Floats(info.Name)
+				require.NoError(t, err)
+				require.Len(t, values, info.Len())
+			}
 		}
 		require.LessOrEqual(t, total, int64(len(raw)), "tensors do not overlap")
 	})
@@ -185,12 +202,12 @@ func same(infos []Info) []Tensor {
 		if i.Bytes() > 1<<16 {
 			continue // Fill then says that it is not expected
 		}
-		ts = append(ts, Tensor{Name: i.Name, DType: i.DType, Shape: i.Shape, f32: floats(i), i32: ints(i), u8: bytesOf(i)})
+		ts = append(ts, Tensor{Name: i.Name, DType: i.DType, Shape: i.Shape, f32: singles(i), i32: ints(i), u8: octets(i)})
 	}
 	return ts
 }
 
-func floats(i Info) []float32 {
+func singles(i Info) []float32 {
 	if i.DType != F32 {
 		return nil
 	}
@@ -204,7 +221,7 @@ func ints(i Info) []int32 {
 	return make([]int32, i.Len())
 }
 
-func bytesOf(i Info) []byte {
+func octets(i Info) []byte {
 	if i.DType != U8 {
 		return nil
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits on what a header may ask for. They are the format's own (length) or far
@@ -16,6 +18,7 @@ const (
 	maxHeader  = 100 << 20
 	maxTensors = 1 << 20
 	maxDims    = 32
+	maxName    = 4 << 10
 )
 
 const metadataKey = "__metadata__"
@@ -37,15 +40,45 @@ type header struct {
 
 // entry is a tensor's description as it stands in the header.
 type entry struct {
-	DType   DType   `json:"dtype"`
-	Shape   []int   `json:"shape"`
-	Offsets []int64 `json:"data_offsets"`
+	DType   DType `json:"dtype"`
+	Shape   dims  `json:"shape"`
+	Offsets dims  `json:"data_offsets"`
+}
+
+// dims is a short list of whole numbers. A long one is refused before it is
+// read, so that a header takes little more memory than its own bytes.
+type dims []int64
+
+func (d *dims) UnmarshalJSON(raw []byte) error {
+	if n := bytes.Count(raw, []byte(",")); n >= maxDims {
+		return fmt.Errorf("a list of %d numbers", n+1)
+	}
+	var v []int64
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err
+	}
+	*d = v
+	return nil
+}
+
+func (d dims) ints() ([]int, error) {
+	v := make([]int, len(d))
+	for i, n := range d {
+		if n < 0 || n > math.MaxInt {
+			return nil, fmt.Errorf("shape %v has an impossible size", []int64(d))
+		}
+		v[i] = int(n)
+	}
+	return v, nil
 }
 
 // parseHeader reads a header and checks that its tensors fill a data section
 // without gaps or overlaps. It trusts nothing: duplicate names, unknown types,
 // sizes that overflow and offsets outside the section are refused.
 func parseHeader(raw []byte) (*header, error) {
+	if !utf8.Valid(raw) {
+		return nil, corrupt("the header is not valid UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
 		return nil, corrupt("the header is not a JSON object")
@@ -53,18 +86,17 @@ func parseHeader(raw []byte) (*header, error) {
 	h := &header{meta: map[string]string{}}
 	seen := map[string]bool{}
 	for dec.More() {
-		tok, err := dec.Token()
+		name, err := parseName(dec)
 		if err != nil {
-			return nil, corrupt("header: %v", err)
+			return nil, err
 		}
-		name, _ := tok.(string)
 		if seen[name] {
 			return nil, corrupt("the header names %q twice", name)
 		}
 		seen[name] = true
 		if name == metadataKey {
-			if err := dec.Decode(&h.meta); err != nil {
-				return nil, corrupt("metadata: %v", err)
+			if h.meta, err = parseMetadata(dec); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -86,6 +118,38 @@ func parseHeader(raw []byte) (*header, error) {
 	return h, h.layout()
 }
 
+// parseName reads the next key. Escapes that stand for no character become
+// U+FFFD in Go, so a name that has it is not trusted to be the one that was meant.
+func parseName(dec *json.Decoder) (string, error) {
+	tok, err := dec.Token()
+	if err != nil {
+		return "", corrupt("header: %v", err)
+	}
+	name, _ := tok.(string)
+	if len(name) > maxName {
+		return "", corrupt("a name has %d bytes, more than %d", len(name), maxName)
+	}
+	if strings.ContainsRune(name, utf8.RuneError) {
+		return "", corrupt("the name %q has an invalid character", name)
+	}
+	return name, nil
+}
+
+func parseMetadata(dec *json.Decoder) (map[string]string, error) {
+	var values map[string]*string
+	if err := dec.Decode(&values); err != nil {
+		return nil, corrupt("metadata: %v", err)
+	}
+	meta := map[string]string{}
+	for k, v := range values {
+		if v == nil {
+			return nil, corrupt("metadata: the value of %.200q is null, not text", k)
+		}
+		meta[k] = *v
+	}
+	return meta, nil
+}
+
 func parseEntry(dec *json.Decoder, name string) (Info, error) {
 	var e entry
 	if err := dec.Decode(&e); err != nil {
@@ -93,12 +157,13 @@ func parseEntry(dec *json.Decoder, name string) (Info, error) {
 	}
 	size, ok := sizes[e.DType]
 	if !ok {
-		return Info{}, corrupt("tensor %q has the unknown type %q", name, e.DType)
+		return Info{}, corrupt("tensor %q has the unknown type %.40q", name, e.DType)
 	}
-	if len(e.Shape) > maxDims {
-		return Info{}, corrupt("tensor %q has %d dimensions", name, len(e.Shape))
+	shape, err := e.Shape.ints()
+	if err != nil {
+		return Info{}, corrupt("tensor %q: %v", name, err)
 	}
-	n, err := elements(e.Shape)
+	n, err := elements(shape)
 	if err != nil {
 		return Info{}, corrupt("tensor %q: %v", name, err)
 	}
@@ -108,7 +173,7 @@ func parseEntry(dec *json.Decoder, name string) (Info, error) {
 	if e.Offsets[1]-e.Offsets[0] != n*size {
 		return Info{}, corrupt("tensor %q of %d bytes spans the offsets %v", name, n*size, e.Offsets)
 	}
-	return Info{Name: name, DType: e.DType, Shape: e.Shape, begin: e.Offsets[0], end: e.Offsets[1]}, nil
+	return Info{Name: name, DType: e.DType, Shape: shape, begin: e.Offsets[0], end: e.Offsets[1]}, nil
 }
 
 // layout orders the tensors by offset and checks that each begins where the one
@@ -156,12 +221,12 @@ func encodeHeader(meta map[string]string, tensors []Tensor) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		end := at + int64(t.len())*sizes[t.DType]
-		shape := t.Shape
-		if shape == nil {
-			shape = []int{}
+		end := at + t.Size()
+		shape := make(dims, len(t.Shape))
+		for i, d := range t.Shape {
+			shape[i] = int64(d)
 		}
-		e, err := json.Marshal(entry{DType: t.DType, Shape: shape, Offsets: []int64{at, end}})
+		e, err := json.Marshal(entry{DType: t.DType, Shape: shape, Offsets: dims{at, end}})
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,8 @@ import (
 // goroutines where the underlying io.ReaderAt allows it.
 type File struct {
 	r      io.ReaderAt
+	mapped []byte // the whole file, where it is in memory
+	close  func() error
 	data   int64 // offset of the data section
 	header *header
 	index  map[string]int
@@ -72,6 +74,14 @@ func headerLength(r io.Reader) (int64, error) {
 	return int64(n), nil
 }
 
+// Close releases the file. What Floats returned must not be used after it.
+func (f *File) Close() error {
+	if f.close == nil {
+		return nil
+	}
+	return f.close()
+}
+
 // Metadata returns a copy of the file's metadata.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.header.meta) }
 
@@ -88,6 +98,53 @@ func (f *File) Info(name string) (Info, bool) {
 	return f.header.tensors[i], true
 }
 
+// Floats returns the values of a tensor, of any type that has values, as
+// float32; those of a wider type are rounded. Where the file is mapped and the
+// tensor is F32, nothing is copied: the values are the file's, which must not be
+// written to, until Close.
+func (f *File) Floats(name string) ([]float32, error) {
+	t, ok := f.Info(name)
+	if !ok {
+		return nil, missing(name)
+	}
+	if f.mapped != nil && t.DType == F32 {
+		if v := floatsIn(f.mapped[f.data+t.begin : f.data+t.end]); v != nil {
+			return v, nil
+		}
+	}
+	if _, err := decoderOf(t); err != nil {
+		return nil, err
+	}
+	v := make([]float32, t.Len())
+	return v, f.ReadFloats(name, v)
+}
+
+// ReadFloats reads what Floats returns into dst, whose length must be the
+// tensor's.
+func (f *File) ReadFloats(name string, dst []float32) error {
+	t, ok := f.Info(name)
+	if !ok {
+		return missing(name)
+	}
+	decode, err := decoderOf(t)
+	if err != nil {
+		return err
+	}
+	if t.Len() != len(dst) {
+		return fmt.Errorf("tensor %q has %d elements, want %d", t.Name, t.Len(), len(dst))
+	}
+	if t.DType == F32 {
+		return f.ReadFloat32(name, dst)
+	}
+	err = inChunks(len(dst), int(t.DType.Size()), f.at(t), func(from int, b []byte) {
+		decode(dst[from:from+len(b)/int(t.DType.Size())], b)
+	})
+	if err != nil {
+		return fmt.Errorf("read tensor %q: %w", name, err)
+	}
+	return nil
+}
+
 // ReadFloat32 reads a float32 tensor into dst, whose length must be the tensor's.
 func (f *File) ReadFloat32(name string, dst []float32) error {
 	return f.read(Float32(name, nil, dst))
@@ -102,10 +159,10 @@ func (f *File) ReadInt32(name string, dst []int32) error {
 func (f *File) ReadBytes(name string) ([]byte, error) {
 	t, ok := f.Info(name)
 	if !ok {
-		return nil, fmt.Errorf("the file has no tensor %q", name)
+		return nil, missing(name)
 	}
 	b := make([]byte, t.Bytes())
-	if err := readFull(f.r, b, f.data+t.begin); err != nil {
+	if err := f.at(t)(b, 0); err != nil {
 		return nil, fmt.Errorf("read tensor %q: %w", name, err)
 	}
 	return b, nil
@@ -115,12 +172,20 @@ func (f *File) ReadBytes(name string) ([]byte, error) {
 func (f *File) read(dst Tensor) error {
 	t, ok := f.Info(dst.Name)
 	if !ok {
-		return fmt.Errorf("the file has no tensor %q", dst.Name)
+		return missing(dst.Name)
 	}
 	if t.DType != dst.DType || t.Len() != dst.len() {
 		return fmt.Errorf("tensor %q is %s with %d elements, want %s with %d", t.Name, t.DType, t.Len(), dst.DType, dst.len())
 	}
-	return dst.decode(func(b []byte, at int64) error {
-		return readFull(f.r, b, f.data+t.begin+at)
-	})
+	if err := dst.fill(f.at(t)); err != nil {
+		return fmt.Errorf("read tensor %q: %w", t.Name, err)
+	}
+	return nil
 }
+
+// at reads bytes of a tensor.
+func (f *File) at(t Info) func(b []byte, at int64) error {
+	return func(b []byte, at int64) error { return readFull(f.r, b, f.data+t.begin+at) }
+}
+
+func missing(name string) error { return fmt.Errorf("the file has no tensor %q", name) }

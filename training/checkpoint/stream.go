@@ -77,8 +77,8 @@ func (s *Stream) Fill(dst []Tensor) error {
 		return errors.Join(faults...)
 	}
 	for _, t := range s.header.tensors {
-		if err := byName[t.Name].decode(s.next); err != nil {
-			return err
+		if err := byName[t.Name].fill(s.next); err != nil {
+			return fmt.Errorf("read tensor %q: %w", t.Name, err)
 		}
 	}
 	if n, err := io.CopyN(io.Discard, s.r, 1); n != 0 || !errors.Is(err, io.EOF) {

@@ -3,41 +3,9 @@ package checkpoint
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 )
-
-// DType is the element type of a tensor, as safetensors spells it.
-type DType string
-
-// The element types that are written; the others are read as bytes.
-const (
-	F32 DType = "F32"
-	I32 DType = "I32"
-	U8  DType = "U8"
-)
-
-// sizes holds the bytes per element of every type that a file may contain.
-var sizes = map[DType]int64{
-	"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1,
-	"I16": 2, "U16": 2, "F16": 2, "BF16": 2,
-	"I32": 4, "U32": 4, "F32": 4,
-	"I64": 8, "U64": 8, "F64": 8,
-}
-
-// Info describes one tensor of a file.
-type Info struct {
-	Name  string
-	DType DType
-	Shape []int
-	begin int64 // offsets into the data section
-	end   int64
-}
-
-// Bytes returns the size of the tensor's data.
-func (i Info) Bytes() int64 { return i.end - i.begin }
-
-// Len returns the number of elements.
-func (i Info) Len() int { return int(i.Bytes() / sizes[i.DType]) }
 
 // Tensor is a tensor to write. Its data is not copied: it must not change until
 // Write returns.
@@ -48,6 +16,7 @@ type Tensor struct {
 	f32   []float32
 	i32   []int32
 	u8    []byte
+	later func() ([]float32, error)
 }
 
 // Float32 makes a tensor of float32 values.
@@ -65,11 +34,27 @@ func Bytes(name string, data []byte) Tensor {
 	return Tensor{Name: name, DType: U8, Shape: []int{len(data)}, u8: data}
 }
 
+// Deferred makes a tensor whose values are asked for when it is its turn to be
+// written, and dropped before the next, so that a file larger than memory can be
+// written. to is F32, F16 or BF16: values are rounded to it, ties to even.
+func Deferred(name string, to DType, shape []int, values func() ([]float32, error)) Tensor {
+	return Tensor{Name: name, DType: to, Shape: shape, later: values}
+}
+
 // Float32s returns the values of a float32 tensor, not copied; nil for another type.
 func (t Tensor) Float32s() []float32 { return t.f32 }
 
 // Int32s returns the values of an int32 tensor, not copied; nil for another type.
 func (t Tensor) Int32s() []int32 { return t.i32 }
+
+// Size is the bytes that the tensor's shape takes; an unsound shape takes none.
+func (t Tensor) Size() int64 {
+	n, err := elements(t.Shape)
+	if err != nil {
+		return 0
+	}
+	return n * t.DType.Size()
+}
 
 func (t Tensor) len() int { return len(t.f32) + len(t.i32) + len(t.u8) }
 
@@ -78,52 +63,120 @@ func (t Tensor) check() error {
 	if err != nil {
 		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
+	if t.later != nil {
+		if t.DType != F32 && t.DType != F16 && t.DType != BF16 {
+			return fmt.Errorf("tensor %q: type %q cannot be written from float32: use F32, F16 or BF16", t.Name, t.DType)
+		}
+		return nil
+	}
 	if n != int64(t.len()) {
 		return fmt.Errorf("tensor %q of shape %v has %d values, want %d", t.Name, t.Shape, t.len(), n)
 	}
 	return nil
 }
 
-// encode appends the bytes of elements [from, to) to dst.
-func (t Tensor) encode(dst []byte, from, to int) []byte {
-	switch t.DType {
-	case F32:
-		for _, v := range t.f32[from:to] {
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
+// write writes the tensor's data.
+func (t Tensor) write(w io.Writer) error {
+	if t.later == nil {
+		return t.writeValues(w)
+	}
+	values, err := t.later()
+	if err != nil {
+		return err
+	}
+	now := t
+	now.later, now.f32 = nil, values
+	if err := now.check(); err != nil {
+		return err
+	}
+	return now.writeValues(w)
+}
+
+func (t Tensor) writeValues(w io.Writer) error {
+	raw, ok := t.memory()
+	if !ok {
+		return t.encode(w)
+	}
+	for len(raw) > 0 {
+		n := min(len(raw), 4*chunk)
+		if _, err := w.Write(raw[:n]); err != nil {
+			return err
 		}
-	case I32:
-		for _, v := range t.i32[from:to] {
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(v))
+		raw = raw[n:]
+	}
+	return nil
+}
+
+// memory is the tensor's values where they lie in memory as they stand in files.
+func (t Tensor) memory() ([]byte, bool) {
+	switch {
+	case t.DType == U8:
+		return t.u8, true
+	case littleEndian && t.DType == F32:
+		return bytesOf(t.f32), true
+	case littleEndian && t.DType == I32:
+		return bytesOf(t.i32), true
+	}
+	return nil, false
+}
+
+// encode writes values that do not lie in memory as they stand in files.
+func (t Tensor) encode(w io.Writer) error {
+	buf := make([]byte, 0, chunk*int(t.DType.Size()))
+	for from := 0; from < t.len(); from += chunk {
+		buf = t.appendTo(buf[:0], from, min(from+chunk, t.len()))
+		if _, err := w.Write(buf); err != nil {
+			return err
 		}
-	case U8:
-		dst = append(dst, t.u8[from:to]...)
+	}
+	return nil
+}
+
+// appendTo appends the bytes of elements [from, to) to dst.
+func (t Tensor) appendTo(dst []byte, from, to int) []byte {
+	for i := from; i < to; i++ {
+		switch t.DType {
+		case F32:
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(t.f32[i]))
+		case F16:
+			dst = binary.LittleEndian.AppendUint16(dst, toHalf(t.f32[i]))
+		case BF16:
+			dst = binary.LittleEndian.AppendUint16(dst, toBrain(t.f32[i]))
+		case I32:
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(t.i32[i]))
+		}
 	}
 	return dst
 }
 
-// decode fills the tensor with what next yields, a chunk of elements at a time;
-// at is the offset in bytes within the tensor.
-func (t Tensor) decode(next func(b []byte, at int64) error) error {
-	size := int(sizes[t.DType])
-	buf := make([]byte, min(t.len(), chunk)*size)
-	for from := 0; from < t.len(); from += chunk {
-		n := min(t.len()-from, chunk)
-		b := buf[:n*size]
-		if err := next(b, int64(from*size)); err != nil {
-			return fmt.Errorf("read tensor %q: %w", t.Name, err)
-		}
-		switch t.DType {
-		case F32:
-			for i := range n {
-				t.f32[from+i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+// fill fills the tensor with what next yields, in order; at is the offset in
+// bytes within the tensor.
+func (t Tensor) fill(next func(b []byte, at int64) error) error {
+	raw, ok := t.memory()
+	if ok {
+		return next(raw, 0)
+	}
+	return inChunks(t.len(), int(t.DType.Size()), next, func(from int, b []byte) {
+		for i := range len(b) / 4 {
+			v := binary.LittleEndian.Uint32(b[4*i:])
+			if t.DType == F32 {
+				t.f32[from+i] = math.Float32frombits(v)
+			} else {
+				t.i32[from+i] = int32(v)
 			}
-		case I32:
-			for i := range n {
-				t.i32[from+i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
-			}
-		case U8:
-			copy(t.u8[from:], b)
 		}
+	})
+}
+
+// inChunks reads n elements of a size and gives them to use, some at a time.
+func inChunks(n, size int, next func(b []byte, at int64) error, use func(from int, b []byte)) error {
+	buf := make([]byte, min(n, chunk)*size)
+	for from := 0; from < n; from += chunk {
+		b := buf[:min(n-from, chunk)*size]
+		if err := next(b, int64(from)*int64(size)); err != nil {
+			return err
+		}
+		use(from, b)
 	}
 	return nil
 }

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// chunk is the number of elements encoded at a time.
-const chunk = 16 << 10
+// chunk is the number of elements that are written or converted at a time.
+const chunk = 64 << 10
 
-// Write writes a file. The order of tensors does not matter; equal names, and
-// data that does not match its shape, are errors. Nothing larger than one chunk
-// is buffered.
+// Write writes a file: the header first, then one tensor after the other. The
+// order of tensors does not matter; equal names, and data that does not match
+// its shape, are errors. Nothing larger than one chunk is buffered.
 func Write(w io.Writer, meta map[string]string, tensors []Tensor) error {
 	sorted := slices.Clone(tensors)
 	slices.SortFunc(sorted, func(a, b Tensor) int {
@@ -36,18 +36,15 @@ func Write(w io.Writer, meta map[string]string, tensors []Tensor) error {
 	if err != nil {
 		return fmt.Errorf("write safetensors: %w", err)
 	}
-	buf := binary.LittleEndian.AppendUint64(make([]byte, 0, 4*chunk), uint64(len(head)))
-	for _, part := range [][]byte{buf, head} {
+	length := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
+	for _, part := range [][]byte{length, head} {
 		if _, err := w.Write(part); err != nil {
 			return fmt.Errorf("write safetensors: %w", err)
 		}
 	}
 	for _, t := range sorted {
-		for from := 0; from < t.len(); from += chunk {
-			buf = t.encode(buf[:0], from, min(from+chunk, t.len()))
-			if _, err := w.Write(buf); err != nil {
-				return fmt.Errorf("write safetensors: tensor %q: %w", t.Name, err)
-			}
+		if err := t.write(w); err != nil {
+			return fmt.Errorf("write safetensors: tensor %q: %w", t.Name, err)
 		}
 	}
 	return nil
