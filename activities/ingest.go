@@ -13,7 +13,7 @@ import (
 	"tempera/datagen/sample"
 	"tempera/datagen/shard"
 	"tempera/datagen/source"
-	"tempera/datagen/source/emoji"
+	"tempera/datagen/source/npm"
 	"tempera/datagen/source/webdataset"
 	"tempera/datagen/transform"
 	"tempera/infra/artifact"
@@ -86,7 +86,7 @@ func runIngest(ctx context.Context, t *Task, p ingestParams) error {
 	}
 	env := source.Env{Data: t.Data, Store: t.Store, Progress: func(line string) { t.Log.Info(line) }}
 	from, err := kind.Open(ctx, env, source.Request{Params: raw, Count: p.Count, Split: p.Split, Unique: p.Unique})
-	if errors.Is(err, emoji.ErrNoNPM) {
+	if errors.Is(err, npm.ErrMissing) {
 		return Invalid(err)
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"sync"
 
+	"tempera/datagen/order"
 	"tempera/datagen/picture"
 	"tempera/datagen/sample"
 )
@@ -116,7 +117,7 @@ func (c Config) validate() error {
 type Loader struct {
 	cfg    Config
 	parts  []Part
-	order  *order
+	order  *order.Order
 	cache  *cache
 	scale  [3][256]float32 // normalised value of every byte
 	target []int           // where each value of (H, W, C) goes in the layout
@@ -128,10 +129,11 @@ func New(cfg Config, parts ...Part) (*Loader, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("loader: %w", err)
 	}
-	if len(parts) == 0 {
-		return nil, errors.New("loader: no training data")
+	sizes := make([]order.Part, len(parts))
+	for i, p := range parts {
+		sizes[i] = order.Part{Size: p.Data.Len(), Weight: p.Weight}
 	}
-	o, err := newOrder(cfg.Seed, cfg.Batch, parts)
+	o, err := order.New(cfg.Seed, cfg.Batch, sizes)
 	if err != nil {
 		return nil, fmt.Errorf("loader: %w", err)
 	}
@@ -163,8 +165,11 @@ func targets(cfg Config) []int {
 	return out
 }
 
+// Epochs returns how often each part has been gone through after a number of steps.
+func (l *Loader) Epochs(steps int64) []float64 { return l.order.Epochs(steps) }
+
 // StepsPerEpoch returns how many batches go through the data once.
-func (l *Loader) StepsPerEpoch() int64 { return l.order.steps() }
+func (l *Loader) StepsPerEpoch() int64 { return l.order.Steps() }
 
 // Batch is the input of one step.
 type Batch struct {
@@ -180,7 +185,7 @@ func (l *Loader) Batch(ctx context.Context, step int64) (*Batch, error) {
 	if step < 0 {
 		return nil, fmt.Errorf("batch of step %d: steps start at 0", step)
 	}
-	epoch, places := l.order.batchAt(step)
+	epoch, places := l.order.Batch(step)
 	n := l.cfg.Batch
 	b := &Batch{
 		Step: step, Epoch: epoch, Images: make([]float32, n*l.ImageLen()),
@@ -191,14 +196,14 @@ func (l *Loader) Batch(ctx context.Context, step int64) (*Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		e, err := l.load(ctx, at.part, at.index)
+		e, err := l.load(ctx, at.Part, at.Index)
 		if err != nil {
 			return nil, fmt.Errorf("batch of step %d: %w", step, err)
 		}
-		b.Captions[j], b.Keys[j], b.Part[j], b.Index[j] = e.caption, e.key, at.part, at.index
+		b.Captions[j], b.Keys[j], b.Part[j], b.Index[j] = e.caption, e.key, at.Part, at.Index
 		img := e.image
 		if l.cfg.Augment.active() {
-			rng := sample.Random(l.cfg.Seed, "augment", sample.Mix(at.epoch)^uint64(at.part)<<48^uint64(at.index))
+			rng := sample.Random(l.cfg.Seed, "augment", sample.Mix(at.Epoch)^uint64(at.Part)<<48^uint64(at.Index))
 			img = l.cfg.Augment.apply(img, scratch, rng)
 		}
 		l.normalise(b.Images[j*l.ImageLen():], img)

@@ -46,28 +46,6 @@ func flat(t testing.TB, n int, name string) list {
 	return out
 }
 
-func TestPermutationIsABijection(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 4, 5, 17, 64, 1000, 4097} {
-		for key := range uint64(3) {
-			p := newPermutation(n, key)
-			seen := make([]bool, n)
-			for i := range n {
-				at := p.at(i)
-				require.False(t, seen[at])
-				seen[at] = true
-			}
-		}
-	}
-	a, b := newPermutation(1000, 1), newPermutation(1000, 2)
-	same := 0
-	for i := range 1000 {
-		if a.at(i) == b.at(i) {
-			same++
-		}
-	}
-	require.Less(t, same, 10)
-}
-
 func TestAnEpochVisitsEverySampleOnceAndDropsTheRest(t *testing.T) {
 	l, err := New(Config{Batch: 4, Image: 4}, Part{Data: flat(t, 10, "a")})
 	require.NoError(t, err)

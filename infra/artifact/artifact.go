@@ -63,6 +63,8 @@ const (
 	TypeTokenizer  = "tokenizer"  // tokenizer.json
 	TypeEvaluation = "evaluation" // metrics.json and per-sample tables
 	TypeReport     = "report"     // report.html
+	TypeText       = "text"       // documents, JSON Lines
+	TypeTokens     = "tokens"     // token shards of documents
 )
 
 // Manifest lists the files of one artifact in a fixed order. Its canonical

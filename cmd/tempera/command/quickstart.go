@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tempera/datagen/source/emoji"
+	"tempera/datagen/source/npm"
 	"tempera/infra/devstack"
 )
 
@@ -57,8 +58,8 @@ func (a *app) installEmoji(ctx context.Context) error {
 		return err
 	}
 	err = emoji.Install(ctx, folder, func(line string) { a.say("%s", line) })
-	if errors.Is(err, emoji.ErrNoNPM) {
-		return fmt.Errorf("%w: npm is needed for the emoji; without it: quickstart --data scenes", emoji.ErrNoNPM)
+	if errors.Is(err, npm.ErrMissing) {
+		return fmt.Errorf("%w: npm is needed for the emoji; without it: quickstart --data scenes", npm.ErrMissing)
 	}
 	return err
 }

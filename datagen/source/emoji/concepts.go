@@ -59,20 +59,20 @@ type iconKey struct {
 
 func openDrawings(dir string) (*drawings, error) {
 	if !Installed(dir) {
-		return nil, fmt.Errorf("emoji drawings are not in %s: install them first, or %s", dir, remedy)
+		return nil, fmt.Errorf("emoji drawings are not in %s: install them first, or %s", dir, packages.Remedy)
 	}
-	return &drawings{root: filepath.Join(folder(dir), "node_modules"), icons: map[iconKey]*image.RGBA{}}, nil
+	return &drawings{root: filepath.Join(packages.Folder(dir), "node_modules"), icons: map[iconKey]*image.RGBA{}}, nil
 }
 
 // concepts lists the emoji of the categories with names of at most maxWords
 // words and a drawing in every style, in an order that seed shuffles.
 func (d *drawings) concepts(categories []string, maxWords int, seed uint64) ([]Concept, error) {
 	var entries []entry
-	if err := readJSON(filepath.Join(d.root, packages[0].name, "emoji.json"), &entries); err != nil {
+	if err := readJSON(filepath.Join(d.root, packages.Packages[0].Name, "emoji.json"), &entries); err != nil {
 		return nil, err
 	}
 	keywords := map[string][]string{}
-	if err := readJSON(filepath.Join(d.root, packages[2].name, "dist", "emoji-en-US.json"), &keywords); err != nil {
+	if err := readJSON(filepath.Join(d.root, packages.Packages[2].Name, "dist", "emoji-en-US.json"), &keywords); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.Unified, b.Unified) })

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"tempera/datagen/source/npm"
 )
 
 func TestJudge(t *testing.T) {
@@ -55,7 +57,7 @@ func TestWithoutDrawingsTheMessageNamesTheWayOut(t *testing.T) {
 	t.Run("without npm", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		err := Install(context.Background(), t.TempDir(), nil)
-		require.ErrorIs(t, err, ErrNoNPM)
+		require.ErrorIs(t, err, npm.ErrMissing)
 		require.ErrorContains(t, err, "source: scenes")
 	})
 	t.Run("where npm has no network", func(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 func install(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	root := filepath.Join(folder(dir), "node_modules")
+	root := filepath.Join(packages.Folder(dir), "node_modules")
 	var entries []entry
 	keywords := map[string][]string{}
 	names := []string{"RED APPLE", "PEAR", "DOG FACE", "HOUSE", "TWO WORDS MORE", "T-SHIRT", "TRAIN", "FLAG"}
@@ -56,10 +56,10 @@ func install(t *testing.T) string {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		require.NoError(t, os.WriteFile(file, text, 0o644))
 	}
-	write(entries, packages[0].name, "emoji.json")
-	write(keywords, packages[2].name, "dist", "emoji-en-US.json")
-	for _, p := range packages {
-		write(map[string]string{"version": p.version}, p.name, "package.json")
+	write(entries, packages.Packages[0].Name, "emoji.json")
+	write(keywords, packages.Packages[2].Name, "dist", "emoji-en-US.json")
+	for _, p := range packages.Packages {
+		write(map[string]string{"version": p.Version}, p.Name, "package.json")
 	}
 	return dir
 }
