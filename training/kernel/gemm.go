@@ -103,7 +103,7 @@ func (e *Engine) PackB(a PackBArgs) *PackedB {
 	t := &e.isa.tile
 	p := &PackedB{level: e.level, k: a.K, n: a.N, padded: t.padded(a.N)}
 	p.data = make([]float32, a.K*p.padded)
-	e.blocks(a.K, blockK, func(lo, hi int) {
+	e.blocks(a.K, t.block.k, func(lo, hi int) {
 		t.packB(p.data[lo*p.padded:], bBlock{b: a.B, ld: a.LDB, trans: a.TransB, k0: lo, kc: hi - lo, nc: a.N})
 	})
 	return p

@@ -16,7 +16,20 @@ type tiler struct {
 	// packColumns transposes: dst[c stride + i] = src[i ld + c] for rows rows (at most nr/2) and k columns; each row of dst is written
 	// nr/2 wide, in order.
 	packColumns func(dst []float32, stride int, src []float32, ld, rows, k int)
+	// packTiles takes a tilePack.
+	packTiles func(t *byte)
+
+	block blocking
 }
+
+// tilePack copies count groups of height columns of k rows: row i of group g goes from src + i ld + g height to dst + g step + i height,
+// nr/2 floats at a time. The generated code reads it by offset.
+type tilePack struct {
+	dst, src                   *float32
+	step, ld, height, count, k int
+}
+
+func (t *tilePack) run(f func(t *byte)) { f((*byte)(unsafe.Pointer(t))) }
 
 // storing is what a level's tiles can write into C: nothing (they fill scratch), whole panels, or any width.
 type storing int
@@ -36,13 +49,13 @@ const (
 
 const maxTileRows = 14
 
-// tileArgs is count tiles one below the other: C += A B for k steps, all distances in elements. The generated code reads it by offset.
+// tileArgs is count tiles side by side: C += A B for k steps, all distances in elements. The generated code reads it by offset.
 type tileArgs struct {
 	k, count   int
-	a          *float32 // element (i, k) of the first tile at a + i rs + k cs; the next tile is aStep further
+	a          *float32 // element (i, k) at a + i rs + k cs
 	rs, cs     int
-	aStep      int
-	b          *float32 // the panel; the second one of a pair is bPair further
+	bStep      int      // from the panel of a tile to that of the next
+	b          *float32 // the first panel; the second one of a pair is bPair further
 	bPair      int
 	c          *float32
 	ldc        int
@@ -112,6 +125,14 @@ func (t *tiler) panelsOf(rows int) aPanels {
 	n := (rows + t.mr - 1) / t.mr
 	p := aPanels{rows: rows, count: n, tall: rows % n, high: rows/n + 1}
 	return p
+}
+
+// alike is the number of panels from i on that have i's height.
+func (p aPanels) alike(i int) int {
+	if i < p.tall {
+		return p.tall - i
+	}
+	return p.count - i
 }
 
 func (p aPanels) row(i int) int    { return i*(p.high-1) + min(i, p.tall) }

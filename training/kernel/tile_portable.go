@@ -4,7 +4,10 @@ import "unsafe"
 
 // portableTiler has tiles of 2 x 8 on vectors of 4: what fits 16 registers.
 func portableTiler() tiler {
-	t := tiler{mr: 2, nr: 8, stores: never, packHalf: packHalfGo, packWhole: packWholeGo, packColumns: packColumnsGo}
+	t := tiler{
+		mr: 2, nr: 8, stores: never, packHalf: packHalfGo, packWhole: packWholeGo, packColumns: packColumnsGo, packTiles: packTilesGo,
+		block: blocking{k: 512, tiles: 32, panels: 16, columns: 2048},
+	}
 	t.tiles[halfPanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 1) }, 2: func(t *byte) { tileGo(t, 2, 1) }}
 	t.tiles[onePanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 2) }, 2: func(t *byte) { tileGo(t, 2, 2) }}
 	return t
@@ -15,20 +18,20 @@ const portableLanes = 4
 func tileGo(raw *byte, rows, vecs int) {
 	t := (*tileArgs)(unsafe.Pointer(raw))
 	wide := vecs * portableLanes
-	a := unsafe.Slice(t.a, (t.count-1)*t.aStep+(rows-1)*t.rs+(t.k-1)*t.cs+1)
-	b := unsafe.Slice(t.b, t.k*wide)
-	c := unsafe.Slice(t.c, (t.count*rows-1)*t.ldc+wide)
+	a := unsafe.Slice(t.a, (rows-1)*t.rs+(t.k-1)*t.cs+1)
+	b := unsafe.Slice(t.b, (t.count-1)*t.bStep+t.k*wide)
+	c := unsafe.Slice(t.c, (rows-1)*t.ldc+t.count*wide)
 	var acc [2 * portableLanes]float32
 	for i := range t.count {
 		for j := 0; j < wide; j += portableLanes {
+			panel := b[i*t.bStep+j:]
 			if rows == 2 {
-				dot2x4(&acc, t, a[i*t.aStep:], b[j:], wide)
+				dot2x4(&acc, t, a, panel, wide)
 			} else {
-				dot1x4(&acc, t, a[i*t.aStep:], b[j:], wide)
+				dot1x4(&acc, t, a, panel, wide)
 			}
 			for r := range rows {
-				out := c[(i*rows+r)*t.ldc+j:]
-				copy(out, acc[r*portableLanes:(r+1)*portableLanes])
+				copy(c[r*t.ldc+i*wide+j:], acc[r*portableLanes:(r+1)*portableLanes])
 			}
 		}
 	}
@@ -85,6 +88,17 @@ func packColumnsGo(dst []float32, stride int, src []float32, ld, rows, k int) {
 	for c := range k {
 		for i := range portableLanes {
 			dst[c*stride+i] = src[min(i, rows-1)*ld+c]
+		}
+	}
+}
+
+func packTilesGo(raw *byte) {
+	t := (*tilePack)(unsafe.Pointer(raw))
+	dst := unsafe.Slice(t.dst, (t.count-1)*t.step+t.k*t.height)
+	src := unsafe.Slice(t.src, (t.k-1)*t.ld+t.count*t.height)
+	for g := range t.count {
+		for k := range t.k {
+			copy(dst[g*t.step+k*t.height:][:t.height], src[k*t.ld+g*t.height:])
 		}
 	}
 }

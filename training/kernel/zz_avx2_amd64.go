@@ -56,6 +56,9 @@ func packRows2AVX2(dst []float32, stride int, src []float32, ld int, width int, 
 func packColumnsAVX2(dst []float32, stride int, src []float32, ld int, rows int, k int)
 
 //go:noescape
+func packTilesAVX2(t *byte)
+
+//go:noescape
 func sumAVX2(x []float32) float32
 
 //go:noescape

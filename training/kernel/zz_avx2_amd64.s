@@ -6,16 +6,18 @@
 
 // func tile1x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile1x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -23,13 +25,13 @@ panel:
 	MOVQ       8(SP), CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	VXORPS     Y0, Y0, Y0
 
 k:
@@ -51,7 +53,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -67,33 +69,46 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y0, Y0
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile1x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -101,13 +116,13 @@ panel:
 	MOVQ       8(SP), CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 
@@ -134,7 +149,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -154,34 +169,47 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y1, Y1
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x4AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile1x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -190,13 +218,13 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	MOVQ       56(AX), DI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -234,7 +262,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y10
@@ -262,7 +290,6 @@ unbiased:
 	VMOVUPS 96(BX), Y13
 	VADDPS  Y13, Y3, Y3
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -271,27 +298,41 @@ store:
 	VMOVUPS Y2, 64(DX)
 	VMOVUPS Y3, 96(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile2x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -301,13 +342,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 
@@ -335,7 +376,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -355,7 +396,6 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y1, Y1
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -363,27 +403,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Y1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile2x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -393,13 +447,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -436,7 +490,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -463,7 +517,6 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y3, Y3
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -473,27 +526,41 @@ store:
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x4AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile2x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -505,13 +572,13 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	MOVQ       56(AX), R8
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -567,7 +634,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y10
@@ -608,7 +675,6 @@ unbiased:
 	VMOVUPS 96(BX), Y13
 	VADDPS  Y13, Y7, Y7
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -622,27 +688,41 @@ store:
 	VMOVUPS Y6, 64(DX)
 	VMOVUPS Y7, 96(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile3x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -654,13 +734,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -694,7 +774,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -718,7 +798,6 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y2, Y2
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -728,27 +807,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Y2, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile3x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -760,13 +853,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -813,7 +906,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -847,7 +940,6 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y5, Y5
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -860,27 +952,41 @@ store:
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile4x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile4x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -894,14 +1000,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -941,7 +1047,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -969,7 +1075,6 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y3, Y3
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -981,27 +1086,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Y3, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile4x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile4x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1015,14 +1134,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1079,7 +1198,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -1120,7 +1239,6 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y7, Y7
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1136,27 +1254,41 @@ store:
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile5x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile5x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1172,14 +1304,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1225,7 +1357,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -1257,7 +1389,6 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y4, Y4
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1271,27 +1402,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Y4, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile5x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile5x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1307,14 +1452,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1381,7 +1526,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -1429,7 +1574,6 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y9, Y9
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1448,27 +1592,41 @@ store:
 	VMOVUPS Y8, (DX)
 	VMOVUPS Y9, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile6x1AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile6x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1486,15 +1644,15 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1546,7 +1704,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y13
@@ -1582,7 +1740,6 @@ unbiased:
 	VMOVUPS (BX), Y13
 	VADDPS  Y13, Y5, Y5
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1598,27 +1755,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Y5, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000020, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000020, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000020, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile6x2AVX2(SB), NOSPLIT, $32-8
+TEXT ·tile6x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
-	MOVQ 16(AX), CX
+	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
 	MOVQ 64(AX), CX
 	MOVQ CX, 8(SP)
 	MOVQ 80(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 8(AX), CX
+	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 32(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1636,15 +1807,15 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1721,7 +1892,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ    96(AX), DX
+	MOVQ    24(SP), DX
 	TESTQ   DX, DX
 	JZ      unbiased
 	VMOVUPS (DX), Y12
@@ -1776,7 +1947,6 @@ unbiased:
 	VMOVUPS 32(BX), Y13
 	VADDPS  Y13, Y11, Y11
 	ADDQ    DX, BX
-	MOVQ    BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1798,12 +1968,24 @@ store:
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
@@ -2060,6 +2242,39 @@ column:
 	JNZ    column
 
 end:
+	VZEROUPPER
+	RET
+
+// func packTilesAVX2(t *byte)
+// Requires: AVX
+TEXT ·packTilesAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	VMOVUPS (R10), Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    DI, R10
+	ADDQ    BX, R9
+	DECQ    R11
+	JNZ     group
+	ADDQ    SI, DX
+	ADDQ    DI, CX
+	DECQ    R8
+	JNZ     row
 	VZEROUPPER
 	RET
 

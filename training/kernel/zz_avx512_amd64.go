@@ -116,6 +116,9 @@ func packRows2AVX512(dst []float32, stride int, src []float32, ld int, width int
 func packColumnsAVX512(dst []float32, stride int, src []float32, ld int, rows int, k int)
 
 //go:noescape
+func packTilesAVX512(t *byte)
+
+//go:noescape
 func sumAVX512(x []float32) float32
 
 //go:noescape

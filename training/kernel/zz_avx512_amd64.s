@@ -6,16 +6,18 @@
 
 // func tile1x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile1x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -26,13 +28,13 @@ panel:
 	MOVQ       8(SP), CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	VXORPS     Z0, Z0, Z0
 
 k:
@@ -53,7 +55,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -69,33 +71,46 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z0, Z0
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile1x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -109,13 +124,13 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 
@@ -142,7 +157,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -162,34 +177,47 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z1, Z1
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile1x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -209,13 +237,13 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), DX
 	MOVQ       (AX), SI
+	MOVQ       (SP), DX
 	MOVQ       56(AX), DI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -253,7 +281,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -281,7 +309,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z3, Z3
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -290,27 +317,41 @@ store:
 	VMOVUPS Z2, K3, 128(DX)
 	VMOVUPS Z3, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile2x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -323,13 +364,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 
@@ -355,7 +396,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -375,7 +416,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z1, Z1
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -383,27 +423,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z1, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile2x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -420,13 +474,13 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -463,7 +517,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -490,7 +544,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z3, Z3
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -500,27 +553,41 @@ store:
 	VMOVUPS Z2, K1, (DX)
 	VMOVUPS Z3, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile2x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -545,13 +612,13 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	MOVQ       56(AX), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -607,7 +674,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -648,7 +715,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z7, Z7
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -662,27 +728,41 @@ store:
 	VMOVUPS Z6, K3, 128(DX)
 	VMOVUPS Z7, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile3x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -697,13 +777,13 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -734,7 +814,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -758,7 +838,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z2, Z2
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -768,27 +847,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z2, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile3x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -808,13 +901,13 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -861,7 +954,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -895,7 +988,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z5, Z5
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -908,27 +1000,41 @@ store:
 	VMOVUPS Z4, K1, (DX)
 	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile3x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -958,13 +1064,13 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
-	MOVQ       48(AX), SI
 	MOVQ       (AX), DI
+	MOVQ       (SP), SI
 	MOVQ       56(AX), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1038,7 +1144,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -1092,7 +1198,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z11, Z11
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1111,27 +1216,41 @@ store:
 	VMOVUPS Z10, K3, 128(DX)
 	VMOVUPS Z11, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile4x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1148,14 +1267,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1191,7 +1310,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -1219,7 +1338,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z3, Z3
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1231,27 +1349,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z3, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile4x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1274,14 +1406,14 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1338,7 +1470,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -1379,7 +1511,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z7, Z7
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1395,27 +1526,41 @@ store:
 	VMOVUPS Z6, K1, (DX)
 	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile4x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1450,14 +1595,14 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	MOVQ       56(AX), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1549,7 +1694,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -1616,7 +1761,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z15, Z15
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1640,27 +1784,41 @@ store:
 	VMOVUPS Z14, K3, 128(DX)
 	VMOVUPS Z15, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile5x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1679,14 +1837,14 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1727,7 +1885,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -1759,7 +1917,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z4, Z4
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1773,27 +1930,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z4, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile5x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1819,14 +1990,14 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1893,7 +2064,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -1941,7 +2112,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z9, Z9
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -1960,27 +2130,41 @@ store:
 	VMOVUPS Z8, K1, (DX)
 	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile5x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2020,14 +2204,14 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
-	MOVQ       48(AX), DI
 	MOVQ       (AX), R8
+	MOVQ       (SP), DI
 	MOVQ       56(AX), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2137,7 +2321,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -2217,7 +2401,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z19, Z19
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -2246,27 +2429,41 @@ store:
 	VMOVUPS Z18, K3, 128(DX)
 	VMOVUPS Z19, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile6x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2287,15 +2484,15 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2341,7 +2538,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -2377,7 +2574,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z5, Z5
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -2393,27 +2589,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z5, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile6x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2442,15 +2652,15 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2527,7 +2737,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -2582,7 +2792,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z11, Z11
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -2604,27 +2813,41 @@ store:
 	VMOVUPS Z10, K1, (DX)
 	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x4AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile6x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2669,15 +2892,15 @@ panel:
 	PREFETCHT0 128(CX)
 	PREFETCHT0 192(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	MOVQ       56(AX), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2805,7 +3028,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z26
@@ -2898,7 +3121,6 @@ unbiased:
 	VMOVUPS.Z 192(BX), K4, Z29
 	VADDPS    Z29, Z23, Z23
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -2932,27 +3154,41 @@ store:
 	VMOVUPS Z22, K3, 128(DX)
 	VMOVUPS Z23, K4, 192(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000100, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000100, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000100, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile7x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2975,15 +3211,15 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3034,7 +3270,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -3074,7 +3310,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z6, Z6
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -3092,27 +3327,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z6, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile7x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3144,15 +3393,15 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
-	MOVQ       48(AX), R8
 	MOVQ       (AX), R9
+	MOVQ       (SP), R8
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3239,7 +3488,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -3301,7 +3550,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z13, Z13
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -3326,27 +3574,41 @@ store:
 	VMOVUPS Z12, K1, (DX)
 	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile8x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3371,16 +3633,16 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
-	MOVQ       48(AX), R9
 	MOVQ       (AX), R10
+	MOVQ       (SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3436,7 +3698,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -3480,7 +3742,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z7, Z7
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -3500,27 +3761,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z7, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile8x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3555,16 +3830,16 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
-	MOVQ       48(AX), R9
 	MOVQ       (AX), R10
+	MOVQ       (SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3661,7 +3936,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -3730,7 +4005,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z15, Z15
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -3758,27 +4032,41 @@ store:
 	VMOVUPS Z14, K1, (DX)
 	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile9x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3805,16 +4093,16 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
-	MOVQ       48(AX), R9
 	MOVQ       (AX), R10
+	MOVQ       (SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3875,7 +4163,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -3923,7 +4211,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z8, Z8
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -3945,27 +4232,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z8, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile9x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4003,16 +4304,16 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
-	MOVQ       48(AX), R9
 	MOVQ       (AX), R10
+	MOVQ       (SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4119,7 +4420,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -4195,7 +4496,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z17, Z17
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -4226,27 +4526,41 @@ store:
 	VMOVUPS Z16, K1, (DX)
 	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile10x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4275,17 +4589,17 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
-	MOVQ       48(AX), R10
 	MOVQ       (AX), R11
+	MOVQ       (SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4351,7 +4665,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -4403,7 +4717,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z9, Z9
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -4427,27 +4740,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z9, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile10x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4488,17 +4815,17 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
-	MOVQ       48(AX), R10
 	MOVQ       (AX), R11
+	MOVQ       (SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4615,7 +4942,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -4698,7 +5025,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z19, Z19
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -4732,27 +5058,41 @@ store:
 	VMOVUPS Z18, K1, (DX)
 	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile11x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4783,17 +5123,17 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
-	MOVQ       48(AX), R10
 	MOVQ       (AX), R11
+	MOVQ       (SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4864,7 +5204,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -4920,7 +5260,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z10, Z10
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -4946,27 +5285,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z10, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile11x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5010,17 +5363,17 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
 	LEAQ       (SI)(DX*2), DI
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
-	MOVQ       48(AX), R10
 	MOVQ       (AX), R11
+	MOVQ       (SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5147,7 +5500,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -5237,7 +5590,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z21, Z21
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -5274,27 +5626,41 @@ store:
 	VMOVUPS Z20, K1, (DX)
 	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile12x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5327,9 +5693,9 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -5337,8 +5703,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
-	MOVQ       48(AX), R11
 	MOVQ       (AX), R12
+	MOVQ       (SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5414,7 +5780,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -5474,7 +5840,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z11, Z11
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -5502,27 +5867,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z11, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile12x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5569,9 +5948,9 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -5579,8 +5958,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
-	MOVQ       48(AX), R11
 	MOVQ       (AX), R12
+	MOVQ       (SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5717,7 +6096,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -5814,7 +6193,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z23, Z23
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -5854,27 +6232,41 @@ store:
 	VMOVUPS Z22, K1, (DX)
 	VMOVUPS Z23, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile13x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5909,9 +6301,9 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -5919,8 +6311,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
-	MOVQ       48(AX), R11
 	MOVQ       (AX), R12
+	MOVQ       (SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6001,7 +6393,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -6065,7 +6457,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z12, Z12
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -6095,27 +6486,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z12, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile13x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6165,9 +6570,9 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -6175,8 +6580,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
-	MOVQ       48(AX), R11
 	MOVQ       (AX), R12
+	MOVQ       (SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6323,7 +6728,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -6427,7 +6832,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z25, Z25
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -6470,27 +6874,41 @@ store:
 	VMOVUPS Z24, K1, (DX)
 	VMOVUPS Z25, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x1AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile14x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6527,9 +6945,9 @@ panel:
 	ADDQ       DX, CX
 	PREFETCHT0 (CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -6538,8 +6956,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
 	LEAQ       (R10)(DX*2), R11
-	MOVQ       48(AX), R12
 	MOVQ       (AX), R13
+	MOVQ       (SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6625,7 +7043,7 @@ k:
 	ADDQ             CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z29
@@ -6693,7 +7111,6 @@ unbiased:
 	VMOVUPS.Z (BX), K1, Z29
 	VADDPS    Z29, Z13, Z13
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -6725,27 +7142,41 @@ store:
 	ADDQ    CX, DX
 	VMOVUPS Z13, K1, (DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000040, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000040, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x2AVX512(SB), NOSPLIT, $32-8
+TEXT ·tile14x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  t+0(FP), AX
-	MOVQ  16(AX), CX
+	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
 	MOVQ  64(AX), CX
 	MOVQ  CX, 8(SP)
 	MOVQ  80(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  8(AX), CX
+	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 32(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6798,9 +7229,9 @@ panel:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	ADDQ       DX, CX
+	MOVQ       16(AX), CX
 	MOVQ       24(AX), DX
 	MOVQ       32(AX), BX
-	MOVQ       (SP), CX
 	SHLQ       $0x02, DX
 	SHLQ       $0x02, BX
 	LEAQ       (DX)(DX*2), SI
@@ -6809,8 +7240,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	LEAQ       (R9)(DX*2), R10
 	LEAQ       (R10)(DX*2), R11
-	MOVQ       48(AX), R12
 	MOVQ       (AX), R13
+	MOVQ       (SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6967,7 +7398,7 @@ k:
 	ADDQ         CX, DX
 
 fresh:
-	MOVQ      96(AX), DX
+	MOVQ      24(SP), DX
 	TESTQ     DX, DX
 	JZ        unbiased
 	VMOVUPS.Z (DX), K1, Z28
@@ -7078,7 +7509,6 @@ unbiased:
 	VMOVUPS.Z 64(BX), K2, Z29
 	VADDPS    Z29, Z27, Z27
 	ADDQ      DX, BX
-	MOVQ      BX, 16(SP)
 
 store:
 	MOVQ    8(SP), DX
@@ -7124,12 +7554,24 @@ store:
 	VMOVUPS Z26, K1, (DX)
 	VMOVUPS Z27, K2, 64(DX)
 	ADDQ    CX, DX
-	MOVQ    DX, 8(SP)
 	MOVQ    40(AX), CX
 	SHLQ    $0x02, CX
 	ADDQ    CX, (SP)
-	DECQ    24(SP)
-	JNZ     panel
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    16(SP), CX
+	TESTQ   CX, CX
+	JZ      absent0
+	ADDQ    $0x00000080, 16(SP)
+
+absent0:
+	MOVQ  24(SP), CX
+	TESTQ CX, CX
+	JZ    absent1
+	ADDQ  $0x00000080, 24(SP)
+
+absent1:
+	DECQ 32(SP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
@@ -7591,6 +8033,39 @@ tail:
 	ADDQ       BX, AX
 
 end:
+	VZEROUPPER
+	RET
+
+// func packTilesAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·packTilesAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	VMOVUPS (R10), Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    DI, R10
+	ADDQ    BX, R9
+	DECQ    R11
+	JNZ     group
+	ADDQ    SI, DX
+	ADDQ    DI, CX
+	DECQ    R8
+	JNZ     row
 	VZEROUPPER
 	RET
 

@@ -10,6 +10,7 @@ func packs() {
 	packRows("packRows1", 1)
 	packRows("packRows2", 2)
 	packColumns()
+	packTiles()
 }
 
 // packRows copies k rows of width floats (at most vecs vectors), ld apart, to rows stride apart; each destination row is filled up to vecs
@@ -115,6 +116,51 @@ func packColumns() {
 		blockTail(dst, src, k, stride, offs)
 	}
 	Label("end")
+	done()
+}
+
+// Offsets in bytes of the fields of kernel's tilePack, which a test of that package checks.
+const (
+	packDst    = 0
+	packSrc    = 8
+	packStep   = 16
+	packLD     = 24
+	packHeight = 32
+	packCount  = 40
+	packK      = 48
+)
+
+// packTiles copies, for each of k rows, count groups of height neighbours to places step apart: one vector each, in order, of which height
+// lanes count. The rows of A transposed become tiles in one pass over each row.
+func packTiles() {
+	function("packTiles", "func(t *byte)")
+	t := integer("t")
+	field := func(off int) reg.GPVirtual {
+		r := GP64()
+		MOVQ(Mem{Base: t, Disp: off}, r)
+		return r
+	}
+	dst, src := field(packDst), field(packSrc)
+	step, ld, height, k := field(packStep), field(packLD), field(packHeight), field(packK)
+	SHLQ(Imm(2), step)
+	SHLQ(Imm(2), ld)
+	SHLQ(Imm(2), height)
+	d, s, n := GP64(), GP64(), GP64()
+	Label("row")
+	MOVQ(dst, d)
+	MOVQ(src, s)
+	MOVQ(Mem{Base: t, Disp: packCount}, n)
+	Label("group")
+	VMOVUPS(Mem{Base: s}, v(0))
+	VMOVUPS(v(0), Mem{Base: d})
+	ADDQ(height, s)
+	ADDQ(step, d)
+	DECQ(n)
+	JNZ(LabelRef("group"))
+	ADDQ(ld, src)
+	ADDQ(height, dst)
+	DECQ(k)
+	JNZ(LabelRef("row"))
 	done()
 }
 

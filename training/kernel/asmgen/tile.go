@@ -15,7 +15,7 @@ const (
 	fieldA      = 16
 	fieldRS     = 24
 	fieldCS     = 32
-	fieldAStep  = 40
+	fieldBStep  = 40
 	fieldB      = 48
 	fieldBPair  = 56
 	fieldC      = 64
@@ -62,12 +62,13 @@ func tile(rows, vecs int) {
 	function(fmt.Sprintf("tile%dx%d", rows, vecs), "func(t *byte)")
 	t := tileRegs{rows: rows, vecs: vecs, args: integer("t")}
 	// The current panel's addresses live on the stack: registers are needed inside.
-	local := AllocLocal(32)
-	aAt, cAt, resAt, left := local, local.Offset(8), local.Offset(16), local.Offset(24)
+	local := AllocLocal(40)
+	at := tileAt{b: local, c: local.Offset(8), residual: local.Offset(16), bias: local.Offset(24)}
+	left := local.Offset(32)
 	for _, f := range []struct {
 		off int
 		at  Mem
-	}{{fieldA, aAt}, {fieldC, cAt}, {fieldRes, resAt}, {fieldCount, left}} {
+	}{{fieldB, at.b}, {fieldC, at.c}, {fieldRes, at.residual}, {fieldBias, at.bias}, {fieldCount, left}} {
 		MOVQ(t.field(f.off), f.at)
 	}
 	if cpu.wide {
@@ -78,24 +79,42 @@ func tile(rows, vecs int) {
 		}
 	}
 	Label("panel")
-	t.prefetch(cAt)
-	t.multiply(aAt)
-	t.finish(cAt, resAt)
-	step := t.field(fieldAStep)
-	SHLQ(Imm(2), step)
-	ADDQ(step, aAt)
+	t.prefetch(at)
+	t.multiply(at)
+	t.finish(at)
+	t.advance(at)
 	DECQ(left)
 	JNZ(LabelRef("panel"))
 	done()
 }
 
+// tileAt is where the addresses of the current tile are kept.
+type tileAt struct{ b, c, residual, bias Mem }
+
+// advance moves to the next tile: the next panel of B, the columns to the right.
+func (t tileRegs) advance(at tileAt) {
+	step := t.field(fieldBStep)
+	SHLQ(Imm(2), step)
+	ADDQ(step, at.b)
+	width := U32(uint32(t.vecs * cpu.bytes()))
+	ADDQ(width, at.c)
+	for i, m := range []Mem{at.residual, at.bias} {
+		p, none := GP64(), fmt.Sprintf("absent%d", i)
+		MOVQ(m, p)
+		TESTQ(p, p)
+		JZ(LabelRef(none))
+		ADDQ(width, m)
+		Label(none)
+	}
+}
+
 var masks = []reg.Register{reg.K1, reg.K2, reg.K3, reg.K4}
 
 // prefetch asks for the tile's part of C before the products, which hides the misses of its stores.
-func (t tileRegs) prefetch(cAt Mem) {
+func (t tileRegs) prefetch(at tileAt) {
 	c, ldc := GP64(), t.field(fieldLDC)
 	SHLQ(Imm(2), ldc)
-	MOVQ(cAt, c)
+	MOVQ(at.c, c)
 	for range t.rows {
 		for j := 0; j < t.vecs*cpu.bytes(); j += 64 {
 			PREFETCHT0(Mem{Base: c, Disp: j})
@@ -105,9 +124,8 @@ func (t tileRegs) prefetch(cAt Mem) {
 }
 
 // multiply runs over k with all of C's tile in registers. Row i of A is at i rs: an index register holds each odd multiple of rs.
-func (t tileRegs) multiply(aAt Mem) {
-	a, rs, cs := GP64(), t.field(fieldRS), t.field(fieldCS)
-	MOVQ(aAt, a)
+func (t tileRegs) multiply(tile tileAt) {
+	a, rs, cs := t.field(fieldA), t.field(fieldRS), t.field(fieldCS)
 	SHLQ(Imm(2), rs)
 	SHLQ(Imm(2), cs)
 	odd := map[int]reg.GPVirtual{1: rs}
@@ -115,7 +133,8 @@ func (t tileRegs) multiply(aAt Mem) {
 		odd[i] = GP64()
 		LEAQ(Mem{Base: odd[i-2], Index: rs, Scale: 2}, odd[i])
 	}
-	b, k := t.field(fieldB), t.field(fieldK)
+	b, k := GP64(), t.field(fieldK)
+	MOVQ(tile.b, b)
 	var pair reg.GPVirtual
 	if t.vecs == 4 {
 		pair = t.field(fieldBPair)
@@ -158,15 +177,16 @@ func (t tileRegs) multiply(aAt Mem) {
 	JNZ(LabelRef("k"))
 }
 
-// finish adds C, the bias and the residual where they are wanted, in this order, and stores. cAt and resAt move to the next panel.
-func (t tileRegs) finish(cAt, resAt Mem) {
+// finish adds C, the bias and the residual where they are wanted, in this order, and stores.
+func (t tileRegs) finish(tile tileAt) {
 	ldc, flag := t.field(fieldLDC), t.field(fieldAddToC)
 	SHLQ(Imm(2), ldc)
 	TESTQ(flag, flag)
 	JZ(LabelRef("fresh"))
-	t.addRows(cAt, ldc)
+	t.addRows(tile.c, ldc)
 	Label("fresh")
-	bias := t.field(fieldBias)
+	bias := GP64()
+	MOVQ(tile.bias, bias)
 	TESTQ(bias, bias)
 	JZ(LabelRef("unbiased"))
 	for j := range t.vecs {
@@ -177,15 +197,15 @@ func (t tileRegs) finish(cAt, resAt Mem) {
 	}
 	Label("unbiased")
 	res := GP64()
-	MOVQ(resAt, res)
+	MOVQ(tile.residual, res)
 	TESTQ(res, res)
 	JZ(LabelRef("store"))
 	ldres := t.field(fieldLDRes)
 	SHLQ(Imm(2), ldres)
-	MOVQ(t.addRows(resAt, ldres), resAt)
+	t.addRows(tile.residual, ldres)
 	Label("store")
 	c := GP64()
-	MOVQ(cAt, c)
+	MOVQ(tile.c, c)
 	for i := range t.rows {
 		for j := range t.vecs {
 			if cpu.wide {
@@ -196,11 +216,10 @@ func (t tileRegs) finish(cAt, resAt Mem) {
 		}
 		ADDQ(ldc, c)
 	}
-	MOVQ(c, cAt)
 }
 
-// addRows adds rows at an address to the tile and returns the address behind them.
-func (t tileRegs) addRows(from Mem, ld reg.GPVirtual) reg.GPVirtual {
+// addRows adds rows at an address to the tile.
+func (t tileRegs) addRows(from Mem, ld reg.GPVirtual) {
 	p := GP64()
 	MOVQ(from, p)
 	for i := range t.rows {
@@ -210,7 +229,6 @@ func (t tileRegs) addRows(from Mem, ld reg.GPVirtual) reg.GPVirtual {
 		}
 		ADDQ(ld, p)
 	}
-	return p
 }
 
 // loadC reads vector j of a row of C's width into b(j).
