@@ -28,12 +28,14 @@ func (r *reversePass) backward(n *Node, dout term) error {
 	if !ok {
 		return nil
 	}
-	b := &backwardStep{r: r, n: n, op: op, dout: dout, want: make([]bool, len(n.in))}
-	for i, w := range op.Wrt() {
-		b.want[i] = w && r.wants(n.in[i])
-	}
+	b := &backwardStep{r: r, n: n, op: op, dout: dout, want: r.want(n)}
 	if !slices.Contains(b.want, true) {
 		return nil
+	}
+	if n.block != nil && r.g.options.Checkpoint {
+		if err := r.computeAgain(n.block); err != nil {
+			return err
+		}
 	}
 	b.plan()
 	first := slices.Index(b.want, true)
@@ -54,16 +56,21 @@ func (r *reversePass) backward(n *Node, dout term) error {
 	return nil
 }
 
-// plan asks the operation what it needs and passes on the gradients that are dout itself.
-func (b *backwardStep) plan() {
-	add := make([]bool, len(b.n.in))
-	for i, in := range b.n.in {
+// request asks an operation what its backward needs. It is the same at each call.
+func (r *reversePass) request(n *Node) Backprop {
+	add := make([]bool, len(n.in))
+	for i, in := range n.in {
 		add[i] = in.base.param != nil
 	}
-	b.bp = b.op.Backprop(Request{In: descsOf(b.n.in), Out: b.n.desc, Want: slices.Clone(b.want), Add: add})
+	return n.op.(Differentiable).Backprop(Request{In: descsOf(n.in), Out: n.desc, Want: r.want(n), Add: add})
+}
+
+// plan passes on the gradients that are dout itself.
+func (b *backwardStep) plan() {
+	b.bp = b.r.request(b.n)
 	for _, i := range b.bp.Through {
-		if b.want[i] && !add[i] {
-			b.r.give(b.n.in[i].base, b.dout)
+		if in := b.n.in[i].base; b.want[i] && in.param == nil {
+			b.r.give(in, b.dout)
 			b.want[i] = false
 		}
 	}
@@ -72,25 +79,45 @@ func (b *backwardStep) plan() {
 // readPlaces decides what the step reads, and where the forward saves for it.
 func (b *backwardStep) readPlaces() {
 	n, g := b.n, b.r.g
+	again := b.r.again[n]
 	b.slots = stepSlots{
 		in: make([]view, len(n.in)), din: make([]view, len(n.in)), add: make([]bool, len(n.in)),
-		saved: g.newViews(b.bp.Saved), scratch: g.newViews(b.bp.Scratch), dout: view{b.dout.slot, n.desc},
+		scratch: g.newViews(b.bp.Scratch), dout: view{b.dout.slot, n.desc},
 	}
-	for k, i := range b.bp.SavedOver {
-		if in := n.in[i].base; b.r.readOnce(in) {
-			b.slots.saved[k].slot = in.slot
+	if n.block != nil && g.options.Checkpoint {
+		b.slots.saved = []view{}
+		if again != nil {
+			b.slots.saved = again.saved
 		}
+	} else {
+		b.slots.saved = b.r.savePlaces(n, b.bp, func(in *Node) *slot { return in.slot })
+		n.hosted.slots.saved = b.slots.saved
 	}
-	n.hosted.slots.saved = b.slots.saved
 	b.children = follow(nil, n.gn)
 	for _, i := range b.bp.ReadsIn {
-		b.slots.in[i] = view{n.in[i].base.slot, n.in[i].desc}
-		b.children = follow(b.children, n.in[i].base.gn)
+		s, gn := b.r.valueOf(n.in[i].base, n.block)
+		b.slots.in[i] = view{s, n.in[i].desc}
+		b.children = follow(b.children, gn)
 	}
 	if b.bp.ReadsOut {
-		b.slots.out = view{n.slot, n.desc}
+		s, gn := b.r.valueOf(n, n.block)
+		b.slots.out = view{s, n.desc}
+		b.children = follow(b.children, gn)
 	}
 	b.children = follow(b.children, b.dout.from)
+}
+
+// savePlaces are the places of what a forward of n saves: over an input's value where that is allowed. place finds it; nil: nowhere.
+func (r *reversePass) savePlaces(n *Node, bp Backprop, place func(in *Node) *slot) []view {
+	saved := r.g.newViews(bp.Saved)
+	for k, i := range bp.SavedOver {
+		if in := n.in[i].base; r.readOnce(in) {
+			if s := place(in); s != nil {
+				saved[k].slot = s
+			}
+		}
+	}
+	return saved
 }
 
 // readOnce tells whether the only reader of a node's value is the forward of its one user.
@@ -130,14 +157,13 @@ func (b *backwardStep) writePlace(i int) {
 		b.joined[i] = k
 		b.slots.din[i], b.slots.add[i] = view{t.slot, in.desc}, true
 		b.children = follow(b.children, t.from)
-		b.children = follow(b.children, b.r.readers[t.slot]...)
 		return
 	}
 	b.slots.din[i] = view{b.r.g.newSlot(in.desc), in.desc}
 }
 
 // joinable finds a term of input i's node that the step can add to: one that is nobody else's term, that the caller does not read, and
-// that the step does not read itself. The step is made to follow all other readers of the term.
+// that the step does not read itself. Steps that have read the term came before.
 func (b *backwardStep) joinable(i int) int {
 	if !slices.Contains(b.bp.Accumulates, i) {
 		return -1
@@ -147,9 +173,8 @@ func (b *backwardStep) joinable(i int) int {
 	})
 }
 
-// deliver records what the step reads and the terms that it yields.
+// deliver records the terms that the step yields.
 func (b *backwardStep) deliver(gn *gorgonia.Node) {
-	b.r.readers[b.dout.slot] = append(b.r.readers[b.dout.slot], gn)
 	for i, w := range b.want {
 		base := b.n.in[i].base
 		switch {

@@ -13,8 +13,11 @@ import (
 type Options struct {
 	// Train adds the reverse pass. Without it nothing is saved for a backward.
 	Train bool
-	// MemoryLimit in bytes makes Compile fail, before it allocates, when the prediction is higher. 0 is no limit.
-	MemoryLimit int64
+	// Checkpoint keeps nothing of what happens inside a Block for the reverse pass but the values that come in, and
+	// computes the block again when the reverse pass reaches it (Chen et al. 2016). Gradients are the same bits.
+	Checkpoint bool
+	// Arena is memory for activations that graphs share which never run at the same time. Nil: the graph has its own.
+	Arena *Arena
 	// NoReuse gives every tensor a place of its own. It is for finding faults of the memory plan.
 	NoReuse bool
 }
@@ -33,18 +36,43 @@ type Graph struct {
 	paramList []*Param
 	outputs   []output
 	wanted    []output // gradients to keep
+	seeds     []seed
+	block     *block // that nodes are being added to; nil: none
 
-	steps  []*hosted
-	slots  []*slot
-	hashes hashSet
-	place  int
+	steps   []*hosted
+	last    *gorgonia.Node // the step added last
+	slots   []*slot
+	hashes  hashSet
+	counter int // of the run: steps that are done
 
-	compiled bool
-	buffers  []device.Buffer
-	machine  gorgonia.VM
-	reads    map[string]*device.Value
-	memory   Memory
+	state   state
+	arena   *Arena
+	need    int             // words of the arena
+	grads   map[*Node]*slot // of wanted gradients
+	buffers []device.Buffer
+	machine gorgonia.VM
+	reads   map[string]*device.Value
+	memory  Memory
 }
+
+// state is how far a graph has come.
+type state int
+
+const (
+	defining state = iota
+	compiled       // planned, without memory
+	ready          // with memory
+	closed
+)
+
+// seed is where the reverse pass starts besides the loss.
+type seed struct {
+	node     *Node
+	gradient *Node // an input
+}
+
+// block is a part of the graph that the reverse pass may compute again.
+type block struct{ name string }
 
 type output struct {
 	name string
@@ -53,8 +81,11 @@ type output struct {
 
 // New starts an empty graph on a backend.
 func New(b device.Backend, o Options) *Graph {
+	if o.Arena == nil {
+		o.Arena = NewArena(b)
+	}
 	return &Graph{
-		backend: b, options: o, expr: gorgonia.NewGraph(),
+		backend: b, options: o, arena: o.Arena, expr: gorgonia.NewGraph(),
 		inputs: map[string]*Node{}, params: map[*Param]*Node{}, hashes: hashSet{}, reads: map[string]*device.Value{},
 	}
 }
@@ -142,7 +173,7 @@ func (g *Graph) addLeaf(kind string, d device.Desc) *Node {
 
 // Apply adds an operation. Operations of package op wrap it; it panics with a Fault where Infer objects.
 func (g *Graph) Apply(op Op, in ...*Node) *Node {
-	if g.compiled {
+	if g.state != defining {
 		fault(op.Name(), "the graph is compiled already")
 	}
 	if len(in) == 0 {
@@ -157,13 +188,24 @@ func (g *Graph) Apply(op Op, in ...*Node) *Node {
 	if err != nil {
 		panic(faultOf(op.Name(), in, err.Error()))
 	}
-	n := &Node{graph: g, id: g.nextID(), desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d)}
+	n := &Node{graph: g, id: g.nextID(), desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d), block: g.block}
 	n.base = n
 	n.hosted = &hosted{name: op.Name(), id: n.id, out: d, run: op.Forward}
 	n.hosted.slots = stepSlots{in: viewsOf(in), out: view{n.slot, d}}
 	n.name = n.hosted.String()
 	g.nodes = append(g.nodes, n)
 	return n
+}
+
+// Block defines a part of the graph, such as a layer, that the reverse pass of a graph with Options.Checkpoint computes again. What comes in
+// and what goes out is kept. A block within a block belongs to the outer one.
+func (g *Graph) Block(name string, define func() *Node) *Node {
+	if g.block != nil {
+		return define()
+	}
+	g.block = &block{name}
+	defer func() { g.block = nil }()
+	return define()
 }
 
 // Output keeps a node's value after a run, for Read under the given name.
@@ -186,6 +228,16 @@ func (g *Graph) Gradient(name string, n *Node) {
 	}
 	g.nameOutput(name)
 	g.wanted = append(g.wanted, output{name, n})
+}
+
+// Seed lets the reverse pass start at a node with the gradient that is fed under a name, of the node's shape. A loss that is seeded starts with
+// what is fed instead of 1: so a part of a batch takes its share in the loss of the whole. Seeded features take the gradients that a
+// loss over more rows than the graph holds has for them.
+func (g *Graph) Seed(name string, n *Node) {
+	if !g.options.Train || n.desc.DType != device.Float32 || n.base.leaf() {
+		fault("seed", "%v is no result with a gradient in a training graph", n)
+	}
+	g.seeds = append(g.seeds, seed{n, g.Input(name, device.Float32, n.desc.Shape...)})
 }
 
 func (g *Graph) nameOutput(name string) {

@@ -92,9 +92,11 @@ func (m *classifier) define(n int) func(g *graph.Graph) *graph.Node {
 		labels := g.Input("labels", device.Int32, n, tokens)
 		x := op.Embedding(g, ids, g.Param(m.table))
 		for range 2 { // the same layer twice: every parameter has two users
-			h := op.LayerNorm(g, x, g.Param(m.gamma), g.Param(m.beta), 0)
-			h = op.Linear(g, h, g.Param(m.w1), g.Param(m.b1), op.LinearOptions{Activation: device.GELUTanh})
-			x = op.Linear(g, h, g.Param(m.w2), g.Param(m.b2), op.LinearOptions{Residual: x})
+			x = g.Block("layer", func() *graph.Node {
+				h := op.LayerNorm(g, x, g.Param(m.gamma), g.Param(m.beta), 0)
+				h = op.Linear(g, h, g.Param(m.w1), g.Param(m.b1), op.LinearOptions{Activation: device.GELUTanh})
+				return op.Linear(g, h, g.Param(m.w2), g.Param(m.b2), op.LinearOptions{Residual: x})
+			})
 		}
 		logits := op.Linear(g, x, g.Param(m.table), nil, op.LinearOptions{Transposed: true})
 		loss := op.CrossEntropy(g, logits, labels, op.CrossEntropyOptions{Smoothing: 0.1})

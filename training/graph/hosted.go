@@ -16,17 +16,17 @@ import (
 
 // hosted is a step of the graph as gorgonia sees it: a forward, a backward, or the sum of gradient terms.
 type hosted struct {
-	name   string
-	id     int    // unique in the graph: part of the hash
-	salt   uint32 // raised until the node's hash is unique
-	in     []hm.Type
-	out    device.Desc
-	run    func(*Call)
-	call   Call
-	result *device.Value
-	place  *int // the run's program counter, shared by all steps of the graph
-	at     int  // the value that *place must have when this step runs
-	slots  stepSlots
+	name    string
+	id      int    // unique in the graph: part of the hash
+	salt    uint32 // raised until the node's hash is unique
+	in      []hm.Type
+	out     device.Desc
+	run     func(*Call)
+	call    Call
+	result  *device.Value
+	counter *int // the graph's: steps that have run
+	at      int  // the value that *counter must have when this step runs
+	slots   stepSlots
 }
 
 var _ gorgonia.Op = (*hosted)(nil)
@@ -61,17 +61,19 @@ func (h *hosted) Do(...gorgonia.Value) (_ gorgonia.Value, err error) {
 			err = fmt.Errorf("graph: %v: %v", h, r)
 		}
 	}()
-	if *h.place != h.at {
-		return nil, fmt.Errorf("graph: %v ran as step %d, planned as step %d", h, *h.place, h.at)
+	if *h.counter != h.at {
+		return nil, fmt.Errorf("graph: %v ran as step %d, planned as step %d", h, *h.counter, h.at)
 	}
-	*h.place++
+	*h.counter++
 	h.run(&h.call)
 	return h.result, nil
 }
 
-// host adds a step to gorgonia's graph, choosing a salt that keeps its hash apart from all others.
+// host adds a step to gorgonia's graph, choosing a salt that keeps its hash apart from all others. Each step follows the one that was added
+// before it: the order of steps is that of their definition, so gradients that meet in one place add up in one order, whatever else the graph holds.
 func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, error) {
-	h.place = &g.place
+	h.counter = &g.counter
+	children = follow(children, g.last)
 	for _, c := range children {
 		h.in = append(h.in, c.Type())
 	}
@@ -82,8 +84,18 @@ func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, erro
 	if err != nil {
 		return nil, fmt.Errorf("graph: %v: %w", h, err)
 	}
+	h.at = len(g.steps)
 	g.steps = append(g.steps, h)
+	g.last = gn
 	return gn, nil
+}
+
+// follow adds a step to the children of another, unless it is there. Nil is no step.
+func follow(children []*gorgonia.Node, step *gorgonia.Node) []*gorgonia.Node {
+	if step != nil && !slices.Contains(children, step) {
+		children = append(children, step)
+	}
+	return children
 }
 
 // hostForwards enters the nodes that someone needs into gorgonia's graph, in the order of creation.

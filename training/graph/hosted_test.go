@@ -51,7 +51,7 @@ func newChain(t testing.TB, n int) *Graph {
 func TestStepsAllocateNothing(t *testing.T) {
 	g := newChain(t, 20)
 	if n := testing.AllocsPerRun(20, func() {
-		g.place = 0
+		g.counter = 0
 		for _, h := range g.steps {
 			if _, err := h.Do(); err != nil {
 				t.Fatal(err)

@@ -28,6 +28,7 @@ type Node struct {
 	hosted *hosted        // forward code; nil for leaves
 	gn     *gorgonia.Node // its place in gorgonia's graph
 	slot   *slot          // its memory
+	block  *block         // that it belongs to; nil: none
 }
 
 // Desc is the node's element type and shape.

@@ -83,23 +83,26 @@ func viewsOf(ns []*Node) []view {
 	return vs
 }
 
-// order puts the steps in the order in which the TapeMachine will run them: it compiles the reverse of Sort, which is stable.
-func (g *Graph) order() error {
+// checkOrder makes sure that the TapeMachine will run the steps in the order of their definition: it compiles the reverse of Sort, which is stable.
+func (g *Graph) checkOrder() error {
 	sorted, err := gorgonia.Sort(g.expr)
 	if err != nil {
 		return fmt.Errorf("graph: order: %w", err)
 	}
-	steps := make([]*hosted, 0, len(g.steps))
+	at := 0
 	for _, n := range slices.Backward(sorted) {
-		if h, ok := n.Op().(*hosted); ok {
-			h.at = len(steps)
-			steps = append(steps, h)
+		h, ok := n.Op().(*hosted)
+		if !ok {
+			continue
 		}
+		if at == len(g.steps) || g.steps[at] != h {
+			return fmt.Errorf("graph: gorgonia runs %v as step %d, it was defined as step %d", h, at, h.at)
+		}
+		at++
 	}
-	if len(steps) != len(g.steps) {
-		return fmt.Errorf("graph: %d steps were defined, gorgonia orders %d", len(g.steps), len(steps))
+	if at != len(g.steps) {
+		return fmt.Errorf("graph: %d steps were defined, gorgonia orders %d", len(g.steps), at)
 	}
-	g.steps = steps
 	return nil
 }
 

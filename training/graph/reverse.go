@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,46 +23,35 @@ type reversePass struct {
 	keep  map[*Node]bool // gradients that the caller reads
 	grads map[*Node]*slot
 
-	users   map[*Node]int              // operands that a node is, and outputs
-	shares  map[*slot]int              // terms, not yet summed, that a slot is
-	readers map[*slot][]*gorgonia.Node // steps that read a slot
-	kept    map[*slot]bool             // slots of gradients that the caller reads
+	users  map[*Node]int  // operands that a node is, and outputs
+	shares map[*slot]int  // terms, not yet summed, that a slot is
+	kept   map[*slot]bool // slots of gradients that the caller reads
+
+	reached map[*Node]bool // nodes that will have a gradient
+	again   map[*Node]*again
+	blocks  map[*block]bool // that are computed again already
 }
 
-// reverse adds the backward steps of loss and returns the slots of the gradients that the caller asked for.
+// reverse adds the backward steps of loss, nil where there are seeds only, and returns the slots of the gradients that the caller asked for.
 func (g *Graph) reverse(loss *Node) (map[*Node]*slot, error) {
 	r := &reversePass{
 		g: g, terms: map[*Node][]term{}, keep: map[*Node]bool{}, grads: map[*Node]*slot{},
-		users: map[*Node]int{}, shares: map[*slot]int{}, readers: map[*slot][]*gorgonia.Node{}, kept: map[*slot]bool{},
+		users: map[*Node]int{}, shares: map[*slot]int{}, kept: map[*slot]bool{},
+		reached: map[*Node]bool{}, again: map[*Node]*again{}, blocks: map[*block]bool{},
 	}
 	for _, w := range g.wanted {
 		r.keep[w.node.base] = true
 	}
 	r.mask()
-	if !r.need[loss.base] {
-		return nil, fmt.Errorf("graph: no trained parameter and no wanted gradient lies below the loss %v", loss)
+	if err := r.begin(loss); err != nil {
+		return nil, err
 	}
-	seed := g.newSlot(loss.base.desc)
-	seed.fixed = true
-	r.give(loss.base, term{slot: seed, unit: true})
+	r.reach()
 	for i := len(g.nodes) - 1; i >= 0; i-- {
-		n := g.nodes[i]
-		if !r.need[n] || len(r.terms[n]) == 0 {
-			continue
-		}
-		t, err := r.sum(n)
-		if err != nil {
-			return nil, err
-		}
-		if r.keep[n] {
-			r.grads[n] = t.slot
-			r.kept[t.slot] = true
-		}
-		if n.leaf() {
-			continue
-		}
-		if err := r.backward(n, t); err != nil {
-			return nil, err
+		if n := g.nodes[i]; r.reached[n] {
+			if err := r.visit(n); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, w := range g.wanted {
@@ -70,6 +60,65 @@ func (g *Graph) reverse(loss *Node) (map[*Node]*slot, error) {
 		}
 	}
 	return r.grads, nil
+}
+
+// begin gives the loss and the seeded nodes their gradients.
+func (r *reversePass) begin(loss *Node) error {
+	seeded := false
+	for _, s := range r.g.seeds {
+		if base := s.node.base; r.need[base] {
+			r.give(base, term{slot: s.gradient.slot})
+			seeded = true
+		}
+		if loss != nil && s.node.base == loss.base {
+			loss = nil
+		}
+	}
+	if loss != nil && r.need[loss.base] {
+		one := r.g.newSlot(loss.base.desc)
+		one.fixed = true
+		r.give(loss.base, term{slot: one, unit: true})
+		seeded = true
+	}
+	if !seeded {
+		return errors.New("graph: no trained parameter and no wanted gradient lies below the loss")
+	}
+	return nil
+}
+
+// reach finds the nodes that gradients will flow into.
+func (r *reversePass) reach() {
+	for n := range r.terms {
+		r.reached[n] = true
+	}
+	for i := len(r.g.nodes) - 1; i >= 0; i-- {
+		n := r.g.nodes[i]
+		if !r.reached[n] {
+			continue
+		}
+		for k, w := range r.want(n) {
+			r.reached[n.in[k].base] = r.reached[n.in[k].base] || w
+		}
+	}
+}
+
+// visit sums the gradient of a node and passes it on to the node's inputs.
+func (r *reversePass) visit(n *Node) error {
+	if len(r.terms[n]) == 0 { // a parameter's gradient is in its place already
+		return nil
+	}
+	t, err := r.sum(n)
+	if err != nil {
+		return err
+	}
+	if r.keep[n] {
+		r.grads[n] = t.slot
+		r.kept[t.slot] = true
+	}
+	if n.leaf() {
+		return nil
+	}
+	return r.backward(n, t)
 }
 
 // mask finds the nodes whose gradient someone needs (trained parameters, wanted gradients, and what lies between them and the loss) and counts
@@ -83,18 +132,20 @@ func (r *reversePass) mask() {
 		for _, in := range n.in {
 			r.users[in.base]++
 		}
-		need := r.keep[n] || n.param != nil && n.param.Trained()
-		if d, ok := n.op.(Differentiable); ok {
-			for i, w := range d.Wrt() {
-				need = need || w && r.wants(n.in[i])
-			}
-		}
-		r.need[n] = need
+		r.need[n] = r.keep[n] || n.param != nil && n.param.Trained() || slices.Contains(r.want(n), true)
 	}
 }
 
-// wants tells whether a gradient is to flow into an operand.
-func (r *reversePass) wants(in *Node) bool { return !in.detached && r.need[in.base] }
+// want tells for each operand of a node whether a gradient is to flow into it.
+func (r *reversePass) want(n *Node) []bool {
+	want := make([]bool, len(n.in))
+	if d, ok := n.op.(Differentiable); ok {
+		for i, w := range d.Wrt() {
+			want[i] = w && !n.in[i].detached && r.need[n.in[i].base]
+		}
+	}
+	return want
+}
 
 func (r *reversePass) give(n *Node, t term) {
 	r.terms[n] = append(r.terms[n], t)
@@ -122,20 +173,7 @@ func (r *reversePass) sum(n *Node) (term, error) {
 	if err != nil {
 		return term{}, fmt.Errorf("graph: sum of the gradients of %v: %w", n, err)
 	}
-	for _, t := range ts {
-		r.readers[t.slot] = append(r.readers[t.slot], gn)
-	}
 	return term{slot: s, from: gn}, nil
-}
-
-// follow adds steps to the children of another, each once. Nil is no step.
-func follow(children []*gorgonia.Node, steps ...*gorgonia.Node) []*gorgonia.Node {
-	for _, s := range steps {
-		if s != nil && !slices.Contains(children, s) {
-			children = append(children, s)
-		}
-	}
-	return children
 }
 
 func sumTerms(c *Call) {

@@ -134,10 +134,10 @@ func TestSharedNodesGiveTheGradientOfRepeatedOnes(t *testing.T) {
 						g.Output("loss", loss)
 						return loss
 					})
+					check(t, g.Feed("in", noise(3, n*c)))
 					for _, p := range g.Params() {
 						b.Zero(p.Grad)
 					}
-					check(t, g.Feed("in", noise(3, n*c)))
 					check(t, g.Run())
 					dw0 = must(device.ReadFloats(b, w0.Grad))
 					if slices.Contains(g.Params(), w) {

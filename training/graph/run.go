@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 
 	"tempera/training/device"
@@ -13,8 +12,8 @@ func (g *Graph) Feed(name string, data any) error {
 	if n == nil {
 		return fmt.Errorf("graph: feed %s: no such input", name)
 	}
-	if n.slot.value == nil {
-		return fmt.Errorf("graph: feed %s: the graph is not compiled or is closed", name)
+	if err := g.prepare(); err != nil {
+		return fmt.Errorf("graph: feed %s: %w", name, err)
 	}
 	length := -1
 	switch d := data.(type) {
@@ -42,8 +41,11 @@ func (g *Graph) Feed(name string, data any) error {
 // FeedValue copies a tensor of the same backend, such as another graph's output, to an input.
 func (g *Graph) FeedValue(name string, v *device.Value) error {
 	n := g.inputs[name]
-	if n == nil || n.slot.value == nil {
-		return fmt.Errorf("graph: feed %s: no such input, or the graph is not compiled or is closed", name)
+	if n == nil {
+		return fmt.Errorf("graph: feed %s: no such input", name)
+	}
+	if err := g.prepare(); err != nil {
+		return fmt.Errorf("graph: feed %s: %w", name, err)
 	}
 	if d := v.Desc(); d.DType != n.desc.DType || d.Size() != n.desc.Size() {
 		return fmt.Errorf("graph: feed %s: got %v, the input is %v", name, v, n.desc)
@@ -55,17 +57,22 @@ func (g *Graph) FeedValue(name string, v *device.Value) error {
 // Run computes all outputs and, in a training graph, adds the gradients to those of the parameters. After an error outputs and gradients are
 // undefined; the graph can run again.
 func (g *Graph) Run() error {
-	if g.machine == nil {
-		return errors.New("graph: run: the graph is not compiled or is closed")
+	if err := g.prepare(); err != nil {
+		return fmt.Errorf("graph: run: %w", err)
 	}
-	g.place = 0
+	if !g.arena.running.TryLock() {
+		return errBusy
+	}
+	defer g.arena.running.Unlock()
+	g.arena.holds = g
+	g.counter = 0
 	err := g.machine.RunAll()
 	g.machine.Reset()
 	if err != nil {
 		return fmt.Errorf("graph: run: %w", err)
 	}
-	if g.place != len(g.steps) {
-		return fmt.Errorf("graph: run: %d of %d steps ran", g.place, len(g.steps))
+	if g.counter != len(g.steps) {
+		return fmt.Errorf("graph: run: %d of %d steps ran", g.counter, len(g.steps))
 	}
 	if err := g.backend.Sync(); err != nil {
 		return fmt.Errorf("graph: run: %w", err)
@@ -76,13 +83,15 @@ func (g *Graph) Run() error {
 // Steps is the number of operations of a run, backward and sums included.
 func (g *Graph) Steps() int { return len(g.steps) }
 
-// Value is an output's tensor on the device. The next run overwrites it.
+// Value is an output's tensor on the device. The next run, of any graph that shares the arena, overwrites it.
 func (g *Graph) Value(name string) (*device.Value, error) {
-	v := g.reads[name]
-	if v == nil {
-		return nil, fmt.Errorf("graph: read %s: no such output, or the graph is not compiled or is closed", name)
+	if _, ok := g.reads[name]; !ok {
+		return nil, fmt.Errorf("graph: read %s: no such output, or the graph is closed", name)
 	}
-	return v, nil
+	if g.arena.holds != g {
+		return nil, fmt.Errorf("graph: read %s: the graph has not run, or another one that shares its memory has since", name)
+	}
+	return g.reads[name], nil
 }
 
 // Read copies a float32 output or wanted gradient to the host.
@@ -107,26 +116,4 @@ func (g *Graph) ReadInts(name string) ([]int32, error) {
 		return nil, fmt.Errorf("graph: read %s: it is %v: use Read", name, v)
 	}
 	return device.ReadInts(g.backend, v)
-}
-
-// Close frees the graph's memory. Parameters and their gradients stay.
-func (g *Graph) Close() error {
-	var errs []error
-	if g.machine != nil {
-		errs = append(errs, g.machine.Close())
-		g.machine = nil
-	}
-	for _, b := range g.buffers {
-		errs = append(errs, g.backend.Free(b))
-	}
-	g.buffers = nil
-	clear(g.reads)
-	for _, h := range g.steps { // nodes that a caller keeps must not keep memory
-		h.call, h.result = Call{}, nil
-	}
-	for _, s := range g.slots {
-		s.value = nil
-	}
-	g.expr = nil
-	return errors.Join(errs...)
 }

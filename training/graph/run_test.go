@@ -10,25 +10,23 @@ import (
 	"tempera/training/op"
 )
 
-func TestMemoryLimitIsCheckedBeforeAllocation(t *testing.T) {
-	b := &counting{Backend: newCPU(t, 1, device.HostHeap())}
-	m := newClassifier(t, b)
-	g := build(t, b, graph.Options{Train: true}, m.define(samples))
-	for _, p := range m.params() {
-		p.Grad = nil
-	}
-	before := b.words
-	if _, err := graph.Build(b, graph.Options{Train: true, MemoryLimit: g.Memory().Peak() - 1}, m.define(samples)); err == nil || !strings.Contains(err.Error(), "limit") {
-		t.Fatalf("one byte too few: error %v", err)
-	}
-	if b.words != before {
-		t.Fatalf("%d words were allocated before the limit was checked", b.words-before)
-	}
-	again := build(t, b, graph.Options{Train: true, MemoryLimit: g.Memory().Peak()}, m.define(samples))
-	allocated := int64(b.words-before) * device.WordBytes
-	memory := again.Memory()
-	if want := memory.Gradients + memory.Inputs + memory.Arena; allocated != want {
-		t.Fatalf("%d bytes were allocated, %d predicted", allocated, want)
+func TestMemoryIsAllocatedAtFirstUseAsPredicted(t *testing.T) {
+	for name, o := range map[string]graph.Options{"kept": {Train: true}, "computed again": {Train: true, Checkpoint: true}, "evaluated": {}} {
+		t.Run(name, func(t *testing.T) {
+			b := &counting{Backend: newCPU(t, 1, device.HostHeap())}
+			m := newClassifier(t, b)
+			before := b.words
+			g := build(t, b, o, m.define(samples))
+			if b.words != before {
+				t.Fatalf("%d words were allocated before the graph was used", b.words-before)
+			}
+			ids, labels := m.batch(9, samples)
+			m.step(t, g, ids, labels)
+			memory := g.Memory()
+			if got, want := int64(b.words-before)*device.WordBytes, memory.Gradients+memory.Inputs+memory.Arena; got != want {
+				t.Fatalf("%d bytes were allocated, %d predicted", got, want)
+			}
+		})
 	}
 }
 

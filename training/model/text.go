@@ -68,11 +68,13 @@ func (m *Model) text(g *graph.Graph, t Texts, path textPath) *graph.Node {
 	o := op.AttentionOptions{Heads: m.Config.Text.Heads, Causal: path.causal, KeyLengths: t.Lengths}
 	for i := range m.Config.Text.Layers {
 		block := fmt.Sprintf("text.blocks.%d", i)
-		x = m.selfAttention(g, block+"."+path.attention, x, o)
-		if path.images != nil {
-			x = m.crossAttention(g, block+".cross", x, path.images[i])
-		}
-		x = m.mlp(g, block+".mlp", x)
+		x = g.Block(block, func() *graph.Node {
+			h := m.selfAttention(g, block+"."+path.attention, x, o)
+			if path.images != nil {
+				h = m.crossAttention(g, block+".cross", h, path.images[i])
+			}
+			return m.mlp(g, block+".mlp", h)
+		})
 	}
 	return m.norm(g, "text.norm", x)
 }

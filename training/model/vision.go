@@ -18,8 +18,10 @@ func (m *Model) VisionStates(g *graph.Graph, images *graph.Node) *graph.Node {
 	x = op.AddPosition(g, x, m.p(g, "vision.position"))
 	for i := range v.Layers {
 		block := fmt.Sprintf("vision.blocks.%d", i)
-		x = m.selfAttention(g, block+".self", x, op.AttentionOptions{Heads: v.Heads})
-		x = m.mlp(g, block+".mlp", x)
+		x = g.Block(block, func() *graph.Node {
+			h := m.selfAttention(g, block+".self", x, op.AttentionOptions{Heads: v.Heads})
+			return m.mlp(g, block+".mlp", h)
+		})
 	}
 	return m.norm(g, "vision.norm", x)
 }
