@@ -45,6 +45,32 @@ type entry struct {
 	Offsets dims  `json:"data_offsets"`
 }
 
+// read fills the entry from its JSON. The keys must be there, spelt as they are,
+// and no others: what a lenient reader would make of a name could be another
+// tensor than what a strict one makes.
+func (e *entry) read(dec *json.Decoder) error {
+	var parts map[string]json.RawMessage
+	if err := dec.Decode(&parts); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		key string
+		to  any
+	}{{"dtype", &e.DType}, {"shape", &e.Shape}, {"data_offsets", &e.Offsets}} {
+		raw, ok := parts[part.key]
+		if !ok {
+			return fmt.Errorf("it has no %s", part.key)
+		}
+		if err := json.Unmarshal(raw, part.to); err != nil {
+			return fmt.Errorf("%s: %w", part.key, err)
+		}
+	}
+	if len(parts) > 3 {
+		return errors.New("it has more than dtype, shape and data_offsets")
+	}
+	return nil
+}
+
 // dims is a short list of whole numbers. A long one is refused before it is
 // read, so that a header takes little more memory than its own bytes.
 type dims []int64
@@ -152,7 +178,7 @@ func parseMetadata(dec *json.Decoder) (map[string]string, error) {
 
 func parseEntry(dec *json.Decoder, name string) (Info, error) {
 	var e entry
-	if err := dec.Decode(&e); err != nil {
+	if err := e.read(dec); err != nil {
 		return Info{}, corrupt("tensor %q: %v", name, err)
 	}
 	size, ok := sizes[e.DType]

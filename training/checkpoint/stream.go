@@ -60,6 +60,8 @@ func (s *Stream) Fill(dst []Tensor) error {
 			faults = append(faults, fmt.Errorf("tensor %q is not expected", t.Name))
 		case want.DType != t.DType || !slices.Equal(want.Shape, t.Shape):
 			faults = append(faults, fmt.Errorf("tensor %q is %s %v, want %s %v", t.Name, t.DType, t.Shape, want.DType, want.Shape))
+		case want.len() != t.Len():
+			faults = append(faults, fmt.Errorf("tensor %q cannot be filled: it holds %d values, want %d", t.Name, want.len(), t.Len()))
 		}
 	}
 	if len(faults) == 0 && len(byName) != len(s.header.tensors) {
