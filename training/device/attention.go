@@ -1,6 +1,6 @@
 package device
 
-import "fmt"
+import "tempera/training/kernel"
 
 // Attention mixes tokens.
 type Attention interface {
@@ -52,36 +52,18 @@ type AttentionBackwardArgs struct {
 	Accumulate bool
 }
 
-// RoPESpec is a rotary embedding (Su et al. 2021, half-split layout). Cols set makes it two-dimensional: the first half of a head turns by
-// Rows, the second by Cols.
-type RoPESpec struct {
-	Width int // of a head
-	Theta float64
-	Rows  []int32 // position of each token
-	Cols  []int32
-}
+// RoPESpec is a rotary embedding: kernel.RoPESpec.
+type RoPESpec = kernel.RoPESpec
 
 // RoPETable is a backend's precomputed rotations.
 type RoPETable interface{ Tokens() int }
 
-// RoPEArgs turns the heads of X (B,T,H,D) into Y, which may be X. Token t takes entry t of the table. Inverse turns backwards: the gradient.
+// RoPEArgs turns the heads of X (B,T,H,D) into Y, which may be X. Token t of row b takes entry t of the table, or entry Index[b T + t] if Index,
+// int32 (B T), is not nil. Inverse turns backwards: the gradient.
 type RoPEArgs struct {
 	B, T, H, D int
 	X, Y       Heads
 	Table      RoPETable
+	Index      *Value
 	Inverse    bool
-}
-
-func (s RoPESpec) validate() error {
-	parts := 1
-	if s.Cols != nil {
-		parts = 2
-	}
-	if s.Width <= 0 || s.Width%(2*parts) != 0 {
-		return fmt.Errorf("rotary embedding: head width %d must be a positive multiple of %d", s.Width, 2*parts)
-	}
-	if parts == 2 && len(s.Cols) != len(s.Rows) {
-		return fmt.Errorf("rotary embedding: %d rows and %d columns", len(s.Rows), len(s.Cols))
-	}
-	return nil
 }

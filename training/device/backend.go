@@ -24,10 +24,11 @@ type Activation = kernel.Activation
 
 // The activations.
 const (
-	Identity = kernel.Identity
-	GELUTanh = kernel.GELUTanh
-	GELUErf  = kernel.GELUErf
-	SiLU     = kernel.SiLU
+	Identity  = kernel.Identity
+	GELUTanh  = kernel.GELUTanh
+	GELUErf   = kernel.GELUErf
+	SiLU      = kernel.SiLU
+	QuickGELU = kernel.QuickGELU
 )
 
 // IgnoreIndex is the target of rows that take no part in a loss.

@@ -52,19 +52,16 @@ func (t cpuRoPE) Tokens() int { return t.tokens }
 
 // NewRoPETable is part of Attention.
 func (c *CPU) NewRoPETable(s RoPESpec) (RoPETable, error) {
-	if err := s.validate(); err != nil {
+	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if s.Cols == nil {
-		return cpuRoPE{kernel.NewRoPETable(s.Width, s.Theta, s.Rows), len(s.Rows)}, nil
-	}
-	return cpuRoPE{kernel.NewRoPETable2D(s.Width, s.Theta, s.Rows, s.Cols), len(s.Rows)}, nil
+	return cpuRoPE{kernel.NewRoPETable(s), len(s.Rows)}, nil
 }
 
 // RoPE is part of Attention.
 func (c *CPU) RoPE(a RoPEArgs) {
 	c.engine.RoPE(kernel.RoPEArgs{
-		B: a.B, T: a.T, H: a.H, D: a.D, X: c.heads(a.X), Y: c.heads(a.Y), Table: a.Table.(cpuRoPE).table, Inverse: a.Inverse,
+		B: a.B, T: a.T, H: a.H, D: a.D, X: c.heads(a.X), Y: c.heads(a.Y), Table: a.Table.(cpuRoPE).table, Index: c.i(a.Index), Inverse: a.Inverse,
 	})
 }
 

@@ -3,12 +3,14 @@ package kernel
 // Activation names an elementwise function.
 type Activation int
 
-// The activations. GELUTanh is the tanh form of Hendrycks and Gimpel 2016, GELUErf the exact one, SiLU is x sigmoid(x).
+// The activations. GELUTanh is the tanh form of Hendrycks and Gimpel 2016, GELUErf the exact one, SiLU is x sigmoid(x), and QuickGELU, of the
+// first CLIP models, x sigmoid(1.702 x).
 const (
 	Identity Activation = iota
 	GELUTanh
 	GELUErf
 	SiLU
+	QuickGELU
 	activations
 )
 

@@ -14,6 +14,8 @@ func activationRef(a Activation, x float64) float64 {
 		return 0.5 * x * (1 + math.Erf(x/math.Sqrt2))
 	case SiLU:
 		return x / (1 + math.Exp(-x))
+	case QuickGELU:
+		return x / (1 + math.Exp(-1.702*x))
 	default:
 		return x
 	}

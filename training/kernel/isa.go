@@ -32,6 +32,9 @@ type isa struct {
 	swiglu       func(dst, gate, up []float32)
 	swigluGrad   func(dgate, dup, gate, up, dy []float32)
 
+	// rotate turns heads heads, strides apart, whose first len(cos) elements pair with the next: (y, y') = (x cos - x' turn sin, x' cos + x turn sin).
+	rotate func(y, x, cos, sin []float32, heads, strideY, strideX int, turn float32)
+
 	adamw func(p, g, m, v []float32, c *adamwConsts)
 	sumSq func(x []float32) float64
 }

@@ -43,10 +43,11 @@ var avx512ISA = isa{
 	normGrad:       normGradAVX512,
 	swiglu:         swigluAVX512,
 	swigluGrad:     swigluGradAVX512,
+	rotate:         rotateAVX512,
 	adamw:          adamwAVX512,
 	sumSq:          sumSqAVX512,
-	activate:       [activations]func(dst, x []float32){copyGo, geluTanhAVX512, geluErfAVX512, siluAVX512},
-	activateGrad:   [activations]func(dst, x, dy []float32){identityGradGo, geluTanhGradAVX512, geluErfGradAVX512, siluGradAVX512},
+	activate:       [activations]func(dst, x []float32){copyGo, geluTanhAVX512, geluErfAVX512, siluAVX512, quickGELUAVX512},
+	activateGrad:   [activations]func(dst, x, dy []float32){identityGradGo, geluTanhGradAVX512, geluErfGradAVX512, siluGradAVX512, quickGELUGradAVX512},
 }
 
 var avx2ISA = isa{
@@ -78,8 +79,9 @@ var avx2ISA = isa{
 	normGrad:       normGradAVX2,
 	swiglu:         swigluAVX2,
 	swigluGrad:     swigluGradAVX2,
+	rotate:         rotateAVX2,
 	adamw:          adamwAVX2,
 	sumSq:          sumSqAVX2,
-	activate:       [activations]func(dst, x []float32){copyGo, geluTanhAVX2, geluErfAVX2, siluAVX2},
-	activateGrad:   [activations]func(dst, x, dy []float32){identityGradGo, geluTanhGradAVX2, geluErfGradAVX2, siluGradAVX2},
+	activate:       [activations]func(dst, x []float32){copyGo, geluTanhAVX2, geluErfAVX2, siluAVX2, quickGELUAVX2},
+	activateGrad:   [activations]func(dst, x, dy []float32){identityGradGo, geluTanhGradAVX2, geluErfGradAVX2, siluGradAVX2, quickGELUGradAVX2},
 }

@@ -24,13 +24,14 @@ var portableISA = isa{
 	normSums:       normSumsGo,
 	normGrad:       normGradGo,
 
-	activate:     [activations]func(dst, x []float32){Identity: copyGo, GELUTanh: geluTanhGo, GELUErf: geluErfGo, SiLU: siluGo},
-	activateGrad: [activations]func(dst, x, dy []float32){Identity: identityGradGo, GELUTanh: geluTanhGradGo, GELUErf: geluErfGradGo, SiLU: siluGradGo},
+	activate:     [activations]func(dst, x []float32){Identity: copyGo, GELUTanh: geluTanhGo, GELUErf: geluErfGo, SiLU: siluGo, QuickGELU: quickGELUGo},
+	activateGrad: [activations]func(dst, x, dy []float32){Identity: identityGradGo, GELUTanh: geluTanhGradGo, GELUErf: geluErfGradGo, SiLU: siluGradGo, QuickGELU: quickGELUGradGo},
 	swiglu:       swigluGo,
 	swigluGrad:   swigluGradGo,
 
-	adamw: adamwGo,
-	sumSq: sumSqGo,
+	rotate: rotateGo,
+	adamw:  adamwGo,
+	sumSq:  sumSqGo,
 }
 
 // sumGo adds in four interleaved partial sums, as vector code does, which bounds the rounding error.
@@ -201,5 +202,18 @@ func adamwGo(p, g, m, v []float32, c *adamwConsts) {
 		m[i] = c[adamwB1]*m[i] + c[adamwC1]*d
 		v[i] = c[adamwB2]*v[i] + c[adamwC2]*d*d
 		p[i] = c[adamwKeep]*p[i] - c[adamwLR]*m[i]/(float32(math.Sqrt(float64(v[i])))*c[adamwInvBias2]+c[adamwEps])
+	}
+}
+
+func rotateGo(y, x, cos, sin []float32, heads, strideY, strideX int, turn float32) {
+	n := len(cos)
+	for h := range heads {
+		x1, x2 := x[h*strideX:][:n], x[h*strideX+n:][:n]
+		y1, y2 := y[h*strideY:][:n], y[h*strideY+n:][:n]
+		for i, c := range cos {
+			s := turn * sin[i]
+			u, v := x1[i], x2[i]
+			y1[i], y2[i] = u*c-v*s, v*c+u*s
+		}
 	}
 }

@@ -5,6 +5,8 @@ import "math"
 const (
 	geluC0 = 0.7978845608028654 // sqrt(2/pi)
 	geluC1 = 0.044715
+
+	quickGELU = 1.702
 )
 
 func identityGradGo(dst, _, dy []float32) { copy(dst, dy[:len(dst)]) }
@@ -57,6 +59,22 @@ func siluGradGo(dst, x, dy []float32) {
 		u := float64(v)
 		s := sigmoid(u)
 		dst[i] = dy[i] * float32(s*(1+u*(1-s)))
+	}
+}
+
+func quickGELUGo(dst, x []float32) {
+	for i, v := range x[:len(dst)] {
+		u := float64(v)
+		dst[i] = float32(u * sigmoid(quickGELU*u))
+	}
+}
+
+func quickGELUGradGo(dst, x, dy []float32) {
+	dy = dy[:len(dst)]
+	for i, v := range x[:len(dst)] {
+		u := float64(v)
+		s := sigmoid(quickGELU * u)
+		dst[i] = dy[i] * float32(s*(1+quickGELU*u*(1-s)))
 	}
 }
 

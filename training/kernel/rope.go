@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"cmp"
+	"fmt"
+	"math"
+)
 
 // RoPETable holds the rotations of T token positions for one head width. It is read-only and may be shared.
 type RoPETable struct {
@@ -9,43 +13,71 @@ type RoPETable struct {
 	cos, sin      []float32 // (tokens, width/2): pairs in order, part after part
 }
 
-// NewRoPETable is the rotary embedding of Su et al. 2021 in the half-split layout of Llama: element i of a head is paired with i + width/2 and
-// turned by position theta^(-2i/width). Positions are one per token; width is even.
-func NewRoPETable(width int, theta float64, positions []int32) *RoPETable {
-	require(width%2 == 0, "RoPE width is %d, it must be even", width)
-	t := &RoPETable{tokens: len(positions), width: width, parts: 1}
-	t.append(positions, nil, theta)
-	return t
+// RoPESpec is a rotary embedding (Su et al. 2021) in the half-split layout of Llama: element i of a part of a head is paired with the one half
+// a part further, and turned by position times Frequencies[i].
+type RoPESpec struct {
+	Width int // of a head; even, with Cols a multiple of 4
+	// Theta makes frequencies Theta^(-2i/part) where Frequencies is nil. Otherwise these are radians per position, Width/2 of them, or Width/4 with
+	// Cols. Magnitude multiplies all sines and cosines; 0 means 1.
+	Theta       float64
+	Frequencies []float64
+	Magnitude   float64
+	Rows        []int32 // the position of each token
+	Cols        []int32 // not nil: the first half of a head turns by Rows, the second by Cols (images)
 }
 
-// NewRoPETable2D is the rotary embedding of an image encoder: the first half of a head turns by the token's row, the second by its column,
-// each half in the half-split layout. Width is a multiple of 4.
-func NewRoPETable2D(width int, theta float64, rows, cols []int32) *RoPETable {
-	require(width%4 == 0, "2-D RoPE width is %d, it must be a multiple of 4", width)
-	require(len(rows) == len(cols), "2-D RoPE has %d rows and %d columns", len(rows), len(cols))
-	t := &RoPETable{tokens: len(rows), width: width, parts: 2}
-	t.append(rows, cols, theta)
-	return t
+// Validate returns the first fault of a specification.
+func (s RoPESpec) Validate() error {
+	parts := s.parts()
+	pairs := s.Width / (2 * parts)
+	switch {
+	case s.Width <= 0 || s.Width%(2*parts) != 0:
+		return fmt.Errorf("rotary embedding: head width %d must be a positive multiple of %d", s.Width, 2*parts)
+	case s.Cols != nil && len(s.Cols) != len(s.Rows):
+		return fmt.Errorf("rotary embedding: %d rows and %d columns", len(s.Rows), len(s.Cols))
+	case s.Frequencies != nil && len(s.Frequencies) != pairs:
+		return fmt.Errorf("rotary embedding: %d frequencies for %d pairs", len(s.Frequencies), pairs)
+	case s.Frequencies == nil && !(s.Theta > 0):
+		return fmt.Errorf("rotary embedding: theta is %v, must be positive", s.Theta)
+	}
+	return nil
 }
 
-func (t *RoPETable) append(first, second []int32, theta float64) {
-	part := t.width / t.parts
-	for i := range t.tokens {
-		for p := range t.parts {
-			pos := first[i]
-			if p == 1 {
-				pos = second[i]
-			}
-			for j := range part / 2 {
-				s, c := math.Sincos(float64(pos) * math.Pow(theta, -2*float64(j)/float64(part)))
-				t.cos, t.sin = append(t.cos, float32(c)), append(t.sin, float32(s))
+func (s RoPESpec) parts() int {
+	if s.Cols != nil {
+		return 2
+	}
+	return 1
+}
+
+// NewRoPETable computes the rotations of a list of positions. A specification that Validate rejects panics.
+func NewRoPETable(s RoPESpec) *RoPETable {
+	if err := s.Validate(); err != nil {
+		panic(err.Error())
+	}
+	t := &RoPETable{tokens: len(s.Rows), width: s.Width, parts: s.parts()}
+	part := s.Width / t.parts
+	frequencies, magnitude := s.Frequencies, cmp.Or(s.Magnitude, 1)
+	if frequencies == nil {
+		for j := range part / 2 {
+			frequencies = append(frequencies, math.Pow(s.Theta, -2*float64(j)/float64(part)))
+		}
+	}
+	n := len(s.Rows) * s.Width / 2
+	t.cos, t.sin = make([]float32, 0, n), make([]float32, 0, n)
+	for i := range s.Rows {
+		for _, positions := range [][]int32{s.Rows, s.Cols}[:t.parts] {
+			for _, f := range frequencies {
+				sin, cos := math.Sincos(float64(positions[i]) * f)
+				t.cos, t.sin = append(t.cos, float32(magnitude*cos)), append(t.sin, float32(magnitude*sin))
 			}
 		}
 	}
+	return t
 }
 
 // RoPEArgs turns the heads of X (B,T,H,D) into Y; Y may be X. Token t of every batch row takes entry t of the table, which has at least T
-// entries, or entry Index[b T + t]. Inverse turns backwards: it is the gradient.
+// entries, or entry Index[b T + t] (packed sequences, decoding). Inverse turns backwards: it is the gradient.
 type RoPEArgs struct {
 	B, T, H, D int
 	X, Y       View
@@ -63,35 +95,33 @@ func (e *Engine) RoPE(a RoPEArgs) {
 		require(a.Table.tokens >= a.T, "RoPE table has %d positions, T is %d", a.Table.tokens, a.T)
 	} else {
 		need("RoPE", "Index", a.Index, a.B*a.T)
+		checkPositions(a.Index[:a.B*a.T], a.Table.tokens)
 	}
+	if a.B*a.T*a.H*a.D == 0 {
+		return
+	}
+	turn := float32(1)
+	if a.Inverse {
+		turn = -1
+	}
+	pairs := a.D / a.Table.parts / 2
 	e.rows(a.B*a.T, a.H*a.D, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			b, t := r/a.T, r%a.T
-			at := t
+			at := r % a.T
 			if a.Index != nil {
 				at = int(a.Index[r])
 			}
-			for h := range a.H {
-				a.Table.rotate(a.Y.head(b, t, h, a.D), a.X.head(b, t, h, a.D), at, a.Inverse)
+			x, y := a.X.token(r/a.T, r%a.T, a.H, a.D), a.Y.token(r/a.T, r%a.T, a.H, a.D)
+			for p := range a.Table.parts {
+				o := at*a.D/2 + p*pairs
+				e.isa.rotate(y[2*p*pairs:], x[2*p*pairs:], a.Table.cos[o:o+pairs], a.Table.sin[o:o+pairs], a.H, a.Y.Head, a.X.Head, turn)
 			}
 		}
 	})
 }
 
-func (t *RoPETable) rotate(y, x []float32, at int, inverse bool) {
-	pairs := t.width / t.parts / 2
-	cos, sin := t.cos[at*t.width/2:], t.sin[at*t.width/2:]
-	for p := range t.parts {
-		o := p * 2 * pairs
-		x1, x2 := x[o:o+pairs], x[o+pairs:o+2*pairs]
-		y1, y2 := y[o:o+pairs], y[o+pairs:o+2*pairs]
-		for i := range x1 {
-			c, s := cos[p*pairs+i], sin[p*pairs+i]
-			if inverse {
-				s = -s
-			}
-			u, v := x1[i], x2[i]
-			y1[i], y2[i] = u*c-v*s, v*c+u*s
-		}
+func checkPositions(index []int32, n int) {
+	for i, at := range index {
+		require(at >= 0 && int(at) < n, "RoPE.Index[%d] is %d, the table has %d positions", i, at, n)
 	}
 }

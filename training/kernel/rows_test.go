@@ -115,10 +115,12 @@ func TestMeanPoolCountsOnlyTheTokensOfEachRow(t *testing.T) {
 func TestRoPETurnsPairsAndItsInverseTurnsBack(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		s := newSource(17)
-		const b, n, h, d = 2, 6, 3, 8
+		const b, n, h, d = 2, 6, 3, 44
 		x := s.vec(b * n * h * d)
 		rows, cols := []int32{0, 0, 0, 1, 1, 1}, []int32{0, 1, 2, 0, 1, 2}
-		for name, table := range map[string]*RoPETable{"half": NewRoPETable(d, 1e4, cols), "2-D": NewRoPETable2D(d, 1e4, rows, cols)} {
+		for name, table := range map[string]*RoPETable{
+			"half": NewRoPETable(RoPESpec{Width: d, Theta: 1e4, Rows: cols}), "2-D": NewRoPETable(RoPESpec{Width: d, Theta: 1e4, Rows: rows, Cols: cols}),
+		} {
 			want := make([]float64, len(x))
 			for i := range b * n * h {
 				at := i / h % n
@@ -144,6 +146,24 @@ func TestRoPETurnsPairsAndItsInverseTurnsBack(t *testing.T) {
 			e.RoPE(a)
 			check(t, name+" and back", y, wide(x), 1e-6)
 		}
+	})
+}
+
+func TestRoPETakesPositionsByIndexFrequenciesAndAMagnitude(t *testing.T) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
+		s := newSource(18)
+		const n, d = 5, 6
+		x, y, z := s.vec(n*d), make([]float32, n*d), make([]float32, n*d)
+		index := []int32{3, 0, 1, 0, 2}
+		table := NewRoPETable(RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 1, 2, 3}})
+		e.RoPE(RoPEArgs{B: 1, T: n, H: 1, D: d, X: TightView(x, n, 1, d), Y: TightView(y, n, 1, d), Table: table, Index: index})
+		scaled := NewRoPETable(RoPESpec{Width: d, Frequencies: []float64{1, math.Pow(100, -1.0/3), math.Pow(100, -2.0/3)}, Magnitude: 2, Rows: index})
+		e.RoPE(RoPEArgs{B: 1, T: n, H: 1, D: d, X: TightView(x, n, 1, d), Y: TightView(z, n, 1, d), Table: scaled})
+		e.Scale(z, z, 0.5)
+		check(t, "by index", y, wide(z), 1e-6)
+		panics(t, "a position beyond the table", func() {
+			e.RoPE(RoPEArgs{B: 1, T: n, H: 1, D: d, X: TightView(x, n, 1, d), Y: TightView(y, n, 1, d), Table: table, Index: []int32{3, 0, 1, 0, 4}})
+		})
 	})
 }
 

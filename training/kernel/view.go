@@ -30,6 +30,12 @@ func (v View) head(b, t, h, d int) []float32 {
 	return v.Data[o : o+d]
 }
 
+// token is the memory of all h heads of a token.
+func (v View) token(b, t, h, d int) []float32 {
+	o := b*v.Batch + t*v.Token
+	return v.Data[o : o+(h-1)*v.Head+d]
+}
+
 func (v View) need(method, field string, b, t, h, d int) {
 	if b*t*h*d > 0 {
 		need(method, field, v.Data, (b-1)*v.Batch+(t-1)*v.Token+(h-1)*v.Head+d)

@@ -107,6 +107,12 @@ func siluAVX2(dst []float32, x []float32)
 func siluGradAVX2(dst []float32, x []float32, dy []float32)
 
 //go:noescape
+func quickGELUAVX2(dst []float32, x []float32)
+
+//go:noescape
+func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
+
+//go:noescape
 func geluTanhAVX2(dst []float32, x []float32)
 
 //go:noescape
@@ -135,6 +141,9 @@ func normSumsAVX2(dy []float32, x []float32, w []float32, mean float32, rstd flo
 
 //go:noescape
 func normGradAVX2(dst []float32, dy []float32, x []float32, w []float32, mean float32, rstd float32, m1 float32, m2 float32)
+
+//go:noescape
+func rotateAVX2(y []float32, x []float32, cos []float32, sin []float32, heads int, strideY int, strideX int, turn float32)
 
 //go:noescape
 func adamwAVX2(p []float32, g []float32, m []float32, v []float32, c *[9]float32)

@@ -3590,9 +3590,9 @@ end88:
 	VZEROUPPER
 	RET
 
-// func geluTanhAVX2(dst []float32, x []float32)
+// func quickGELUAVX2(dst []float32, x []float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
+TEXT ·quickGELUAVX2(SB), NOSPLIT, $0-48
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    dst_len+8(FP), CX
 	MOVQ    x_base+24(FP), DX
@@ -3603,10 +3603,7 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 
 again93:
 	VMOVUPS     (DX), Y0
-	VMULPS      Y0, Y0, Y1
-	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
-	VFMADD213PS cbfcc422aAVX2<>+0(SB), Y2, Y1
-	VMULPS      Y0, Y1, Y1
+	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
 	VMINPS      Y1, Y13, Y1
 	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y1, Y2
@@ -3644,6 +3641,207 @@ next92:
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
 	VMASKMOVPS  (DX), Y15, Y0
+	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
+	VMAXPS      Y1, Y12, Y1
+	VMINPS      Y1, Y13, Y1
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y1, Y2
+	VROUNDPS    $0x08, Y2, Y2
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y2, Y1
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y2, Y1
+	VMOVUPS     c39506967AVX2<>+0(SB), Y3
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y1, Y1, Y3
+	VADDPS      c3f800000AVX2<>+0(SB), Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      c0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y1
+	VADDPS      c3f800000AVX2<>+0(SB), Y1, Y1
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y2
+	VDIVPS      Y1, Y2, Y1
+	VMULPS      Y1, Y0, Y0
+	VMASKMOVPS  Y0, Y15, (AX)
+
+end91:
+	VZEROUPPER
+	RET
+
+DATA cbfd9db23AVX2<>+0(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+4(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+8(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+12(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+16(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+20(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+24(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX2<>+28(SB)/4, $0xbfd9db23
+GLOBL cbfd9db23AVX2<>(SB), RODATA|NOPTR, $32
+
+// func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·quickGELUGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    x_base+24(FP), DX
+	MOVQ    dy_base+48(FP), BX
+	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
+	VMOVUPS c42b00000AVX2<>+0(SB), Y13
+	CMPQ    CX, $0x00000008
+	JLT     next95
+
+again96:
+	VMOVUPS     (DX), Y0
+	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
+	VMAXPS      Y1, Y12, Y1
+	VMINPS      Y1, Y13, Y1
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y1, Y2
+	VROUNDPS    $0x08, Y2, Y2
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y2, Y1
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y2, Y1
+	VMOVUPS     c39506967AVX2<>+0(SB), Y3
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y1, Y1, Y3
+	VADDPS      c3f800000AVX2<>+0(SB), Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      c0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y1
+	VADDPS      c3f800000AVX2<>+0(SB), Y1, Y1
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y2
+	VDIVPS      Y1, Y2, Y1
+	VMOVUPS     c3fd9db23AVX2<>+0(SB), Y4
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMOVUPS     (BX), Y0
+	VMULPS      Y0, Y4, Y4
+	VMOVUPS     Y4, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000008, CX
+	CMPQ        CX, $0x00000008
+	JGE         again96
+
+next95:
+	TESTQ       CX, CX
+	JZ          end94
+	LEAQ        masksAVX2<>+0(SB), SI
+	NEGQ        CX
+	VMOVUPS     32(SI)(CX*4), Y15
+	VMASKMOVPS  (DX), Y15, Y0
+	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
+	VMAXPS      Y1, Y12, Y1
+	VMINPS      Y1, Y13, Y1
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y1, Y2
+	VROUNDPS    $0x08, Y2, Y2
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y2, Y1
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y2, Y1
+	VMOVUPS     c39506967AVX2<>+0(SB), Y3
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y1, Y1, Y3
+	VADDPS      c3f800000AVX2<>+0(SB), Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      c0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y1
+	VADDPS      c3f800000AVX2<>+0(SB), Y1, Y1
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y2
+	VDIVPS      Y1, Y2, Y1
+	VMOVUPS     c3fd9db23AVX2<>+0(SB), Y4
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMASKMOVPS  (BX), Y15, Y0
+	VMULPS      Y0, Y4, Y4
+	VMASKMOVPS  Y4, Y15, (AX)
+
+end94:
+	VZEROUPPER
+	RET
+
+DATA c3fd9db23AVX2<>+0(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+4(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+8(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+12(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+16(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+20(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+24(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX2<>+28(SB)/4, $0x3fd9db23
+GLOBL c3fd9db23AVX2<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    x_base+24(FP), DX
+	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
+	VMOVUPS c42b00000AVX2<>+0(SB), Y13
+	CMPQ    CX, $0x00000008
+	JLT     next98
+
+again99:
+	VMOVUPS     (DX), Y0
+	VMULPS      Y0, Y0, Y1
+	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
+	VFMADD213PS cbfcc422aAVX2<>+0(SB), Y2, Y1
+	VMULPS      Y0, Y1, Y1
+	VMAXPS      Y1, Y12, Y1
+	VMINPS      Y1, Y13, Y1
+	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y1, Y2
+	VROUNDPS    $0x08, Y2, Y2
+	VFMADD231PS cbf318000AVX2<>+0(SB), Y2, Y1
+	VFMADD231PS c395e8083AVX2<>+0(SB), Y2, Y1
+	VMOVUPS     c39506967AVX2<>+0(SB), Y3
+	VFMADD213PS c3ab743ceAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3c088908AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3d2aa9c1AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3e2aaaaaAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS c3f000000AVX2<>+0(SB), Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y1, Y1, Y3
+	VADDPS      c3f800000AVX2<>+0(SB), Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      c0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y1
+	VADDPS      c3f800000AVX2<>+0(SB), Y1, Y1
+	VMOVUPS     c3f800000AVX2<>+0(SB), Y2
+	VDIVPS      Y1, Y2, Y1
+	VMULPS      Y1, Y0, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000008, CX
+	CMPQ        CX, $0x00000008
+	JGE         again99
+
+next98:
+	TESTQ       CX, CX
+	JZ          end97
+	LEAQ        masksAVX2<>+0(SB), BX
+	NEGQ        CX
+	VMOVUPS     32(BX)(CX*4), Y15
+	VMASKMOVPS  (DX), Y15, Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
 	VFMADD213PS cbfcc422aAVX2<>+0(SB), Y2, Y1
@@ -3673,7 +3871,7 @@ next92:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end91:
+end97:
 	VZEROUPPER
 	RET
 
@@ -3707,9 +3905,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next95
+	JLT     next101
 
-again96:
+again102:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -3753,11 +3951,11 @@ again96:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again96
+	JGE         again102
 
-next95:
+next101:
 	TESTQ       CX, CX
-	JZ          end94
+	JZ          end100
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3800,7 +3998,7 @@ next95:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end94:
+end100:
 	VZEROUPPER
 	RET
 
@@ -3834,9 +4032,9 @@ TEXT ·swigluAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next98
+	JLT     next104
 
-again99:
+again105:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3870,11 +4068,11 @@ again99:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again99
+	JGE         again105
 
-next98:
+next104:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end103
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3907,7 +4105,7 @@ next98:
 	VMULPS      Y4, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end97:
+end103:
 	VZEROUPPER
 	RET
 
@@ -3923,9 +4121,9 @@ TEXT ·swigluGradAVX2(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next101
+	JLT     next107
 
-again102:
+again108:
 	VMOVUPS     (BX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3968,11 +4166,11 @@ again102:
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again102
+	JGE         again108
 
-next101:
+next107:
 	TESTQ       CX, CX
-	JZ          end100
+	JZ          end106
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        CX
 	VMOVUPS     32(R8)(CX*4), Y15
@@ -4012,7 +4210,7 @@ next101:
 	VMULPS      Y3, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end100:
+end106:
 	VZEROUPPER
 	RET
 
@@ -4025,9 +4223,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next104
+	JLT     next110
 
-again105:
+again111:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -4076,11 +4274,11 @@ again105:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again105
+	JGE         again111
 
-next104:
+next110:
 	TESTQ       CX, CX
-	JZ          end103
+	JZ          end109
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -4129,7 +4327,7 @@ next104:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end103:
+end109:
 	VZEROUPPER
 	RET
 
@@ -4253,9 +4451,9 @@ TEXT ·geluErfGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next107
+	JLT     next113
 
-again108:
+again114:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -4308,11 +4506,11 @@ again108:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again108
+	JGE         again114
 
-next107:
+next113:
 	TESTQ       CX, CX
-	JZ          end106
+	JZ          end112
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4364,7 +4562,7 @@ next107:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end106:
+end112:
 	VZEROUPPER
 	RET
 
@@ -4389,9 +4587,9 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next110
+	JLT          next116
 
-again111:
+again117:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4405,11 +4603,11 @@ again111:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again111
+	JGE         again117
 
-next110:
+next116:
 	TESTQ       CX, CX
-	JZ          end109
+	JZ          end115
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4421,7 +4619,7 @@ next110:
 	VFMADD213PS Y2, Y1, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end109:
+end115:
 	VZEROUPPER
 	RET
 
@@ -4436,9 +4634,9 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next113
+	JLT          next119
 
-again114:
+again120:
 	VMOVUPS     (SI), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4455,11 +4653,11 @@ again114:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again114
+	JGE         again120
 
-next113:
+next119:
 	TESTQ       CX, CX
-	JZ          end112
+	JZ          end118
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4474,7 +4672,7 @@ next113:
 	VMASKMOVPS  Y2, Y15, (AX)
 	VMASKMOVPS  Y3, Y15, (DX)
 
-end112:
+end118:
 	VZEROUPPER
 	RET
 
@@ -4492,9 +4690,9 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-88
 	VXORPS       Y12, Y12, Y12
 	VXORPS       Y13, Y13, Y13
 	CMPQ         CX, $0x00000010
-	JLT          next116
+	JLT          next122
 
-again117:
+again123:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4516,13 +4714,13 @@ again117:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again117
+	JGE         again123
 
-next116:
+next122:
 	CMPQ CX, $0x00000008
-	JLT  next118
+	JLT  next124
 
-again119:
+again125:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4536,11 +4734,11 @@ again119:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again119
+	JGE         again125
 
-next118:
+next124:
 	TESTQ       CX, CX
-	JZ          end115
+	JZ          end121
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4553,7 +4751,7 @@ next118:
 	VADDPS      Y2, Y10, Y10
 	VFMADD231PS Y2, Y0, Y12
 
-end115:
+end121:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y13, Y12, Y12
 	VEXTRACTF128 $0x01, Y10, X0
@@ -4586,9 +4784,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Y10
 	VBROADCASTSS m2+108(FP), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next121
+	JLT          next127
 
-again122:
+again128:
 	VMOVUPS      (BX), Y0
 	VSUBPS       Y8, Y0, Y0
 	VMULPS       Y9, Y0, Y0
@@ -4605,11 +4803,11 @@ again122:
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again122
+	JGE          again128
 
-next121:
+next127:
 	TESTQ        CX, CX
-	JZ           end120
+	JZ           end126
 	LEAQ         masksAVX2<>+0(SB), DI
 	NEGQ         CX
 	VMOVUPS      32(DI)(CX*4), Y15
@@ -4624,7 +4822,75 @@ next121:
 	VMULPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y15, (AX)
 
-end120:
+end126:
+	VZEROUPPER
+	RET
+
+// func rotateAVX2(y []float32, x []float32, cos []float32, sin []float32, heads int, strideY int, strideX int, turn float32)
+// Requires: AVX, FMA3
+TEXT ·rotateAVX2(SB), NOSPLIT, $0-124
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         cos_base+48(FP), DX
+	MOVQ         sin_base+72(FP), BX
+	MOVQ         cos_len+56(FP), SI
+	MOVQ         heads+96(FP), DI
+	MOVQ         strideY+104(FP), R8
+	MOVQ         strideX+112(FP), R9
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	VBROADCASTSS turn+120(FP), Y8
+	LEAQ         (AX)(SI*4), R10
+	LEAQ         (CX)(SI*4), R11
+
+head:
+	XORQ R12, R12
+	MOVQ SI, R13
+	CMPQ R13, $0x00000008
+	JLT  next130
+
+again131:
+	VMOVUPS     (CX)(R12*1), Y0
+	VMOVUPS     (R11)(R12*1), Y1
+	VMOVUPS     (DX)(R12*1), Y2
+	VMOVUPS     (BX)(R12*1), Y3
+	VMULPS      Y8, Y3, Y3
+	VMULPS      Y3, Y1, Y4
+	VMULPS      Y3, Y0, Y5
+	VFMSUB213PS Y4, Y2, Y0
+	VFMADD213PS Y5, Y2, Y1
+	VMOVUPS     Y0, (AX)(R12*1)
+	VMOVUPS     Y1, (R10)(R12*1)
+	ADDQ        $0x00000020, R12
+	SUBQ        $0x00000008, R13
+	CMPQ        R13, $0x00000008
+	JGE         again131
+
+next130:
+	TESTQ       R13, R13
+	JZ          end129
+	LEAQ        masksAVX2<>+0(SB), R14
+	NEGQ        R13
+	VMOVUPS     32(R14)(R13*4), Y15
+	VMASKMOVPS  (CX)(R12*1), Y15, Y0
+	VMASKMOVPS  (R11)(R12*1), Y15, Y1
+	VMASKMOVPS  (DX)(R12*1), Y15, Y2
+	VMASKMOVPS  (BX)(R12*1), Y15, Y3
+	VMULPS      Y8, Y3, Y3
+	VMULPS      Y3, Y1, Y4
+	VMULPS      Y3, Y0, Y5
+	VFMSUB213PS Y4, Y2, Y0
+	VFMADD213PS Y5, Y2, Y1
+	VMASKMOVPS  Y0, Y15, (AX)(R12*1)
+	VMASKMOVPS  Y1, Y15, (R10)(R12*1)
+
+end129:
+	ADDQ R8, AX
+	ADDQ R8, R10
+	ADDQ R9, CX
+	ADDQ R9, R11
+	DECQ DI
+	JNZ  head
 	VZEROUPPER
 	RET
 
@@ -4647,9 +4913,9 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Y13
 	VBROADCASTSS 32(DI), Y14
 	CMPQ         CX, $0x00000008
-	JLT          next124
+	JLT          next133
 
-again125:
+again134:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y6, Y0, Y0
 	VMOVUPS     (BX), Y1
@@ -4674,11 +4940,11 @@ again125:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again125
+	JGE         again134
 
-next124:
+next133:
 	TESTQ       CX, CX
-	JZ          end123
+	JZ          end132
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4701,6 +4967,6 @@ next124:
 	VFMSUB213PS Y1, Y14, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end123:
+end132:
 	VZEROUPPER
 	RET

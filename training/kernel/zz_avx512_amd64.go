@@ -167,6 +167,12 @@ func siluAVX512(dst []float32, x []float32)
 func siluGradAVX512(dst []float32, x []float32, dy []float32)
 
 //go:noescape
+func quickGELUAVX512(dst []float32, x []float32)
+
+//go:noescape
+func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
+
+//go:noescape
 func geluTanhAVX512(dst []float32, x []float32)
 
 //go:noescape
@@ -195,6 +201,9 @@ func normSumsAVX512(dy []float32, x []float32, w []float32, mean float32, rstd f
 
 //go:noescape
 func normGradAVX512(dst []float32, dy []float32, x []float32, w []float32, mean float32, rstd float32, m1 float32, m2 float32)
+
+//go:noescape
+func rotateAVX512(y []float32, x []float32, cos []float32, sin []float32, heads int, strideY int, strideX int, turn float32)
 
 //go:noescape
 func adamwAVX512(p []float32, g []float32, m []float32, v []float32, c *[9]float32)

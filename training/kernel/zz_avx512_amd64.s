@@ -9207,9 +9207,9 @@ end88:
 	VZEROUPPER
 	RET
 
-// func geluTanhAVX512(dst []float32, x []float32)
+// func quickGELUAVX512(dst []float32, x []float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
+TEXT ·quickGELUAVX512(SB), NOSPLIT, $0-48
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    dst_len+8(FP), CX
 	MOVQ    x_base+24(FP), DX
@@ -9220,10 +9220,7 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
 
 again93:
 	VMOVUPS     (DX), Z0
-	VMULPS      Z0, Z0, Z1
-	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
-	VFMADD213PS cbfcc422aAVX512<>+0(SB), Z2, Z1
-	VMULPS      Z0, Z1, Z1
+	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
 	VMINPS      Z1, Z13, Z1
 	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z1, Z2
@@ -9258,6 +9255,211 @@ next92:
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
 	VMOVUPS.Z   (DX), K1, Z0
+	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
+	VMAXPS      Z1, Z12, Z1
+	VMINPS      Z1, Z13, Z1
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VRNDSCALEPS $0x08, Z2, Z2
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z2, Z1
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z2, Z1
+	VMOVUPS     c39506967AVX512<>+0(SB), Z3
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z1, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z1, Z1, Z3
+	VADDPS      c3f800000AVX512<>+0(SB), Z3, Z3
+	VSCALEFPS   Z2, Z3, Z1
+	VADDPS      c3f800000AVX512<>+0(SB), Z1, Z1
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z2
+	VDIVPS      Z1, Z2, Z1
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+
+end91:
+	VZEROUPPER
+	RET
+
+DATA cbfd9db23AVX512<>+0(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+4(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+8(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+12(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+16(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+20(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+24(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+28(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+32(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+36(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+40(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+44(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+48(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+52(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+56(SB)/4, $0xbfd9db23
+DATA cbfd9db23AVX512<>+60(SB)/4, $0xbfd9db23
+GLOBL cbfd9db23AVX512<>(SB), RODATA|NOPTR, $64
+
+// func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·quickGELUGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    x_base+24(FP), DX
+	MOVQ    dy_base+48(FP), BX
+	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
+	VMOVUPS c42b00000AVX512<>+0(SB), Z13
+	CMPQ    CX, $0x00000010
+	JLT     next95
+
+again96:
+	VMOVUPS     (DX), Z0
+	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
+	VMAXPS      Z1, Z12, Z1
+	VMINPS      Z1, Z13, Z1
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VRNDSCALEPS $0x08, Z2, Z2
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z2, Z1
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z2, Z1
+	VMOVUPS     c39506967AVX512<>+0(SB), Z3
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z1, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z1, Z1, Z3
+	VADDPS      c3f800000AVX512<>+0(SB), Z3, Z3
+	VSCALEFPS   Z2, Z3, Z1
+	VADDPS      c3f800000AVX512<>+0(SB), Z1, Z1
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z2
+	VDIVPS      Z1, Z2, Z1
+	VMOVUPS     c3fd9db23AVX512<>+0(SB), Z4
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z3
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z3, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMOVUPS     (BX), Z0
+	VMULPS      Z0, Z4, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again96
+
+next95:
+	TESTQ       CX, CX
+	JZ          end94
+	MOVL        $0x0000ffff, SI
+	BZHIL       CX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (DX), K1, Z0
+	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
+	VMAXPS      Z1, Z12, Z1
+	VMINPS      Z1, Z13, Z1
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VRNDSCALEPS $0x08, Z2, Z2
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z2, Z1
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z2, Z1
+	VMOVUPS     c39506967AVX512<>+0(SB), Z3
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z1, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z1, Z1, Z3
+	VADDPS      c3f800000AVX512<>+0(SB), Z3, Z3
+	VSCALEFPS   Z2, Z3, Z1
+	VADDPS      c3f800000AVX512<>+0(SB), Z1, Z1
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z2
+	VDIVPS      Z1, Z2, Z1
+	VMOVUPS     c3fd9db23AVX512<>+0(SB), Z4
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z3
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z3, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMOVUPS.Z   (BX), K1, Z0
+	VMULPS      Z0, Z4, Z4
+	VMOVUPS     Z4, K1, (AX)
+
+end94:
+	VZEROUPPER
+	RET
+
+DATA c3fd9db23AVX512<>+0(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+4(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+8(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+12(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+16(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+20(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+24(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+28(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+32(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+36(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+40(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+44(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+48(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+52(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+56(SB)/4, $0x3fd9db23
+DATA c3fd9db23AVX512<>+60(SB)/4, $0x3fd9db23
+GLOBL c3fd9db23AVX512<>(SB), RODATA|NOPTR, $64
+
+// func geluTanhAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    x_base+24(FP), DX
+	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
+	VMOVUPS c42b00000AVX512<>+0(SB), Z13
+	CMPQ    CX, $0x00000010
+	JLT     next98
+
+again99:
+	VMOVUPS     (DX), Z0
+	VMULPS      Z0, Z0, Z1
+	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
+	VFMADD213PS cbfcc422aAVX512<>+0(SB), Z2, Z1
+	VMULPS      Z0, Z1, Z1
+	VMAXPS      Z1, Z12, Z1
+	VMINPS      Z1, Z13, Z1
+	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VRNDSCALEPS $0x08, Z2, Z2
+	VFMADD231PS cbf318000AVX512<>+0(SB), Z2, Z1
+	VFMADD231PS c395e8083AVX512<>+0(SB), Z2, Z1
+	VMOVUPS     c39506967AVX512<>+0(SB), Z3
+	VFMADD213PS c3ab743ceAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3c088908AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3d2aa9c1AVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3e2aaaaaAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS c3f000000AVX512<>+0(SB), Z1, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z1, Z1, Z3
+	VADDPS      c3f800000AVX512<>+0(SB), Z3, Z3
+	VSCALEFPS   Z2, Z3, Z1
+	VADDPS      c3f800000AVX512<>+0(SB), Z1, Z1
+	VMOVUPS     c3f800000AVX512<>+0(SB), Z2
+	VDIVPS      Z1, Z2, Z1
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again99
+
+next98:
+	TESTQ       CX, CX
+	JZ          end97
+	MOVL        $0x0000ffff, BX
+	BZHIL       CX, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (DX), K1, Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
 	VFMADD213PS cbfcc422aAVX512<>+0(SB), Z2, Z1
@@ -9284,7 +9486,7 @@ next92:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end91:
+end97:
 	VZEROUPPER
 	RET
 
@@ -9334,9 +9536,9 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next95
+	JLT     next101
 
-again96:
+again102:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
@@ -9377,11 +9579,11 @@ again96:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again96
+	JGE         again102
 
-next95:
+next101:
 	TESTQ       CX, CX
-	JZ          end94
+	JZ          end100
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9421,7 +9623,7 @@ next95:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end94:
+end100:
 	VZEROUPPER
 	RET
 
@@ -9471,9 +9673,9 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next98
+	JLT     next104
 
-again99:
+again105:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -9504,11 +9706,11 @@ again99:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again99
+	JGE         again105
 
-next98:
+next104:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end103
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9538,7 +9740,7 @@ next98:
 	VMULPS      Z4, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end97:
+end103:
 	VZEROUPPER
 	RET
 
@@ -9554,9 +9756,9 @@ TEXT ·swigluGradAVX512(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next101
+	JLT     next107
 
-again102:
+again108:
 	VMOVUPS     (BX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -9596,11 +9798,11 @@ again102:
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again102
+	JGE         again108
 
-next101:
+next107:
 	TESTQ       CX, CX
-	JZ          end100
+	JZ          end106
 	MOVL        $0x0000ffff, R8
 	BZHIL       CX, R8, R8
 	KMOVW       R8, K1
@@ -9637,7 +9839,7 @@ next101:
 	VMULPS      Z3, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end100:
+end106:
 	VZEROUPPER
 	RET
 
@@ -9650,9 +9852,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next104
+	JLT     next110
 
-again105:
+again111:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -9698,11 +9900,11 @@ again105:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again105
+	JGE         again111
 
-next104:
+next110:
 	TESTQ       CX, CX
-	JZ          end103
+	JZ          end109
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9748,7 +9950,7 @@ next104:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end103:
+end109:
 	VZEROUPPER
 	RET
 
@@ -9960,9 +10162,9 @@ TEXT ·geluErfGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next107
+	JLT     next113
 
-again108:
+again114:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -10012,11 +10214,11 @@ again108:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again108
+	JGE         again114
 
-next107:
+next113:
 	TESTQ       CX, CX
-	JZ          end106
+	JZ          end112
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10065,7 +10267,7 @@ next107:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end106:
+end112:
 	VZEROUPPER
 	RET
 
@@ -10098,9 +10300,9 @@ TEXT ·normApplyAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next110
+	JLT          next116
 
-again111:
+again117:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10114,11 +10316,11 @@ again111:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again111
+	JGE         again117
 
-next110:
+next116:
 	TESTQ       CX, CX
-	JZ          end109
+	JZ          end115
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10130,7 +10332,7 @@ next110:
 	VFMADD213PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end109:
+end115:
 	VZEROUPPER
 	RET
 
@@ -10145,9 +10347,9 @@ TEXT ·normParamsAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next113
+	JLT          next119
 
-again114:
+again120:
 	VMOVUPS     (SI), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10164,11 +10366,11 @@ again114:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again114
+	JGE         again120
 
-next113:
+next119:
 	TESTQ       CX, CX
-	JZ          end112
+	JZ          end118
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10183,7 +10385,7 @@ next113:
 	VMOVUPS     Z2, K1, (AX)
 	VMOVUPS     Z3, K1, (DX)
 
-end112:
+end118:
 	VZEROUPPER
 	RET
 
@@ -10201,9 +10403,9 @@ TEXT ·normSumsAVX512(SB), NOSPLIT, $0-88
 	VXORPS       Z12, Z12, Z12
 	VXORPS       Z13, Z13, Z13
 	CMPQ         CX, $0x00000020
-	JLT          next116
+	JLT          next122
 
-again117:
+again123:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10225,13 +10427,13 @@ again117:
 	ADDQ        $0x00000080, BX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again117
+	JGE         again123
 
-next116:
+next122:
 	CMPQ CX, $0x00000010
-	JLT  next118
+	JLT  next124
 
-again119:
+again125:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10245,11 +10447,11 @@ again119:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again119
+	JGE         again125
 
-next118:
+next124:
 	TESTQ       CX, CX
-	JZ          end115
+	JZ          end121
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10262,7 +10464,7 @@ next118:
 	VADDPS      Z2, Z10, Z10
 	VFMADD231PS Z2, Z0, Z12
 
-end115:
+end121:
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z13, Z12, Z12
 	VEXTRACTF64X4 $0x01, Z10, Y0
@@ -10299,9 +10501,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Z10
 	VBROADCASTSS m2+108(FP), Z11
 	CMPQ         CX, $0x00000010
-	JLT          next121
+	JLT          next127
 
-again122:
+again128:
 	VMOVUPS      (BX), Z0
 	VSUBPS       Z8, Z0, Z0
 	VMULPS       Z9, Z0, Z0
@@ -10318,11 +10520,11 @@ again122:
 	ADDQ         $0x00000040, SI
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again122
+	JGE          again128
 
-next121:
+next127:
 	TESTQ        CX, CX
-	JZ           end120
+	JZ           end126
 	MOVL         $0x0000ffff, DI
 	BZHIL        CX, DI, DI
 	KMOVW        DI, K1
@@ -10337,7 +10539,75 @@ next121:
 	VMULPS       Z9, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)
 
-end120:
+end126:
+	VZEROUPPER
+	RET
+
+// func rotateAVX512(y []float32, x []float32, cos []float32, sin []float32, heads int, strideY int, strideX int, turn float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rotateAVX512(SB), NOSPLIT, $0-124
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         cos_base+48(FP), DX
+	MOVQ         sin_base+72(FP), BX
+	MOVQ         cos_len+56(FP), SI
+	MOVQ         heads+96(FP), DI
+	MOVQ         strideY+104(FP), R8
+	MOVQ         strideX+112(FP), R9
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	VBROADCASTSS turn+120(FP), Z8
+	LEAQ         (AX)(SI*4), R10
+	LEAQ         (CX)(SI*4), R11
+
+head:
+	XORQ R12, R12
+	MOVQ SI, R13
+	CMPQ R13, $0x00000010
+	JLT  next130
+
+again131:
+	VMOVUPS     (CX)(R12*1), Z0
+	VMOVUPS     (R11)(R12*1), Z1
+	VMOVUPS     (DX)(R12*1), Z2
+	VMOVUPS     (BX)(R12*1), Z3
+	VMULPS      Z8, Z3, Z3
+	VMULPS      Z3, Z1, Z4
+	VMULPS      Z3, Z0, Z5
+	VFMSUB213PS Z4, Z2, Z0
+	VFMADD213PS Z5, Z2, Z1
+	VMOVUPS     Z0, (AX)(R12*1)
+	VMOVUPS     Z1, (R10)(R12*1)
+	ADDQ        $0x00000040, R12
+	SUBQ        $0x00000010, R13
+	CMPQ        R13, $0x00000010
+	JGE         again131
+
+next130:
+	TESTQ       R13, R13
+	JZ          end129
+	MOVL        $0x0000ffff, R14
+	BZHIL       R13, R14, R14
+	KMOVW       R14, K1
+	VMOVUPS.Z   (CX)(R12*1), K1, Z0
+	VMOVUPS.Z   (R11)(R12*1), K1, Z1
+	VMOVUPS.Z   (DX)(R12*1), K1, Z2
+	VMOVUPS.Z   (BX)(R12*1), K1, Z3
+	VMULPS      Z8, Z3, Z3
+	VMULPS      Z3, Z1, Z4
+	VMULPS      Z3, Z0, Z5
+	VFMSUB213PS Z4, Z2, Z0
+	VFMADD213PS Z5, Z2, Z1
+	VMOVUPS     Z0, K1, (AX)(R12*1)
+	VMOVUPS     Z1, K1, (R10)(R12*1)
+
+end129:
+	ADDQ R8, AX
+	ADDQ R8, R10
+	ADDQ R9, CX
+	ADDQ R9, R11
+	DECQ DI
+	JNZ  head
 	VZEROUPPER
 	RET
 
@@ -10360,9 +10630,9 @@ TEXT ·adamwAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Z13
 	VBROADCASTSS 32(DI), Z14
 	CMPQ         CX, $0x00000010
-	JLT          next124
+	JLT          next133
 
-again125:
+again134:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z6, Z0, Z0
 	VMOVUPS     (BX), Z1
@@ -10387,11 +10657,11 @@ again125:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again125
+	JGE         again134
 
-next124:
+next133:
 	TESTQ       CX, CX
-	JZ          end123
+	JZ          end132
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10414,6 +10684,6 @@ next124:
 	VFMSUB213PS Z1, Z14, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end123:
+end132:
 	VZEROUPPER
 	RET

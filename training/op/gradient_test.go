@@ -28,6 +28,10 @@ func gradientCases() []gradientCase {
 			return op.Linear(g, x[0], x[1], nil, op.LinearOptions{Activation: device.SiLU, Transposed: true})
 		}},
 		{"SiLU", [][]int{{3, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node { return op.Activate(g, x[0], device.SiLU) }},
+		{"quick GELU", [][]int{{3, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node { return op.Activate(g, x[0], device.QuickGELU) }},
+		{"rotary positions by index, some heads turned", [][]int{{2, 3, 12}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {
+			return op.RoPE(g, x[0], op.RoPEOptions{HeadWidth: 4, Theta: 10, Heads: 2, Range: 7, Index: g.Ints([]int32{0, 1, 2, 0, 6, 1})})
+		}},
 		{"layer norm without beta", [][]int{{3, 6}, {6}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {
 			return op.LayerNorm(g, x[0], x[1], nil, 0)
 		}},

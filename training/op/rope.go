@@ -12,10 +12,17 @@ import (
 type RoPEOptions struct {
 	HeadWidth int
 	Theta     float64
+	// Frequencies, in radians per position, replace those of Theta, one per pair; Magnitude multiplies sines and cosines (0: 1). A scaled embedding
+	// of long contexts sets them.
+	Frequencies []float64
+	Magnitude   float64
 	// Heads is how many leading heads turn; the rest pass unchanged: of a packed (B, T, (H + 2K) D) tensor, queries and keys are the first H + K. 0 means all.
 	Heads     int
 	Positions []int32 // per token; with Cols set, the row of each patch
 	Cols      []int32 // the column of each patch: two-dimensional embedding
+	// Index, int32 with B T elements, picks for each token of the batch an entry of Positions, or of 0, 1, 2, ... up to Range - 1: packed sequences.
+	Index *graph.Node
+	Range int
 }
 
 // RoPE turns pairs of channels by the token's position (Su et al. 2021), in the half-split layout of Llama: x (B, T, H D). Grid fills in Positions and
@@ -26,6 +33,9 @@ func RoPE(g *graph.Graph, x *graph.Node, o RoPEOptions) *graph.Node {
 	op := &rope{o: o}
 	if x.Desc().Rank() == 3 {
 		op.prepare(g, x.Dim(1))
+	}
+	if o.Index != nil {
+		return g.Apply(op, x, o.Index)
 	}
 	return g.Apply(op, x)
 }
@@ -46,20 +56,23 @@ type rope struct {
 }
 
 func (r *rope) prepare(g *graph.Graph, tokens int) {
+	if r.o.Index != nil {
+		tokens = r.o.Range
+	}
 	if r.o.Positions == nil {
 		for i := range tokens {
 			r.o.Positions = append(r.o.Positions, int32(i))
 		}
 	}
 	r.table, r.err = g.Backend().NewRoPETable(device.RoPESpec{
-		Width: r.o.HeadWidth, Theta: r.o.Theta, Rows: r.o.Positions, Cols: r.o.Cols,
+		Width: r.o.HeadWidth, Theta: r.o.Theta, Frequencies: r.o.Frequencies, Magnitude: r.o.Magnitude, Rows: r.o.Positions, Cols: r.o.Cols,
 	})
 }
 
 func (r *rope) Name() string { return "rope" }
 
 func (r *rope) Infer(in []device.Desc) (device.Desc, error) {
-	if err := errors.Join(types(in, "f"), rank(in[0], "x", 3), r.err); err != nil {
+	if err := errors.Join(types(in, "fi"[:len(in)]), rank(in[0], "x", 3), r.err); err != nil {
 		return device.Desc{}, err
 	}
 	s := in[0].Shape
@@ -71,43 +84,48 @@ func (r *rope) Infer(in []device.Desc) (device.Desc, error) {
 	switch {
 	case r.width%r.o.HeadWidth != 0 || r.h < 1 || r.h*r.o.HeadWidth > r.width:
 		return device.Desc{}, fmt.Errorf("%d heads of %d in a width of %d", r.h, r.o.HeadWidth, r.width)
-	case r.table.Tokens() != r.t:
+	case r.o.Index == nil && r.table.Tokens() != r.t:
 		return device.Desc{}, fmt.Errorf("%d positions for %d tokens", r.table.Tokens(), r.t)
-	case r.o.Theta <= 0:
-		return device.Desc{}, fmt.Errorf("theta is %v, must be positive", r.o.Theta)
+	case r.o.Index != nil && in[1].Size() != r.b*r.t:
+		return device.Desc{}, fmt.Errorf("%d indices for %d tokens", in[1].Size(), r.b*r.t)
 	}
 	return in[0], nil
 }
 
 // turn rotates the leading heads of x into y and copies the rest.
-func (r *rope) turn(b device.Backend, y, x *device.Value, inverse bool) {
+func (r *rope) turn(c *graph.Call, y, x *device.Value, inverse bool) {
 	view := func(v *device.Value) device.Heads {
 		return device.Heads{Value: v, Batch: r.t * r.width, Token: r.width, Head: r.o.HeadWidth}
 	}
-	b.RoPE(device.RoPEArgs{B: r.b, T: r.t, H: r.h, D: r.o.HeadWidth, X: view(x), Y: view(y), Table: r.table, Inverse: inverse})
+	a := device.RoPEArgs{B: r.b, T: r.t, H: r.h, D: r.o.HeadWidth, X: view(x), Y: view(y), Table: r.table, Inverse: inverse}
+	if r.o.Index != nil {
+		a.Index = c.In[1]
+	}
+	c.Backend.RoPE(a)
 	if turned := r.h * r.o.HeadWidth; turned < r.width {
-		b.CopyBlock(device.CopyBlockArgs{
+		c.Backend.CopyBlock(device.CopyBlockArgs{
 			Rows: r.b * r.t, Cols: r.width - turned, X: x, Y: y, OffsetX: turned, OffsetY: turned, LDX: r.width, LDY: r.width,
 		})
 	}
 }
 
-func (r *rope) Forward(c *graph.Call) { r.turn(c.Backend, c.Out, c.In[0], false) }
+func (r *rope) Forward(c *graph.Call) { r.turn(c, c.Out, c.In[0], false) }
 
-func (r *rope) Wrt() []bool { return []bool{true} }
+func (r *rope) Wrt() []bool { return []bool{true, false}[:1+len(which(r.o.Index != nil))] }
 
 func (r *rope) Backprop(q graph.Request) graph.Backprop {
+	b := graph.Backprop{ReadsIn: which(false, r.o.Index != nil)}
 	if q.Add[0] {
-		return graph.Backprop{Scratch: []device.Desc{q.In[0]}}
+		b.Scratch = []device.Desc{q.In[0]}
 	}
-	return graph.Backprop{}
+	return b
 }
 
 func (r *rope) Backward(c *graph.Call) {
 	if !c.Add[0] {
-		r.turn(c.Backend, c.DIn[0], c.DOut, true)
+		r.turn(c, c.DIn[0], c.DOut, true)
 		return
 	}
-	r.turn(c.Backend, c.Scratch[0], c.DOut, true)
+	r.turn(c, c.Scratch[0], c.DOut, true)
 	c.Backend.Add(c.DIn[0], c.DIn[0], c.Scratch[0])
 }

@@ -152,6 +152,8 @@ func softmaxGradRow() {
 const (
 	geluC1 = 0.044715
 	geluC2 = 2 * 0.7978845608028654 // 2 sqrt(2/pi)
+
+	quickGELU = 1.702
 )
 
 // sigmoid replaces -z in x by 1/(1+e^-z).
@@ -162,7 +164,7 @@ func sigmoid(x, n, p reg.VecPhysical) {
 	VDIVPS(x, n, x)
 }
 
-// gates emits the functions x sigmoid(z(x)): SiLU and GELU's tanh form, with their gradients.
+// gates emits the functions x sigmoid(z(x)): SiLU, GELU's tanh form and its quick one, with their gradients.
 func gates() {
 	// argument computes -z of v(0) in v(1); slope dz/dx in v(4).
 	type gate struct {
@@ -171,6 +173,7 @@ func gates() {
 	}
 	for _, g := range []gate{
 		{"silu", func() { VXORPS(bits(0x80000000), v(0), v(1)) }, func() { VMOVUPS(constant(1), v(4)) }},
+		{"quickGELU", func() { VMULPS(constant(-quickGELU), v(0), v(1)) }, func() { VMOVUPS(constant(quickGELU), v(4)) }},
 		{"geluTanh", func() {
 			VMULPS(v(0), v(0), v(1))
 			VMOVUPS(constant(-geluC2*geluC1), v(2))

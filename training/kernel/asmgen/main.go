@@ -30,6 +30,7 @@ func main() {
 	elementwise()
 	exponentials()
 	norms()
+	rotations()
 	optimizers()
 	Generate()
 }
