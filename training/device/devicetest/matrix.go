@@ -1,6 +1,10 @@
 package devicetest
 
-import "tempera/training/device"
+import (
+	"slices"
+
+	"tempera/training/device"
+)
 
 func memoryTrials() []trial {
 	return []trial{
@@ -45,7 +49,7 @@ func linearTrials() []trial {
 }
 
 func activations() map[string]device.Activation {
-	return map[string]device.Activation{"tanh GELU": device.GELUTanh, "exact GELU": device.GELUErf, "SiLU": device.SiLU}
+	return map[string]device.Activation{"tanh GELU": device.GELUTanh, "exact GELU": device.GELUErf, "SiLU": device.SiLU, "quick GELU": device.QuickGELU}
 }
 
 // heads are windows of one (B, T, parts, H, D) tensor.
@@ -112,15 +116,22 @@ func ropeTrials() []trial {
 				panic(err)
 			}
 			shape := device.HeadsShape{T: t, H: h, D: d, Parts: 1}
-			be.RoPE(device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: inverse})
+			a := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: inverse}
+			if len(v) > 2 {
+				a.Index = v[2]
+			}
+			be.RoPE(a)
 		}
 	}
 	line := device.RoPESpec{Width: d, Theta: 1e4, Rows: []int32{0, 1, 2, 3, 100, 5}}
 	grid := device.RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 0, 0, 1, 1, 1}, Cols: []int32{0, 1, 2, 0, 1, 2}}
+	scaled := device.RoPESpec{Width: d, Frequencies: []float64{1, 0.3, 0.02, 0.001}, Magnitude: 1.2, Rows: line.Rows}
 	values := []operand{f(b, t, h, d), f(b, t, h, d)}
 	return []trial{
 		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, false)},
 		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, false)},
+		{method: "RoPE", name: "with positions of each row", values: append(slices.Clone(values), is(0, 1, 2, 0, 1, 2, 5, 4, 3, 2, 1, 0)), call: turn(line, false)},
+		{method: "RoPE", name: "of given frequencies, magnified", values: values, call: turn(scaled, false)},
 		{method: "RoPE", name: "backwards", values: values, call: turn(line, true)},
 	}
 }

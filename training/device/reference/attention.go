@@ -2,7 +2,6 @@ package reference
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 
 	"tempera/training/device"
@@ -159,27 +158,34 @@ func (a *attention) clear(dq, dk, dv heads) {
 
 // rotations is a table of angles: those of each token's pairs.
 type rotations struct {
-	parts  int // 1: a head turns as one; 2: its halves apart
-	angles [][]float64
+	parts     int // 1: a head turns as one; 2: its halves apart
+	magnitude float64
+	angles    [][]float64
 }
 
 func (r *rotations) Tokens() int { return len(r.angles) }
 
 // NewRoPETable is part of device.Attention.
 func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
-	r := &rotations{parts: 1, angles: make([][]float64, len(s.Rows))}
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	r := &rotations{parts: 1, magnitude: cmp.Or(s.Magnitude, 1), angles: make([][]float64, len(s.Rows))}
 	positions := [][]int32{s.Rows}
 	if s.Cols != nil {
 		r.parts, positions = 2, append(positions, s.Cols)
 	}
-	if s.Width <= 0 || s.Width%(2*r.parts) != 0 || len(positions[r.parts-1]) != len(s.Rows) {
-		return nil, fmt.Errorf("rotary embedding: width %d with %d rows and %d columns", s.Width, len(s.Rows), len(s.Cols))
-	}
 	part := s.Width / r.parts
+	frequencies := s.Frequencies
+	if frequencies == nil {
+		for i := range part / 2 {
+			frequencies = append(frequencies, math.Pow(s.Theta, -2*float64(i)/float64(part)))
+		}
+	}
 	for t := range r.angles {
 		for _, p := range positions {
-			for i := range part / 2 {
-				r.angles[t] = append(r.angles[t], float64(p[t])*math.Pow(s.Theta, -2*float64(i)/float64(part)))
+			for _, f := range frequencies {
+				r.angles[t] = append(r.angles[t], float64(p[t])*f)
 			}
 		}
 	}
@@ -189,15 +195,20 @@ func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
 // RoPE is part of device.Attention: element i of a part is paired with the one half a part further.
 func (b *Backend) RoPE(a device.RoPEArgs) {
 	x, y, table := b.heads(a.X), b.heads(a.Y), a.Table.(*rotations)
-	part := a.D / table.parts
+	part, index := a.D/table.parts, b.ints(a.Index)
 	for batch := range a.B {
 		for t := range a.T {
+			entry := t
+			if index != nil {
+				entry = index[batch*a.T+t]
+			}
 			for h := range a.H {
 				in, out := x.head(batch, t, h, a.D), y.head(batch, t, h, a.D)
-				for i, angle := range table.angles[t] {
+				for i, angle := range table.angles[entry] {
 					first := i/(part/2)*part + i%(part/2)
 					second := first + part/2
 					sin, cos := math.Sincos(angle)
+					sin, cos = table.magnitude*sin, table.magnitude*cos
 					if a.Inverse {
 						sin = -sin
 					}
