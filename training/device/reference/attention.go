@@ -2,7 +2,6 @@ package reference
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 
 	"tempera/training/device"
@@ -159,27 +158,32 @@ func (a *attention) clear(dq, dk, dv heads) {
 
 // rotations is a table of angles: those of each token's pairs.
 type rotations struct {
-	parts  int // 1: a head turns as one; 2: its halves apart
-	angles [][]float64
+	parts     int // 1: a head turns as one; 2: its halves apart
+	magnitude float64
+	angles    [][]float64
 }
 
 func (r *rotations) Tokens() int { return len(r.angles) }
 
 // NewRoPETable is part of device.Attention.
 func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
-	r := &rotations{parts: 1, angles: make([][]float64, len(s.Rows))}
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	r := &rotations{parts: 1, magnitude: cmp.Or(s.Magnitude, 1), angles: make([][]float64, len(s.Rows))}
 	positions := [][]int32{s.Rows}
 	if s.Cols != nil {
 		r.parts, positions = 2, append(positions, s.Cols)
-	}
-	if s.Width <= 0 || s.Width%(2*r.parts) != 0 || len(positions[r.parts-1]) != len(s.Rows) {
-		return nil, fmt.Errorf("rotary embedding: width %d with %d rows and %d columns", s.Width, len(s.Rows), len(s.Cols))
 	}
 	part := s.Width / r.parts
 	for t := range r.angles {
 		for _, p := range positions {
 			for i := range part / 2 {
-				r.angles[t] = append(r.angles[t], float64(p[t])*math.Pow(s.Theta, -2*float64(i)/float64(part)))
+				f := math.Pow(s.Theta, -2*float64(i)/float64(part))
+				if s.Frequencies != nil {
+					f = s.Frequencies[i]
+				}
+				r.angles[t] = append(r.angles[t], float64(p[t])*f)
 			}
 		}
 	}
@@ -188,23 +192,31 @@ func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
 
 // RoPE is part of device.Attention: element i of a part is paired with the one half a part further.
 func (b *Backend) RoPE(a device.RoPEArgs) {
-	x, y, table := b.heads(a.X), b.heads(a.Y), a.Table.(*rotations)
-	part := a.D / table.parts
+	x, y, table, index := b.heads(a.X), b.heads(a.Y), a.Table.(*rotations), b.ints(a.Index)
 	for batch := range a.B {
 		for t := range a.T {
+			at := t
+			if index != nil {
+				at = index[batch*a.T+t]
+			}
 			for h := range a.H {
-				in, out := x.head(batch, t, h, a.D), y.head(batch, t, h, a.D)
-				for i, angle := range table.angles[t] {
-					first := i/(part/2)*part + i%(part/2)
-					second := first + part/2
-					sin, cos := math.Sincos(angle)
-					if a.Inverse {
-						sin = -sin
-					}
-					u, v := in[first], in[second]
-					out[first], out[second] = u*cos-v*sin, v*cos+u*sin
-				}
+				table.turn(y.head(batch, t, h, a.D), x.head(batch, t, h, a.D), at, a.Inverse)
 			}
 		}
+	}
+}
+
+func (r *rotations) turn(out, in []float64, at int, inverse bool) {
+	part := len(in) / r.parts
+	for i, angle := range r.angles[at] {
+		first := i/(part/2)*part + i%(part/2)
+		second := first + part/2
+		sin, cos := math.Sincos(angle)
+		sin, cos = sin*r.magnitude, cos*r.magnitude
+		if inverse {
+			sin = -sin
+		}
+		u, v := in[first], in[second]
+		out[first], out[second] = u*cos-v*sin, v*cos+u*sin
 	}
 }

@@ -48,6 +48,10 @@ func activation(f device.Activation, x float64) (value, slope float64) {
 	case device.SiLU:
 		s := sigmoid(x)
 		return x * s, s + x*s*(1-s)
+	case device.QuickGELU:
+		const k = 1.702
+		s := sigmoid(k * x)
+		return x * s, s + k*x*s*(1-s)
 	}
 	panic(fmt.Sprintf("reference: no activation %d", f))
 }
