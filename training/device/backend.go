@@ -16,6 +16,7 @@ type Backend interface {
 	Elementwise
 	Loss
 	Rows
+	Experts
 	Optimiser
 }
 

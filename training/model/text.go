@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 
+	"tempera/training/device"
 	"tempera/training/graph"
 	"tempera/training/op"
 )
@@ -14,6 +15,17 @@ type Texts struct {
 	// Last, int32 (B), is b T + length - 1 for row b. It is needed where the text
 	// encoder pools the last token only.
 	Last *graph.Node
+
+	// Packed texts share rows: Positions, int32 (B, T), counts from 0 in each text and
+	// stays below Text.Context; Ends, int32, are 0 and then where each text of the
+	// batch ends, rows one after the other, repeating B T as often as there is place.
+	// Texts do not see each other. Nil: a row is a text.
+	Positions, Ends *graph.Node
+
+	// Patches (N, C) are images as ProjectImages makes them, and Slots, int32 (B, T), is
+	// the row of Patches that stands at a token's place, or -1; there Tokens is -1. Nil:
+	// no images. PlaceImages makes Slots.
+	Patches, Slots *graph.Node
 }
 
 // Memory is an image seen from the cross-attention of the text layers: the keys
@@ -40,19 +52,33 @@ func (kv Memory) Select(g *graph.Graph, index *graph.Node) Memory {
 
 // TextStates runs the text encoder, which sees no image: (B, T, C).
 func (m *Model) TextStates(g *graph.Graph, t Texts) *graph.Node {
-	return m.text(g, t, textPath{attention: "self", causal: m.Config.Text.Causal})
+	return m.text(g, t, textPath{attention: "self", causal: m.Config.Text.Causal}).States
 }
 
 // GroundedStates runs the text encoder with cross-attention to images: (B, T, C).
 // The first token should be ENC.
 func (m *Model) GroundedStates(g *graph.Graph, t Texts, images Memory) *graph.Node {
-	return m.text(g, t, textPath{attention: "self", images: images})
+	return m.text(g, t, textPath{attention: "self", images: images}).States
 }
 
-// DecoderStates runs the decoder, which looks back only: (B, T, C). images is nil
-// in a language model. Padding comes last, so nothing that counts can see it.
+// DecoderStates is Decode of texts that fill their rows, for callers that need the
+// states only. Padding comes last, so nothing that counts can see it.
 func (m *Model) DecoderStates(g *graph.Graph, tokens *graph.Node, images Memory) *graph.Node {
-	return m.text(g, Texts{Tokens: tokens}, textPath{attention: "causal", causal: true, images: images})
+	return m.Decode(g, Texts{Tokens: tokens}, images).States
+}
+
+// Decoded is what a decoder makes of texts.
+type Decoded struct {
+	States *graph.Node // (B, T, C)
+	// Loads are, for each layer with experts, the ends of the experts' shares of the
+	// tokens, int32 (N+1): expert n answered Loads[n+1] - Loads[n] of the Active B T.
+	Loads []*graph.Node
+}
+
+// Decode runs the decoder, which looks back only. images is nil where there is no
+// cross-attention.
+func (m *Model) Decode(g *graph.Graph, t Texts, images Memory) Decoded {
+	return m.text(g, t, textPath{attention: "causal", causal: true, images: images})
 }
 
 // textPath is one way through the blocks of the mixture.
@@ -62,21 +88,77 @@ type textPath struct {
 	images    Memory
 }
 
-func (m *Model) text(g *graph.Graph, t Texts, path textPath) *graph.Node {
-	x := op.Embedding(g, t.Tokens, m.p(g, "text.token")) // (B, T, C)
-	x = op.AddPosition(g, x, m.p(g, "text.position"))
-	o := op.AttentionOptions{Heads: m.Config.Text.Heads, Causal: path.causal, KeyLengths: t.Lengths}
-	for i := range m.Config.Text.Layers {
+func (m *Model) text(g *graph.Graph, t Texts, path textPath) Decoded {
+	c := m.Config.Text
+	b, n := t.Tokens.Dim(0), t.Tokens.Dim(1)
+	x := m.embed(g, t) // (B, T, C)
+	if t.Ends != nil {
+		x = g.Reshape(x, 1, b*n, c.Width)
+	}
+	a := attend{rope: m.rotary(g, t), AttentionOptions: op.AttentionOptions{
+		Heads: c.Heads, KVHeads: c.KVHeads, Causal: path.causal, KeyLengths: t.Lengths, Packed: t.Ends,
+	}}
+	tower := m.textTower()
+	var out Decoded
+	for i := range c.Layers {
 		block := fmt.Sprintf("text.blocks.%d", i)
 		x = g.Block(block, func() *graph.Node {
-			h := m.selfAttention(g, block+"."+path.attention, x, o)
+			h := tower.selfAttention(g, block+"."+path.attention, x, a)
 			if path.images != nil {
-				h = m.crossAttention(g, block+".cross", h, path.images[i])
+				h = tower.crossAttention(g, block+".cross", h, path.images[i])
 			}
-			return m.mlp(g, block+".mlp", h)
+			if !c.Sparse(i) {
+				return tower.mlp(g, block+".mlp", h)
+			}
+			h, load := tower.experts(g, block+".mlp", h)
+			out.Loads = append(out.Loads, load)
+			return h
 		})
 	}
-	return m.norm(g, "text.norm", x)
+	out.States = g.Reshape(tower.norm(g, "text.norm", x), b, n, c.Width)
+	return out
+}
+
+// embed looks up tokens and adds learned positions: (B, T, C).
+func (m *Model) embed(g *graph.Graph, t Texts) *graph.Node {
+	x := op.Embedding(g, t.Tokens, m.p(g, "text.token"))
+	if t.Slots != nil {
+		x = op.Add(g, x, op.Embedding(g, t.Slots, t.Patches))
+	}
+	switch {
+	case m.Config.Text.Position == Rotary:
+		return x
+	case t.Positions != nil:
+		return op.Add(g, x, op.Embedding(g, t.Positions, m.p(g, "text.position")))
+	default:
+		return op.AddPosition(g, x, m.p(g, "text.position"))
+	}
+}
+
+// rotary is how queries and keys turn; nil where positions are learned. All layers
+// share one table.
+func (m *Model) rotary(g *graph.Graph, t Texts) *op.RoPEOptions {
+	c := m.Config.Text
+	if c.Position != Rotary {
+		return nil
+	}
+	r := c.Rotation()
+	table, err := m.backend.NewRoPETable(device.RoPESpec{
+		Width: c.HeadWidth, Frequencies: r.Frequencies, Magnitude: r.Magnitude, Rows: counting(c.Context),
+	})
+	if err != nil {
+		panic(&graph.Fault{Op: "rope", Reason: err.Error()})
+	}
+	return &op.RoPEOptions{HeadWidth: c.HeadWidth, Heads: c.Heads + c.KVHeads, Table: table, Index: t.Positions}
+}
+
+// counting is 0, 1, ..., n-1.
+func counting(n int) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(i)
+	}
+	return out
 }
 
 // TextFeature pools and projects what TextStates returned: (B, E), not normalised.
@@ -91,7 +173,7 @@ func (m *Model) TextFeature(g *graph.Graph, states *graph.Node, t Texts) *graph.
 	default:
 		x = op.MeanPool(g, states, t.Lengths)
 	}
-	return op.Linear(g, x, m.p(g, "text_projection.weight"), nil, op.LinearOptions{})
+	return m.linear(g, "text_projection", x, op.LinearOptions{})
 }
 
 // MatchLogits judges what GroundedStates returned by its first token: (B, 2),

@@ -27,6 +27,15 @@ func gradientCases() []gradientCase {
 		{"a linear layer with transposed weight and activation", [][]int{{3, 4}, {5, 4}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {
 			return op.Linear(g, x[0], x[1], nil, op.LinearOptions{Activation: device.SiLU, Transposed: true})
 		}},
+		{"a low-rank change", [][]int{{3, 4}, {4, 2}, {2, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {
+			w := &graph.Param{Name: "w", Frozen: true, Value: must(device.FromFloats(g.Backend(), noise(2, 20), 4, 5))}
+			return op.Linear(g, x[0], g.Param(w), nil, op.LinearOptions{LoRA: &op.LoRA{A: x[1], B: x[2], Scale: 0.5}})
+		}},
+		{"a low-rank change before an activation and a residual", [][]int{{3, 4}, {4, 2}, {2, 5}, {3, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {
+			w := &graph.Param{Name: "w", Frozen: true, Value: must(device.FromFloats(g.Backend(), noise(2, 20), 4, 5))}
+			b := &graph.Param{Name: "b", Frozen: true, Value: must(device.FromFloats(g.Backend(), noise(3, 5), 5))}
+			return op.Linear(g, x[0], g.Param(w), g.Param(b), op.LinearOptions{Activation: act, Residual: x[3], LoRA: &op.LoRA{A: x[1], B: x[2], Scale: 0.5}})
+		}},
 		{"SiLU", [][]int{{3, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node { return op.Activate(g, x[0], device.SiLU) }},
 		{"quick GELU", [][]int{{3, 5}}, func(g *graph.Graph, x []*graph.Node) *graph.Node { return op.Activate(g, x[0], device.QuickGELU) }},
 		{"rotary positions by index, some heads turned", [][]int{{2, 3, 12}}, func(g *graph.Graph, x []*graph.Node) *graph.Node {

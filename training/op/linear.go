@@ -14,13 +14,17 @@ type LinearOptions struct {
 	Residual   *graph.Node       // (..., O), added last
 	// Transposed takes the weight as (O, I): a tied output head reads the embedding's table so.
 	Transposed bool
+	LoRA       *LoRA // nil: none
 }
 
-// Linear is y = f(x W + b) + r for x (..., I), W (I, O), b (O) or nil, r (..., O) or absent.
+// Linear is y = f(x W + b) + r for x (..., I), W (I, O), b (O) or nil, r (..., O) or absent; with LoRA, x W has scale (x A) B added.
 //
 // Method: one product with the rest as its epilogue; backward is a product each for dx and dW and a column sum for db.
 // Saved: x W + b where there is an activation.
 func Linear(g *graph.Graph, x, w, b *graph.Node, o LinearOptions) *graph.Node {
+	if o.LoRA != nil {
+		return lowRank(g, x, w, b, o)
+	}
 	l := &linear{activation: o.Activation, transposed: o.Transposed, bias: -1, residual: -1}
 	in := []*graph.Node{x, w}
 	if b != nil {

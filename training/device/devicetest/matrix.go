@@ -1,10 +1,6 @@
 package devicetest
 
-import (
-	"slices"
-
-	"tempera/training/device"
-)
+import "tempera/training/device"
 
 func memoryTrials() []trial {
 	return []trial{
@@ -109,15 +105,16 @@ func attentionTrials() []trial {
 
 func ropeTrials() []trial {
 	const b, t, h, d = 2, 6, 3, 8
-	turn := func(spec device.RoPESpec, inverse bool) func(be device.Backend, v []*device.Value) {
+	type variant struct{ inverse, indexed bool }
+	turn := func(spec device.RoPESpec, o variant) func(be device.Backend, v []*device.Value) {
 		return func(be device.Backend, v []*device.Value) {
 			table, err := be.NewRoPETable(spec)
 			if err != nil {
 				panic(err)
 			}
 			shape := device.HeadsShape{T: t, H: h, D: d, Parts: 1}
-			a := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: inverse}
-			if len(v) > 2 {
+			a := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: o.inverse}
+			if o.indexed {
 				a.Index = v[2]
 			}
 			be.RoPE(a)
@@ -125,13 +122,13 @@ func ropeTrials() []trial {
 	}
 	line := device.RoPESpec{Width: d, Theta: 1e4, Rows: []int32{0, 1, 2, 3, 100, 5}}
 	grid := device.RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 0, 0, 1, 1, 1}, Cols: []int32{0, 1, 2, 0, 1, 2}}
-	scaled := device.RoPESpec{Width: d, Frequencies: []float64{1, 0.3, 0.02, 0.001}, Magnitude: 1.2, Rows: line.Rows}
-	values := []operand{f(b, t, h, d), f(b, t, h, d)}
+	scaled := device.RoPESpec{Width: d, Frequencies: []float64{1, 0.3, 0.01, 0.002}, Magnitude: 1.2, Rows: []int32{0, 1, 2, 3, 4, 5, 6}}
+	values := []operand{f(b, t, h, d), f(b, t, h, d), is(0, 1, 2, 0, 1, 0, 6, 5, 4, 3, 2, 1)}
 	return []trial{
-		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, false)},
-		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, false)},
-		{method: "RoPE", name: "with positions of each row", values: append(slices.Clone(values), is(0, 1, 2, 0, 1, 2, 5, 4, 3, 2, 1, 0)), call: turn(line, false)},
-		{method: "RoPE", name: "of given frequencies, magnified", values: values, call: turn(scaled, false)},
-		{method: "RoPE", name: "backwards", values: values, call: turn(line, true)},
+		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, variant{})},
+		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, variant{})},
+		{method: "RoPE", name: "backwards", values: values, call: turn(line, variant{inverse: true})},
+		{method: "RoPE", name: "by index, scaled", values: values, call: turn(scaled, variant{indexed: true})},
+		{method: "RoPE", name: "by index, scaled, backwards", values: values, call: turn(scaled, variant{inverse: true, indexed: true})},
 	}
 }

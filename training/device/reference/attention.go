@@ -176,15 +176,13 @@ func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
 		r.parts, positions = 2, append(positions, s.Cols)
 	}
 	part := s.Width / r.parts
-	frequencies := s.Frequencies
-	if frequencies == nil {
-		for i := range part / 2 {
-			frequencies = append(frequencies, math.Pow(s.Theta, -2*float64(i)/float64(part)))
-		}
-	}
 	for t := range r.angles {
 		for _, p := range positions {
-			for _, f := range frequencies {
+			for i := range part / 2 {
+				f := math.Pow(s.Theta, -2*float64(i)/float64(part))
+				if s.Frequencies != nil {
+					f = s.Frequencies[i]
+				}
 				r.angles[t] = append(r.angles[t], float64(p[t])*f)
 			}
 		}
@@ -194,28 +192,31 @@ func (*Backend) NewRoPETable(s device.RoPESpec) (device.RoPETable, error) {
 
 // RoPE is part of device.Attention: element i of a part is paired with the one half a part further.
 func (b *Backend) RoPE(a device.RoPEArgs) {
-	x, y, table := b.heads(a.X), b.heads(a.Y), a.Table.(*rotations)
-	part, index := a.D/table.parts, b.ints(a.Index)
+	x, y, table, index := b.heads(a.X), b.heads(a.Y), a.Table.(*rotations), b.ints(a.Index)
 	for batch := range a.B {
 		for t := range a.T {
-			entry := t
+			at := t
 			if index != nil {
-				entry = index[batch*a.T+t]
+				at = index[batch*a.T+t]
 			}
 			for h := range a.H {
-				in, out := x.head(batch, t, h, a.D), y.head(batch, t, h, a.D)
-				for i, angle := range table.angles[entry] {
-					first := i/(part/2)*part + i%(part/2)
-					second := first + part/2
-					sin, cos := math.Sincos(angle)
-					sin, cos = table.magnitude*sin, table.magnitude*cos
-					if a.Inverse {
-						sin = -sin
-					}
-					u, v := in[first], in[second]
-					out[first], out[second] = u*cos-v*sin, v*cos+u*sin
-				}
+				table.turn(y.head(batch, t, h, a.D), x.head(batch, t, h, a.D), at, a.Inverse)
 			}
 		}
+	}
+}
+
+func (r *rotations) turn(out, in []float64, at int, inverse bool) {
+	part := len(in) / r.parts
+	for i, angle := range r.angles[at] {
+		first := i/(part/2)*part + i%(part/2)
+		second := first + part/2
+		sin, cos := math.Sincos(angle)
+		sin, cos = sin*r.magnitude, cos*r.magnitude
+		if inverse {
+			sin = -sin
+		}
+		u, v := in[first], in[second]
+		out[first], out[second] = u*cos-v*sin, v*cos+u*sin
 	}
 }

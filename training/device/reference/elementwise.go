@@ -49,8 +49,9 @@ func activation(f device.Activation, x float64) (value, slope float64) {
 		s := sigmoid(x)
 		return x * s, s + x*s*(1-s)
 	case device.QuickGELU:
-		s := sigmoid(1.702 * x)
-		return x * s, s + 1.702*x*s*(1-s)
+		const k = 1.702
+		s := sigmoid(k * x)
+		return x * s, s + k*x*s*(1-s)
 	}
 	panic(fmt.Sprintf("reference: no activation %d", f))
 }
