@@ -44,7 +44,7 @@ type AttentionArgs struct {
 	LogSumExp              *Value // (B, H, T): for the backward; nil: not kept
 }
 
-// AttentionBackwardArgs takes the forward's arguments; its O is not read. The three gradients do not overlap.
+// AttentionBackwardArgs takes the forward's arguments, with its O and LogSumExp. The three gradients do not overlap.
 type AttentionBackwardArgs struct {
 	Forward    AttentionArgs
 	DO         Heads

@@ -50,6 +50,7 @@ func (a *AttentionArgs) spans() int {
 	return a.B
 }
 
+// span is sequence i. It does not depend on the others.
 func (a *AttentionArgs) span(i int) span {
 	if len(a.Packed) > 0 {
 		lo, n := int(a.Packed[i]), int(a.Packed[i+1]-a.Packed[i])
@@ -69,83 +70,50 @@ func (a *AttentionArgs) visible(s span, t int) int {
 	return max(0, min(s.seen, t+1+s.s-s.t))
 }
 
-// queryBlock is the largest number of queries whose scores are held at once.
-const queryBlock = 96
 
-// queryBlocks cuts t queries into equal blocks: their number and size.
-func queryBlocks(t int) (n, size int) {
-	n = (t + queryBlock - 1) / queryBlock
-	return n, (t + max(1, n) - 1) / max(1, n)
+// The blocking of attention (Dao 2023, FlashAttention-2, on the CPU): scores exist for queryBlock queries and keyBlock keys at a time, which stay in
+// the second-level cache with the packed keys and values of the block. A task of the forward pass has at most queryChunk queries.
+const (
+	queryBlock = 48
+	queryChunk = 1024
+)
+
+// keyBlock is the number of keys of a block: the fewer, the wider heads are.
+func (a *AttentionArgs) keyBlock() int { return min(512, max(128, 1<<14/max(1, a.D)/64*64)) }
+
+// cut is the number of equal blocks, of at most size each, that n items make, and their size.
+func cut(n, size int) (count, each int) {
+	count = (n + size - 1) / size
+	return count, (n + max(1, count) - 1) / max(1, count)
 }
 
-// scores is a block of queries [q0, q0+qn) of one head against the first kn keys of its span. p has rows ld apart.
-type scores struct {
+// keys is a block of keys of one span and key head: kn keys from k0.
+type keys struct {
 	span
-	h, g   int // query head, key head
-	q0, qn int
-	kn, ld int
-	p      []float32
+	g, k0, kn int
 }
 
-func (a *AttentionArgs) block(s span, h, i int, l *lease) scores {
-	_, size := queryBlocks(s.t)
-	b := scores{span: s, h: h, g: h / (a.H / a.KVHeads), q0: i * size}
-	b.qn = min(size, s.t-b.q0)
-	b.kn = a.visible(s, b.q0+b.qn-1)
-	b.ld = (b.kn+15)/16*16 + 16
-	b.p = l.buf(buf0, b.qn*b.ld)
-	return b
+// from is the memory of a view from the block's first key on.
+func (b *keys) from(v View) []float32 { return v.Data[b.b*v.Batch+(b.k+b.k0)*v.Token+b.g*v.Head:] }
+
+// queries is a block of qn queries from q0 of head h; n is how many keys of a block of keys its last query sees, ld the distance of rows of scores.
+type queries struct {
+	h, q0, qn int
+	n, ld     int
 }
 
-// query, key address rows of a view for the block.
-func (b *scores) query(v View) []float32 { return v.Data[b.b*v.Batch+(b.q+b.q0)*v.Token+b.h*v.Head:] }
-func (b *scores) key(v View) []float32   { return v.Data[b.b*v.Batch+b.k*v.Token+b.g*v.Head:] }
-
-// Attention computes the forward pass: scores of a block of queries, softmax, weighted values; parallel over batch rows and heads.
-func (e *Engine) Attention(a AttentionArgs) {
-	a.check("Attention")
-	a.O.need("Attention", "O", a.B, a.T, a.H, a.D)
-	if a.LogSumExp != nil {
-		need("Attention", "LogSumExp", a.LogSumExp, a.B*a.H*a.T)
-	}
-	e.shared(a.spans()*a.H, a.work(), func(i int) {
-		s, h := a.span(i/a.H), i%a.H
-		l := e.lease()
-		defer e.release(l)
-		n, _ := queryBlocks(s.t)
-		for j := range n {
-			e.attend(&a, l, a.block(s, h, j, l))
-		}
-	})
+// query is the memory of a view from the block's first query on.
+func (s *span) query(v View, q queries) []float32 {
+	return v.Data[s.b*v.Batch+(s.q+q.q0)*v.Token+q.h*v.Head:]
 }
 
-func (e *Engine) attend(a *AttentionArgs, l *lease, b scores) {
-	e.score(a, l, b)
-	tops, sums := l.buf(buf1, b.qn), l.buf(buf2, b.qn)
-	for i := range b.qn {
-		p := b.p[i*b.ld : i*b.ld+b.kn]
-		n := a.visible(b.span, b.q0+i)
-		tops[i], sums[i] = float32(math.Inf(-1)), 1
-		if n > 0 {
-			tops[i], sums[i] = e.isa.softmaxRow(p[:n], a.Scale)
-		}
-		clear(p[n:])
-	}
-	if a.LogSumExp != nil {
-		at := (b.b*a.H+b.h)*a.T + b.q + b.q0
-		for i, s := range sums { // apart from the rows above, so that the logarithms overlap
-			a.LogSumExp[at+i] = tops[i] + log32(s)
-		}
-	}
-	e.multiply(l, &GemmArgs{M: b.qn, N: a.D, K: b.kn, A: b.p, LDA: b.ld, B: b.key(a.V), LDB: a.V.Token, C: b.query(a.O), LDC: a.O.Token})
-}
+// at is the index of query q0 of head h in LogSumExp.
+func (a *AttentionArgs) at(s span, h, q0 int) int { return (s.b*a.H+h)*a.T + s.q + q0 }
 
-// score writes q k^T, not scaled.
-func (e *Engine) score(a *AttentionArgs, l *lease, b scores) {
-	e.multiply(l, &GemmArgs{M: b.qn, N: b.kn, K: a.D, A: b.query(a.Q), LDA: a.Q.Token, B: b.key(a.K), LDB: a.K.Token, TransB: true, C: b.p, LDC: b.ld})
-}
+// scoreLD is the distance of rows of n scores: whole vectors, and not a power of 2.
+func scoreLD(n int) int { return (n+31)/32*32 + 16 }
 
-// multiply is a product on the calling thread, of matrices known to be long enough.
-func (e *Engine) multiply(l *lease, a *GemmArgs) {
-	e.gemmBlock(a, l, area{r1: a.M, c1: a.N})
+// scores writes q k^T, not scaled, into p.
+func (e *Engine) scores(a *AttentionArgs, l *lease, s span, q queries, kt right, p []float32) {
+	e.product(l, product{m: q.qn, n: q.n, k: a.D, a: s.query(a.Q, q), lda: a.Q.Token, b: kt, c: p, ldc: q.ld})
 }

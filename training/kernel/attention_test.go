@@ -3,6 +3,8 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -164,5 +166,82 @@ func TestAttentionRejectsBrokenPackedSequences(t *testing.T) {
 	for _, p := range [][]int32{{0, 4}, {1, 5}, {0, 3, 2, 5}} {
 		c := attentionCase{b: 1, t: 5, s: 5, h: 1, kv: 1, d: 2, packed: p}
 		panics(t, fmt.Sprint("packed ", p), func() { e.Attention(attentionArgs(c, make([]float32, 30))) })
+	}
+}
+
+// manyBlocks are cases that span several blocks of keys and chunks of queries.
+var manyBlocks = []attentionCase{
+	{name: "self attention", b: 1, t: 150, s: 300, h: 2, kv: 1, d: 128},
+	{name: "causal", b: 1, t: 290, s: 290, h: 1, kv: 1, d: 120, causal: true},
+	{name: "causal over chunks, grouped heads", b: 1, t: 1030, s: 1030, h: 2, kv: 1, d: 4, causal: true},
+	{name: "packed and padded", b: 1, t: 700, s: 700, h: 1, kv: 1, d: 100, causal: true, packed: []int32{0, 10, 400, 700}},
+	{name: "padded keys", b: 2, t: 60, s: 280, h: 1, kv: 1, d: 130, lengths: []int32{0, 260}},
+}
+
+func TestAttentionOverManyBlocksOfKeys(t *testing.T) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
+		s := newSource(10)
+		for _, c := range manyBlocks {
+			t.Run(c.name, func(t *testing.T) {
+				nq, nk := c.b*c.t*c.h*c.d, c.b*c.s*c.kv*c.d
+				x, do := s.vec(nq+2*nk), s.vec(nq)
+				a := attentionArgs(c, x)
+				e.Attention(a)
+				f := func(x []float64) []float64 { return attentionRef(c, 1/math.Sqrt(float64(c.d)), x) }
+				check(t, "output", a.O.Data, f(wide(x)), 3e-6)
+				dx := make([]float32, len(x))
+				for i := range dx {
+					dx[i] = float32(math.NaN())
+				}
+				e.AttentionBackward(AttentionBackwardArgs{
+					Forward: a, DO: TightView(do, c.t, c.h, c.d), DQ: TightView(dx[:nq], c.t, c.h, c.d),
+					DK: TightView(dx[nq:nq+nk], c.s, c.kv, c.d), DV: TightView(dx[nq+nk:], c.s, c.kv, c.d),
+				})
+				// A whole gradient by differences would take minutes: each of the three is tried along its own direction.
+				for i, part := range [][2]int{{0, nq}, {nq, nq + nk}, {nq + nk, nq + 2*nk}} {
+					along, want := alongGradient(wide(x), wide(dx), do, part, f)
+					if math.Abs(along-want) > 2e-5*math.Abs(want) {
+						t.Fatalf("gradient of part %d: its square is %v, the output changes by %v", i, along, want)
+					}
+				}
+			})
+		}
+	})
+}
+
+// alongGradient compares |dx|^2 over a part of x with the change of sum(seed f(x)) along dx.
+func alongGradient(x, dx []float64, seed []float32, part [2]int, f func(x []float64) []float64) (square, change float64) {
+	for _, g := range dx[part[0]:part[1]] {
+		square += g * g
+	}
+	h := 1e-4 / math.Sqrt(square)
+	for _, sign := range []float64{1, -1} {
+		y := slices.Clone(x)
+		for j := part[0]; j < part[1]; j++ {
+			y[j] += sign * h * dx[j]
+		}
+		for j, v := range f(y) {
+			change += sign * float64(seed[j]) * v / (2 * h)
+		}
+	}
+	return square, change
+}
+
+func TestAttentionsScratchDoesNotGrowWithTheSquareOfTheTokens(t *testing.T) {
+	const n, d = 4096, 64
+	e := newEngine(t, 1, Detect())
+	if e.Level() == Portable {
+		t.Skip("takes too long in portable code")
+	}
+	s := newSource(11)
+	a := attentionArgs(attentionCase{b: 1, t: n, s: n, h: 1, kv: 1, d: d, causal: true}, s.vec(3*n*d))
+	b := AttentionBackwardArgs{Forward: a, DO: TightView(s.vec(n*d), n, 1, d), DQ: TightView(s.vec(n*d), n, 1, d), DK: TightView(s.vec(n*d), n, 1, d), DV: TightView(s.vec(n*d), n, 1, d)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	e.Attention(a)
+	e.AttentionBackward(b)
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Fatalf("%d bytes of scratch for %d tokens, whose scores are %d bytes", got, n, n*n*4)
 	}
 }

@@ -18,9 +18,10 @@ type isa struct {
 	lerp   func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
 
 	expSum     func(dst, x []float32, scale, sub float32) float32  // dst = exp(scale x - sub); returns its sum
-	softmaxRow func(x []float32, scale float32) (top, sum float32) // x = softmax(scale x) in place; the logarithm of its sum is top + log(sum)
-	// softmaxGradRow takes scores x and dp: x = exp(scale x - lse), dp = scale x (dp - dp.x).
-	softmaxGradRow func(dp, x []float32, scale, lse float32)
+	// softmaxRow takes scores x: x = 2^(scale x - newTop) where newTop is the largest of scale x and top; sum is that of x.
+	softmaxRow func(x []float32, scale, top float32) (newTop, sum float32)
+	// softmaxGradRow takes scores x and dp: x = 2^(scale x - lse), dp = gradScale x (dp - delta).
+	softmaxGradRow func(dp, x []float32, scale, lse, gradScale, delta float32)
 	softmaxGrad    func(dst, dp, p []float32, dot, scale float32)                // dst = scale p (dp - dot)
 	normApply      func(dst, x, w, b []float32, mean, rstd float32)              // dst = (x-mean) rstd w + b
 	normParams     func(dw, db, dy, x []float32, mean, rstd float32)             // dw += dy xhat, db += dy

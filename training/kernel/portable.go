@@ -144,16 +144,24 @@ func expSumGo(dst, x []float32, scale, sub float32) float32 {
 	return float32(s)
 }
 
-func softmaxRowGo(x []float32, scale float32) (top, sum float32) {
-	top = scale * maxGo(x)
-	sum = expSumGo(x, x, scale, top)
-	scaleGo(x, x, 1/sum)
-	return top, sum
+func softmaxRowGo(x []float32, scale, top float32) (newTop, sum float32) {
+	newTop = max(top, scale*maxGo(x))
+	return newTop, exp2SumGo(x, scale, newTop)
 }
 
-func softmaxGradRowGo(dp, x []float32, scale, lse float32) {
-	expSumGo(x, x, scale, lse)
-	softmaxGradGo(dp, dp, x, dotGo(dp, x), scale)
+// exp2SumGo is expSumGo to the base 2, in place.
+func exp2SumGo(x []float32, scale, sub float32) float32 {
+	for i, v := range x {
+		x[i] = float32(math.Exp2(float64(scale)*float64(v) - float64(sub)))
+	}
+	return sumGo(x)
+}
+
+func softmaxGradRowGo(dp, x []float32, scale, lse, gradScale, delta float32) {
+	exp2SumGo(x, scale, lse)
+	for i, p := range x {
+		dp[i] = gradScale * p * (dp[i] - delta)
+	}
 }
 
 func softmaxGradGo(dst, dp, p []float32, dot, scale float32) {

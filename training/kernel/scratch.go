@@ -16,6 +16,9 @@ const (
 	buf1
 	buf2
 	buf3
+	buf4
+	buf5
+	buf6
 	bufs
 )
 

@@ -98,10 +98,10 @@ func softmaxGradAVX2(dst []float32, dp []float32, p []float32, dot float32, scal
 func expSumAVX2(dst []float32, x []float32, scale float32, sub float32) float32
 
 //go:noescape
-func softmaxRowAVX2(x []float32, scale float32) (top float32, sum float32)
+func softmaxRowAVX2(x []float32, scale float32, top float32) (newTop float32, sum float32)
 
 //go:noescape
-func softmaxGradRowAVX2(dp []float32, x []float32, scale float32, lse float32)
+func softmaxGradRowAVX2(dp []float32, x []float32, scale float32, lse float32, gradScale float32, delta float32)
 
 //go:noescape
 func siluAVX2(dst []float32, x []float32)

@@ -158,10 +158,10 @@ func softmaxGradAVX512(dst []float32, dp []float32, p []float32, dot float32, sc
 func expSumAVX512(dst []float32, x []float32, scale float32, sub float32) float32
 
 //go:noescape
-func softmaxRowAVX512(x []float32, scale float32) (top float32, sum float32)
+func softmaxRowAVX512(x []float32, scale float32, top float32) (newTop float32, sum float32)
 
 //go:noescape
-func softmaxGradRowAVX512(dp []float32, x []float32, scale float32, lse float32)
+func softmaxGradRowAVX512(dp []float32, x []float32, scale float32, lse float32, gradScale float32, delta float32)
 
 //go:noescape
 func siluAVX512(dst []float32, x []float32)

@@ -23,7 +23,8 @@ type AttentionOptions struct {
 
 // Attention is softmax(scale q kᵀ + mask) v per head (Vaswani et al. 2017): q (B, T, H D), k and v (B, S, K D), result (B, T, H D).
 //
-// Method: the kernel's; the backward recomputes probabilities. Saved: the logarithm of each row's sum of exponentials, (B, H, T).
+// Method: the kernel's, block by block; the backward recomputes probabilities and reads the output. Saved: the logarithm of each row's sum of
+// exponentials, (B, H, T).
 func Attention(g *graph.Graph, q, k, v *graph.Node, o AttentionOptions) *graph.Node {
 	return applyAttention(g, attentionParts{q: 0, k: 1, v: 2}, o, q, k, v)
 }
@@ -155,7 +156,7 @@ func (a *attention) Wrt() []bool {
 
 // Backprop asks for scratch where the kernel must write a gradient that nobody wants or that is to be added.
 func (a *attention) Backprop(r graph.Request) graph.Backprop {
-	b := graph.Backprop{Saved: []device.Desc{device.Floats(a.args.B, a.args.H, a.args.T)}}
+	b := graph.Backprop{Saved: []device.Desc{device.Floats(a.args.B, a.args.H, a.args.T)}, ReadsOut: true}
 	for i, d := range r.In {
 		b.ReadsIn = append(b.ReadsIn, i)
 		if i < a.tensors && (!r.Want[i] || r.Add[i]) {
@@ -167,7 +168,7 @@ func (a *attention) Backprop(r graph.Request) graph.Backprop {
 
 func (a *attention) Backward(c *graph.Call) {
 	f := a.forward(c)
-	f.LogSumExp = c.Saved[0]
+	f.O, f.LogSumExp = a.output(c.Out), c.Saved[0]
 	var buffer [3]*device.Value
 	targets, spare := buffer[:a.tensors], c.Scratch
 	for i := range targets {

@@ -8,41 +8,39 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// expLow and expHigh bound the exponent: results stay normal numbers. They live in these registers, so that a NaN passes the bounds.
-const expLow, expHigh = 12, 13
+// expLow, expHigh and expRound are registers: bounds of the exponent of 2, between which results stay normal numbers and which a NaN passes,
+// and 1.5 2^23, whose sum with a number of that size has the nearest integer in its lowest bits.
+const expLow, expHigh, expRound = 12, 13, 11
 
 func expSetup() {
-	VMOVUPS(constant(-87), v(expLow))
-	VMOVUPS(constant(88), v(expHigh))
+	VMOVUPS(constant(-125), v(expLow))
+	VMOVUPS(constant(127), v(expHigh))
+	VMOVUPS(constant(3<<22), v(expRound))
 }
 
-// exp replaces x by e^x, relative error below 2e-7 (Cephes expf): 2^n times a polynomial of the rest. n and p are scratch.
-func exp(x, n, p reg.VecPhysical) {
-	VMAXPS(x, v(expLow), x)
+// exp2Minus1OverX are the coefficients, from the constant, of a minimax polynomial for (2^x - 1)/x, x in [-1/2, 1/2].
+var exp2Minus1OverX = []float64{0.6931469775850198, 0.24022242072106373, 0.05550733760969487, 0.00967151337127755, 0.0013264723084709072}
+
+// exp2 replaces x by 2^x, relative error below 2e-7: a polynomial of the rest, to whose exponent the integer part is added. n and p are scratch.
+func exp2(x, n, p reg.VecPhysical) {
 	VMINPS(x, v(expHigh), x)
-	VMULPS(constant(math.Log2E), x, n)
-	if cpu.wide {
-		VRNDSCALEPS(Imm(8), n, n)
-	} else {
-		VROUNDPS(Imm(8), n, n)
+	exp2Negative(x, n, p)
+}
+
+// exp2Negative is exp2 for x below expHigh.
+func exp2Negative(x, n, p reg.VecPhysical) {
+	VMAXPS(x, v(expLow), x)
+	VADDPS(v(expRound), x, n)
+	VSUBPS(v(expRound), n, p)
+	VSUBPS(p, x, x)
+	top := len(exp2Minus1OverX) - 1
+	VMOVUPS(constant(exp2Minus1OverX[top]), p)
+	for i := top - 1; i >= 0; i-- {
+		VFMADD213PS(constant(exp2Minus1OverX[i]), x, p)
 	}
-	VFMADD231PS(constant(-0.693359375), n, x)
-	VFMADD231PS(constant(2.12194440e-4), n, x)
-	VMOVUPS(constant(1.9875691500e-4), p)
-	for _, c := range []float64{1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
-		VFMADD213PS(constant(c), x, p)
-	}
-	VMULPS(x, p, p)
-	VFMADD213PS(x, x, p)
-	VADDPS(constant(1), p, p)
-	if cpu.wide {
-		VSCALEFPS(n, p, x)
-		return
-	}
-	VCVTPS2DQ(n, n)
-	VPADDD(bits(127), n, n)
+	VFMADD213PS(constant(1), p, x)
 	VPSLLD(Imm(23), n, n)
-	VMULPS(n, p, x)
+	VPADDD(n, x, x)
 }
 
 func exponentials() {
@@ -55,7 +53,8 @@ func exponentials() {
 	vectors(n, 1, func(i int) {
 		load(at(x, i), v(0))
 		VFMSUB213PS(v(9), v(8), v(0))
-		exp(v(0), v(1), v(2))
+		VMULPS(constant(math.Log2E), v(0), v(0))
+		exp2(v(0), v(1), v(2))
 		zeroMissing(v(0))
 		VADDPS(v(0), v(10), v(10))
 		store(v(0), at(d, i))
@@ -68,9 +67,10 @@ func exponentials() {
 	erfs()
 }
 
-// softmaxRows emits attention's two row kernels: each walks a row of scores while it is in the first-level cache. scale is positive.
+// softmaxRows emits attention's two row kernels: each walks a row of scores while it is in the first-level cache. scale is positive and includes
+// log2(e): exponents are of 2.
 func softmaxRows() {
-	function("softmaxRow", "func(x []float32, scale float32) (top, sum float32)")
+	function("softmaxRow", "func(x []float32, scale, top float32) (newTop, sum float32)")
 	x, n := base("x"), count("x")
 	p, left := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
 	restart := func() { MOVQ(x, p); MOVQ(n, left) }
@@ -88,64 +88,46 @@ func softmaxRows() {
 	VMAXPS(v(acc+1), v(acc), v(acc))
 	across(VMAXPS, v(acc), v(0))
 	VMULSS(v(8).AsX(), v(acc).AsX(), v(acc).AsX())
-	Store(v(acc).AsX(), Return("top"))
+	scalar("top", v(0))
+	VMAXSS(v(acc).AsX(), v(0).AsX(), v(acc).AsX())
+	Store(v(acc).AsX(), Return("newTop"))
 	VBROADCASTSS(v(acc).AsX(), v(9))
 	zero(v(10))
 	restart()
 	vectors(left, 1, func(i int) {
 		load(at(p, i), v(0))
 		VFMSUB213PS(v(9), v(8), v(0))
-		exp(v(0), v(1), v(2))
+		exp2Negative(v(0), v(1), v(2))
 		zeroMissing(v(0))
 		VADDPS(v(0), v(10), v(10))
 		store(v(0), at(p, i))
 	}, p)
 	across(VADDPS, v(10), v(0))
 	Store(v(10).AsX(), Return("sum"))
-	VMOVSS(constant(1), reg.X0)
-	VDIVSS(v(10).AsX(), reg.X0, reg.X0)
-	VBROADCASTSS(reg.X0, v(9))
-	restart()
-	vectors(left, 4, func(i int) {
-		load(at(p, i), v(i))
-		VMULPS(v(9), v(i), v(i))
-		store(v(i), at(p, i))
-	}, p)
 	done()
 
 	softmaxGradRow()
 }
 
 func softmaxGradRow() {
-	function("softmaxGradRow", "func(dp, x []float32, scale, lse float32)")
-	dp, n := base("dp"), count("dp")
+	function("softmaxGradRow", "func(dp, x []float32, scale, lse, gradScale, delta float32)")
+	d, n := base("dp"), count("dp")
 	x := base("x")
-	d, q, left := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
-	again := func() { MOVQ(x, q); MOVQ(dp, d); MOVQ(n, left) }
-	scalar("scale", v(8))
-	scalar("lse", v(9))
+	for i, p := range []string{"scale", "lse", "gradScale", "delta"} {
+		scalar(p, v(7+i))
+	}
 	expSetup()
-	zero(v(10))
-	again()
-	vectors(left, 1, func(i int) {
-		load(at(q, i), v(0))
-		VFMSUB213PS(v(9), v(8), v(0))
-		exp(v(0), v(1), v(2))
-		load(at(d, i), v(3)) // zero beyond the tail: the sum needs no mask
-		VFMADD231PS(v(0), v(3), v(10))
-		store(v(0), at(q, i))
-	}, d, q)
-	across(VADDPS, v(10), v(0))
-	VBROADCASTSS(v(10).AsX(), v(10))
-	again()
-	vectors(left, 2, func(i int) {
-		load(at(d, i), v(i))
-		load(at(q, i), v(4+i))
-		VSUBPS(v(10), v(i), v(i))
-		VMULPS(v(8), v(4+i), v(4+i))
-		VMULPS(v(4+i), v(i), v(i))
-		store(v(i), at(d, i))
-	}, d, q)
+	vectors(n, 1, func(i int) {
+		load(at(x, i), v(0))
+		VFMSUB213PS(v(8), v(7), v(0))
+		exp2Negative(v(0), v(1), v(2))
+		load(at(d, i), v(3))
+		store(v(0), at(x, i))
+		VSUBPS(v(10), v(3), v(3))
+		VMULPS(v(9), v(0), v(0))
+		VMULPS(v(0), v(3), v(3))
+		store(v(3), at(d, i))
+	}, d, x)
 	done()
 }
 
@@ -156,9 +138,9 @@ const (
 	quickGELU = 1.702
 )
 
-// sigmoid replaces -z in x by 1/(1+e^-z).
+// sigmoid replaces -z log2(e) in x by 1/(1+e^-z).
 func sigmoid(x, n, p reg.VecPhysical) {
-	exp(x, n, p)
+	exp2(x, n, p)
 	VADDPS(constant(1), x, x)
 	VMOVUPS(constant(1), n)
 	VDIVPS(x, n, x)
@@ -166,18 +148,18 @@ func sigmoid(x, n, p reg.VecPhysical) {
 
 // gates emits the functions x sigmoid(z(x)): SiLU, GELU's tanh form and its quick one, with their gradients.
 func gates() {
-	// argument computes -z of v(0) in v(1); slope dz/dx in v(4).
+	// argument computes -z log2(e) of v(0) in v(1); slope dz/dx in v(4).
 	type gate struct {
 		name            string
 		argument, slope func()
 	}
 	for _, g := range []gate{
-		{"silu", func() { VXORPS(bits(0x80000000), v(0), v(1)) }, func() { VMOVUPS(constant(1), v(4)) }},
-		{"quickGELU", func() { VMULPS(constant(-quickGELU), v(0), v(1)) }, func() { VMOVUPS(constant(quickGELU), v(4)) }},
+		{"silu", func() { VMULPS(constant(-math.Log2E), v(0), v(1)) }, func() { VMOVUPS(constant(1), v(4)) }},
+		{"quickGELU", func() { VMULPS(constant(-quickGELU*math.Log2E), v(0), v(1)) }, func() { VMOVUPS(constant(quickGELU), v(4)) }},
 		{"geluTanh", func() {
 			VMULPS(v(0), v(0), v(1))
-			VMOVUPS(constant(-geluC2*geluC1), v(2))
-			VFMADD213PS(constant(-geluC2), v(2), v(1))
+			VMOVUPS(constant(-geluC2*geluC1*math.Log2E), v(2))
+			VFMADD213PS(constant(-geluC2*math.Log2E), v(2), v(1))
 			VMULPS(v(0), v(1), v(1))
 		}, func() {
 			VMULPS(v(0), v(0), v(4))
@@ -228,7 +210,7 @@ func swiglu() {
 	expSetup()
 	vectors(n, 1, func(i int) {
 		load(at(gate, i), v(0))
-		VXORPS(bits(0x80000000), v(0), v(1))
+		VMULPS(constant(-math.Log2E), v(0), v(1))
 		sigmoid(v(1), v(2), v(3))
 		VMULPS(v(1), v(0), v(0))
 		load(at(up, i), v(4))
@@ -246,7 +228,7 @@ func swiglu() {
 	expSetup()
 	vectors(n, 1, func(i int) {
 		load(at(gate, i), v(0))
-		VXORPS(bits(0x80000000), v(0), v(1))
+		VMULPS(constant(-math.Log2E), v(0), v(1))
 		sigmoid(v(1), v(2), v(3))
 		load(at(dy, i), v(4))
 		load(at(up, i), v(5))
@@ -275,8 +257,8 @@ func erfs() {
 	// phi leaves the distribution function of v(0) in v(1) and exp(-x^2/2) in v(4).
 	phi := func() {
 		VMULPS(v(0), v(0), v(4))
-		VMULPS(constant(-0.5), v(4), v(4))
-		exp(v(4), v(2), v(3))
+		VMULPS(constant(-0.5*math.Log2E), v(4), v(4))
+		exp2Negative(v(4), v(2), v(3))
 		VANDPS(bits(0x7fffffff), v(0), v(1))
 		VMOVUPS(constant(0.3275911/math.Sqrt2), v(2))
 		VFMADD213PS(constant(1), v(2), v(1))
