@@ -2,8 +2,8 @@ package kernel
 
 // blocking is how a level cuts a product so that each part lies in the cache that its use needs. Rows of A, k long, of tiles tiles, and
 // panels panels of B, k high, share the second-level cache: the tiles pass over the panels strip by strip. The panels of columns columns wait
-// in the third level for the next rows of A.
-type blocking struct{ k, tiles, panels, columns int }
+// in the third level for the next rows of A. Up to direct panels, A is not packed.
+type blocking struct{ k, tiles, panels, columns, direct int }
 
 // area is the rows [r0, r1) and columns [c0, c1) of C.
 type area struct{ r0, r1, c0, c1 int }

@@ -4,13 +4,20 @@ package kernel
 // the same places of the cache.
 const panelGap = 16
 
-// directPanels is the number of panels of B up to which A is not packed.
-const directPanels = 16
+// transposedPanels is the number of panels of B up to which the columns of a transposed A are read where they are.
+const transposedPanels = 4
 
-// packsA tells whether the tiles had better not read A where it is: when many panels of B pay for the copy, or when A's stride maps the rows
-// of a tile to the same places of the cache.
+// packsA tells whether a copy of A pays: its tiles are read once for every panel of B, in order, and never displace each other in the cache,
+// as rows do whose stride is a multiple of 2 KiB.
 func (t *tiler) packsA(a *GemmArgs, s *step) bool {
-	return s.c1-s.c0 > directPanels*t.nr || a.LDA%512 == 0
+	limit := t.block.direct
+	if a.TransA {
+		limit = transposedPanels
+	}
+	if a.LDA%512 == 0 {
+		limit /= 4
+	}
+	return s.c1-s.c0 > limit*t.nr
 }
 
 // tileAt is where row panel i lies among the packed tiles of a block.

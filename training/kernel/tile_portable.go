@@ -6,7 +6,7 @@ import "unsafe"
 func portableTiler() tiler {
 	t := tiler{
 		mr: 2, nr: 8, stores: never, packHalf: packHalfGo, packWhole: packWholeGo, packColumns: packColumnsGo, packTiles: packTilesGo,
-		block: blocking{k: 512, tiles: 32, panels: 16, columns: 2048},
+		block: blocking{k: 512, tiles: 32, panels: 16, columns: 2048, direct: 16},
 	}
 	t.tiles[halfPanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 1) }, 2: func(t *byte) { tileGo(t, 2, 1) }}
 	t.tiles[onePanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 2) }, 2: func(t *byte) { tileGo(t, 2, 2) }}
