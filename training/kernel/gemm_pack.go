@@ -61,7 +61,7 @@ func (e *Engine) packA(a *GemmArgs, l *lease, s *step, r *rowBlock, i int) int {
 		t.packHalf(d, h, src, a.LDA, h, s.kc)
 		return 1
 	}
-	l.pack = tilePack{dst: &d[0], src: &src[0], step: h*s.kc + panelGap, ld: a.LDA, height: h, count: n, k: s.kc}
+	l.pack = groupPack{dst: &d[0], src: &src[0], step: h*s.kc + panelGap, ld: a.LDA, width: h, count: n, k: s.kc}
 	l.pack.run(t.packTiles)
 	return n
 }

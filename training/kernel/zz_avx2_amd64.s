@@ -6,7 +6,7 @@
 
 // func tile1x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -16,8 +16,10 @@ TEXT ·tile1x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -90,14 +92,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -107,8 +109,10 @@ TEXT ·tile1x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -191,14 +195,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x4AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x4AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -208,8 +212,10 @@ TEXT ·tile1x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -314,14 +320,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -331,8 +337,10 @@ TEXT ·tile2x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -419,14 +427,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -436,8 +444,10 @@ TEXT ·tile2x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -542,14 +552,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x4AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x4AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -559,8 +569,10 @@ TEXT ·tile2x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -704,14 +716,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile3x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -721,8 +733,10 @@ TEXT ·tile3x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -823,14 +837,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile3x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -840,8 +854,10 @@ TEXT ·tile3x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -968,14 +984,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile4x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile4x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -985,8 +1001,10 @@ TEXT ·tile4x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1008,12 +1026,16 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
 	VXORPS     Y3, Y3, Y3
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1027,6 +1049,7 @@ k:
 	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1102,14 +1125,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile4x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile4x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1119,8 +1142,10 @@ TEXT ·tile4x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1142,6 +1167,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1152,6 +1179,8 @@ panel:
 	VXORPS     Y7, Y7, Y7
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -1170,6 +1199,7 @@ k:
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1270,14 +1300,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile5x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile5x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1287,8 +1317,10 @@ TEXT ·tile5x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1312,6 +1344,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1319,6 +1353,8 @@ panel:
 	VXORPS     Y4, Y4, Y4
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1334,6 +1370,7 @@ k:
 	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1418,14 +1455,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile5x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile5x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1435,8 +1472,10 @@ TEXT ·tile5x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1460,6 +1499,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1472,6 +1513,8 @@ panel:
 	VXORPS     Y9, Y9, Y9
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -1493,6 +1536,7 @@ k:
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1608,14 +1652,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile6x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile6x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1625,8 +1669,10 @@ TEXT ·tile6x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1653,6 +1699,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1661,6 +1709,8 @@ panel:
 	VXORPS     Y5, Y5, Y5
 
 k:
+	PREFETCHT1   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1678,6 +1728,7 @@ k:
 	ADDQ         $0x00000020, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1771,14 +1822,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile6x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile6x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1788,8 +1839,10 @@ TEXT ·tile6x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1816,6 +1869,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1830,6 +1885,8 @@ panel:
 	VXORPS     Y11, Y11, Y11
 
 k:
+	PREFETCHT1   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (CX), Y14
@@ -1854,6 +1911,7 @@ k:
 	ADDQ         $0x00000040, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1984,7 +2042,7 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
@@ -2246,7 +2304,7 @@ end:
 	RET
 
 // func packTilesAVX2(t *byte)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·packTilesAVX2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), CX
@@ -2265,16 +2323,53 @@ row:
 	MOVQ 40(AX), R11
 
 group:
-	VMOVUPS (R10), Y0
-	VMOVUPS Y0, (R9)
-	ADDQ    DI, R10
-	ADDQ    BX, R9
-	DECQ    R11
-	JNZ     group
-	ADDQ    SI, DX
-	ADDQ    DI, CX
-	DECQ    R8
-	JNZ     row
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    Y0, (R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func packPanelsAVX2(t *byte)
+// Requires: AVX, MMX+
+TEXT ·packPanelsAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    32(R10), Y1
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 32(R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
 	VZEROUPPER
 	RET
 

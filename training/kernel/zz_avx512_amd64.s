@@ -6,7 +6,7 @@
 
 // func tile1x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -16,8 +16,10 @@ TEXT ·tile1x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -92,14 +94,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -109,8 +111,10 @@ TEXT ·tile1x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -199,14 +203,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -216,8 +220,10 @@ TEXT ·tile1x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -333,14 +339,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -350,8 +356,10 @@ TEXT ·tile2x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -439,14 +447,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -456,8 +464,10 @@ TEXT ·tile2x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -569,14 +579,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -586,8 +596,10 @@ TEXT ·tile2x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -744,14 +756,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -761,8 +773,10 @@ TEXT ·tile3x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -863,14 +877,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -880,8 +894,10 @@ TEXT ·tile3x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1016,14 +1032,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1033,8 +1049,10 @@ TEXT ·tile3x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1232,14 +1250,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile4x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1249,8 +1267,10 @@ TEXT ·tile4x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1275,12 +1295,16 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
 	VXORPS     Z3, Z3, Z3
 
 k:
+	PREFETCHT1       (R9)
+	ADDQ             R10, R9
 	VMOVUPS          (DI), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -1290,6 +1314,7 @@ k:
 	ADDQ             $0x00000040, DI
 	DECQ             R8
 	JNZ              k
+	MOVQ             R9, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -1365,14 +1390,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile4x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1382,8 +1407,10 @@ TEXT ·tile4x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1414,6 +1441,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1424,6 +1453,9 @@ panel:
 	VXORPS     Z7, Z7, Z7
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VBROADCASTSS (CX), Z30
@@ -1442,6 +1474,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1542,14 +1575,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile4x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1559,8 +1592,10 @@ TEXT ·tile4x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1603,7 +1638,9 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
-	MOVQ       56(AX), R9
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1622,10 +1659,15 @@ panel:
 	VXORPS     Z15, Z15, Z15
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
-	VMOVUPS      (DI)(R9*4), Z28
-	VMOVUPS      64(DI)(R9*4), Z29
+	VMOVUPS      (DI)(R11*4), Z28
+	VMOVUPS      64(DI)(R11*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -1650,6 +1692,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1800,14 +1843,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile5x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1817,8 +1860,10 @@ TEXT ·tile5x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1845,6 +1890,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1852,6 +1899,8 @@ panel:
 	VXORPS     Z4, Z4, Z4
 
 k:
+	PREFETCHT1       (R9)
+	ADDQ             R10, R9
 	VMOVUPS          (DI), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -1862,6 +1911,7 @@ k:
 	ADDQ             $0x00000040, DI
 	DECQ             R8
 	JNZ              k
+	MOVQ             R9, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -1946,14 +1996,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile5x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1963,8 +2013,10 @@ TEXT ·tile5x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1998,6 +2050,8 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2010,6 +2064,9 @@ panel:
 	VXORPS     Z9, Z9, Z9
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VBROADCASTSS (CX), Z30
@@ -2031,6 +2088,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2146,14 +2204,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile5x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2163,8 +2221,10 @@ TEXT ·tile5x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2212,7 +2272,9 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
-	MOVQ       56(AX), R9
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2235,10 +2297,15 @@ panel:
 	VXORPS     Z19, Z19, Z19
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
-	VMOVUPS      (DI)(R9*4), Z28
-	VMOVUPS      64(DI)(R9*4), Z29
+	VMOVUPS      (DI)(R11*4), Z28
+	VMOVUPS      64(DI)(R11*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -2268,6 +2335,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2445,14 +2513,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile6x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2462,8 +2530,10 @@ TEXT ·tile6x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2493,6 +2563,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2501,6 +2573,8 @@ panel:
 	VXORPS     Z5, Z5, Z5
 
 k:
+	PREFETCHT1       (R10)
+	ADDQ             R11, R10
 	VMOVUPS          (R8), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -2512,6 +2586,7 @@ k:
 	ADDQ             $0x00000040, R8
 	DECQ             R9
 	JNZ              k
+	MOVQ             R10, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -2605,14 +2680,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile6x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2622,8 +2697,10 @@ TEXT ·tile6x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2661,6 +2738,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2675,6 +2754,9 @@ panel:
 	VXORPS     Z11, Z11, Z11
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	VBROADCASTSS (CX), Z30
@@ -2699,6 +2781,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2829,14 +2912,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile6x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2846,8 +2929,10 @@ TEXT ·tile6x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2901,7 +2986,9 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
-	MOVQ       56(AX), R10
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	MOVQ       56(AX), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2928,10 +3015,15 @@ panel:
 	VXORPS     Z23, Z23, Z23
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	PREFETCHT1   128(R10)
+	PREFETCHT1   192(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z26
 	VMOVUPS      64(R8), Z27
-	VMOVUPS      (R8)(R10*4), Z28
-	VMOVUPS      64(R8)(R10*4), Z29
+	VMOVUPS      (R8)(R12*4), Z28
+	VMOVUPS      64(R8)(R12*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -2966,6 +3058,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -3170,14 +3263,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile7x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3187,8 +3280,10 @@ TEXT ·tile7x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3220,6 +3315,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3229,6 +3326,8 @@ panel:
 	VXORPS     Z6, Z6, Z6
 
 k:
+	PREFETCHT1       (R10)
+	ADDQ             R11, R10
 	VMOVUPS          (R8), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -3241,6 +3340,7 @@ k:
 	ADDQ             $0x00000040, R8
 	DECQ             R9
 	JNZ              k
+	MOVQ             R10, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -3343,14 +3443,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile7x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3360,8 +3460,10 @@ TEXT ·tile7x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3402,6 +3504,8 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3418,6 +3522,9 @@ panel:
 	VXORPS     Z13, Z13, Z13
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	VBROADCASTSS (CX), Z30
@@ -3445,6 +3552,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -3590,14 +3698,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile8x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3607,8 +3715,10 @@ TEXT ·tile8x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3643,6 +3753,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3653,6 +3765,8 @@ panel:
 	VXORPS     Z7, Z7, Z7
 
 k:
+	PREFETCHT1       (R11)
+	ADDQ             R12, R11
 	VMOVUPS          (R9), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -3666,6 +3780,7 @@ k:
 	ADDQ             $0x00000040, R9
 	DECQ             R10
 	JNZ              k
+	MOVQ             R11, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -3777,14 +3892,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile8x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3794,8 +3909,10 @@ TEXT ·tile8x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3840,6 +3957,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3858,6 +3977,9 @@ panel:
 	VXORPS     Z15, Z15, Z15
 
 k:
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (CX), Z30
@@ -3888,6 +4010,7 @@ k:
 	ADDQ         $0x00000080, R9
 	DECQ         R10
 	JNZ          k
+	MOVQ         R11, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -4048,14 +4171,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile9x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4065,8 +4188,10 @@ TEXT ·tile9x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4103,6 +4228,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4114,6 +4241,8 @@ panel:
 	VXORPS     Z8, Z8, Z8
 
 k:
+	PREFETCHT1       (R11)
+	ADDQ             R12, R11
 	VMOVUPS          (R9), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -4128,6 +4257,7 @@ k:
 	ADDQ             $0x00000040, R9
 	DECQ             R10
 	JNZ              k
+	MOVQ             R11, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -4248,14 +4378,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile9x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4265,8 +4395,10 @@ TEXT ·tile9x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4314,6 +4446,8 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4334,6 +4468,9 @@ panel:
 	VXORPS     Z17, Z17, Z17
 
 k:
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (CX), Z30
@@ -4367,6 +4504,7 @@ k:
 	ADDQ         $0x00000080, R9
 	DECQ         R10
 	JNZ          k
+	MOVQ         R11, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -4542,14 +4680,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile10x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4559,8 +4697,10 @@ TEXT ·tile10x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4600,6 +4740,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4612,6 +4754,8 @@ panel:
 	VXORPS     Z9, Z9, Z9
 
 k:
+	PREFETCHT1       (R12)
+	ADDQ             R13, R12
 	VMOVUPS          (R10), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -4627,6 +4771,7 @@ k:
 	ADDQ             $0x00000040, R10
 	DECQ             R11
 	JNZ              k
+	MOVQ             R12, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -4756,14 +4901,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile10x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4773,8 +4918,10 @@ TEXT ·tile10x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4826,6 +4973,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4848,6 +4997,9 @@ panel:
 	VXORPS     Z19, Z19, Z19
 
 k:
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	VBROADCASTSS (CX), Z30
@@ -4884,6 +5036,7 @@ k:
 	ADDQ         $0x00000080, R10
 	DECQ         R11
 	JNZ          k
+	MOVQ         R12, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -5074,14 +5227,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile11x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5091,8 +5244,10 @@ TEXT ·tile11x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5134,6 +5289,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5147,6 +5304,8 @@ panel:
 	VXORPS     Z10, Z10, Z10
 
 k:
+	PREFETCHT1       (R12)
+	ADDQ             R13, R12
 	VMOVUPS          (R10), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -5163,6 +5322,7 @@ k:
 	ADDQ             $0x00000040, R10
 	DECQ             R11
 	JNZ              k
+	MOVQ             R12, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -5301,14 +5461,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile11x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5318,8 +5478,10 @@ TEXT ·tile11x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5374,6 +5536,8 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5398,6 +5562,9 @@ panel:
 	VXORPS     Z21, Z21, Z21
 
 k:
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	VBROADCASTSS (CX), Z30
@@ -5437,6 +5604,7 @@ k:
 	ADDQ         $0x00000080, R10
 	DECQ         R11
 	JNZ          k
+	MOVQ         R12, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -5642,14 +5810,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile12x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5659,8 +5827,10 @@ TEXT ·tile12x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5705,6 +5875,8 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5719,6 +5891,8 @@ panel:
 	VXORPS     Z11, Z11, Z11
 
 k:
+	PREFETCHT1       (R13)
+	ADDQ             R14, R13
 	VMOVUPS          (R11), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -5736,6 +5910,7 @@ k:
 	ADDQ             $0x00000040, R11
 	DECQ             R12
 	JNZ              k
+	MOVQ             R13, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -5883,14 +6058,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile12x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5900,8 +6075,10 @@ TEXT ·tile12x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5960,6 +6137,8 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5986,6 +6165,9 @@ panel:
 	VXORPS     Z23, Z23, Z23
 
 k:
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (CX), Z30
@@ -6028,6 +6210,7 @@ k:
 	ADDQ         $0x00000080, R11
 	DECQ         R12
 	JNZ          k
+	MOVQ         R13, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -6248,14 +6431,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile13x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6265,8 +6448,10 @@ TEXT ·tile13x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6313,6 +6498,8 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6328,6 +6515,8 @@ panel:
 	VXORPS     Z12, Z12, Z12
 
 k:
+	PREFETCHT1       (R13)
+	ADDQ             R14, R13
 	VMOVUPS          (R11), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -6346,6 +6535,7 @@ k:
 	ADDQ             $0x00000040, R11
 	DECQ             R12
 	JNZ              k
+	MOVQ             R13, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -6502,14 +6692,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile13x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6519,8 +6709,10 @@ TEXT ·tile13x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6582,6 +6774,8 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6610,6 +6804,9 @@ panel:
 	VXORPS     Z25, Z25, Z25
 
 k:
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (CX), Z30
@@ -6655,6 +6852,7 @@ k:
 	ADDQ         $0x00000080, R11
 	DECQ         R12
 	JNZ          k
+	MOVQ         R13, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -6890,14 +7088,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile14x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6907,8 +7105,10 @@ TEXT ·tile14x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6958,6 +7158,8 @@ panel:
 	LEAQ       (R10)(DX*2), R11
 	MOVQ       (AX), R13
 	MOVQ       (SP), R12
+	MOVQ       128(AX), R15
+	MOVQ       32(SP), R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6974,6 +7176,8 @@ panel:
 	VXORPS     Z13, Z13, Z13
 
 k:
+	PREFETCHT1       (R14)
+	ADDQ             R15, R14
 	VMOVUPS          (R12), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -6993,6 +7197,7 @@ k:
 	ADDQ             $0x00000040, R12
 	DECQ             R13
 	JNZ              k
+	MOVQ             R14, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -7158,14 +7363,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile14x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -7175,8 +7380,10 @@ TEXT ·tile14x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -7242,6 +7449,8 @@ panel:
 	LEAQ       (R10)(DX*2), R11
 	MOVQ       (AX), R13
 	MOVQ       (SP), R12
+	MOVQ       128(AX), R15
+	MOVQ       32(SP), R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -7272,6 +7481,9 @@ panel:
 	VXORPS     Z27, Z27, Z27
 
 k:
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         R15, R14
 	VMOVUPS      (R12), Z28
 	VMOVUPS      64(R12), Z29
 	VBROADCASTSS (CX), Z30
@@ -7320,6 +7532,7 @@ k:
 	ADDQ         $0x00000080, R12
 	DECQ         R13
 	JNZ          k
+	MOVQ         R14, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -7570,7 +7783,7 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
@@ -8037,7 +8250,7 @@ end:
 	RET
 
 // func packTilesAVX512(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·packTilesAVX512(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), CX
@@ -8056,16 +8269,53 @@ row:
 	MOVQ 40(AX), R11
 
 group:
-	VMOVUPS (R10), Z0
-	VMOVUPS Z0, (R9)
-	ADDQ    DI, R10
-	ADDQ    BX, R9
-	DECQ    R11
-	JNZ     group
-	ADDQ    SI, DX
-	ADDQ    DI, CX
-	DECQ    R8
-	JNZ     row
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Z0
+	VMOVUPS    Z0, (R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func packPanelsAVX512(t *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packPanelsAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Z0
+	VMOVUPS    64(R10), Z1
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z1, 64(R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
 	VZEROUPPER
 	RET
 
