@@ -151,7 +151,7 @@ func (e *Engine) tiles(a *GemmArgs, l *lease, s *step, r *tileRun) {
 	col := r.c0 + r.at
 	x.count = r.count
 	x.b, x.bStep, x.bPair = &r.b[r.at*s.kc], r.wide*s.kc, t.nr*s.kc
-	x.ahead, x.aheadK = x.b, 0
+	x.ahead, x.aheadK = nil, 0
 	if r.strips > 0 {
 		x.ahead, x.aheadK = &r.b[min(len(r.b)-1, r.next+(r.index*r.next+r.at*s.kc)/r.strips)], 4*r.wide/r.strips
 	}

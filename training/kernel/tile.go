@@ -64,7 +64,7 @@ type tileArgs struct {
 	bias       *float32 // added, if not nil, to every row
 	mask       uint64   // the columns to store, if the level masks
 	addToC     int      // 1: C's old value is added first
-	ahead      *float32 // memory to ask for meanwhile, aheadK bytes further at each step of k
+	ahead      *float32 // memory, if not nil, to ask for meanwhile, aheadK bytes further at each step of k
 	aheadK     int
 }
 

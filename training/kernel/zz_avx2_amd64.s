@@ -990,7 +990,7 @@ absent1:
 	RET
 
 // func tile4x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile4x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1028,6 +1028,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1131,7 +1133,7 @@ absent1:
 	RET
 
 // func tile4x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile4x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1169,6 +1171,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1306,7 +1310,7 @@ absent1:
 	RET
 
 // func tile5x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile5x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1346,6 +1350,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1461,7 +1467,7 @@ absent1:
 	RET
 
 // func tile5x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile5x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1501,6 +1507,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1658,7 +1666,7 @@ absent1:
 	RET
 
 // func tile6x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile6x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1701,6 +1709,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1828,7 +1838,7 @@ absent1:
 	RET
 
 // func tile6x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·tile6x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
@@ -1871,6 +1881,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2

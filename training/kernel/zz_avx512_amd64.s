@@ -1256,7 +1256,7 @@ absent1:
 	RET
 
 // func tile4x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile4x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -1297,6 +1297,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1396,7 +1398,7 @@ absent1:
 	RET
 
 // func tile4x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile4x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -1443,6 +1445,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1581,7 +1585,7 @@ absent1:
 	RET
 
 // func tile4x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile4x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -1640,6 +1644,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1849,7 +1855,7 @@ absent1:
 	RET
 
 // func tile5x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile5x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -1892,6 +1898,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2002,7 +2010,7 @@ absent1:
 	RET
 
 // func tile5x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile5x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -2052,6 +2060,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2210,7 +2220,7 @@ absent1:
 	RET
 
 // func tile5x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile5x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -2274,6 +2284,8 @@ panel:
 	MOVQ       (SP), DI
 	MOVQ       128(AX), R10
 	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2519,7 +2531,7 @@ absent1:
 	RET
 
 // func tile6x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile6x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -2565,6 +2577,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2686,7 +2700,7 @@ absent1:
 	RET
 
 // func tile6x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile6x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -2740,6 +2754,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2918,7 +2934,7 @@ absent1:
 	RET
 
 // func tile6x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile6x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -2988,6 +3004,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	MOVQ       56(AX), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -3269,7 +3287,7 @@ absent1:
 	RET
 
 // func tile7x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile7x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -3317,6 +3335,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3449,7 +3469,7 @@ absent1:
 	RET
 
 // func tile7x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile7x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -3506,6 +3526,8 @@ panel:
 	MOVQ       (SP), R8
 	MOVQ       128(AX), R11
 	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3704,7 +3726,7 @@ absent1:
 	RET
 
 // func tile8x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile8x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -3755,6 +3777,8 @@ panel:
 	MOVQ       (SP), R9
 	MOVQ       128(AX), R12
 	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3898,7 +3922,7 @@ absent1:
 	RET
 
 // func tile8x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile8x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -3959,6 +3983,8 @@ panel:
 	MOVQ       (SP), R9
 	MOVQ       128(AX), R12
 	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4177,7 +4203,7 @@ absent1:
 	RET
 
 // func tile9x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile9x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -4230,6 +4256,8 @@ panel:
 	MOVQ       (SP), R9
 	MOVQ       128(AX), R12
 	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4384,7 +4412,7 @@ absent1:
 	RET
 
 // func tile9x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile9x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -4448,6 +4476,8 @@ panel:
 	MOVQ       (SP), R9
 	MOVQ       128(AX), R12
 	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4686,7 +4716,7 @@ absent1:
 	RET
 
 // func tile10x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile10x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -4742,6 +4772,8 @@ panel:
 	MOVQ       (SP), R10
 	MOVQ       128(AX), R13
 	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4907,7 +4939,7 @@ absent1:
 	RET
 
 // func tile10x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile10x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -4975,6 +5007,8 @@ panel:
 	MOVQ       (SP), R10
 	MOVQ       128(AX), R13
 	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5233,7 +5267,7 @@ absent1:
 	RET
 
 // func tile11x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile11x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -5291,6 +5325,8 @@ panel:
 	MOVQ       (SP), R10
 	MOVQ       128(AX), R13
 	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5467,7 +5503,7 @@ absent1:
 	RET
 
 // func tile11x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile11x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -5538,6 +5574,8 @@ panel:
 	MOVQ       (SP), R10
 	MOVQ       128(AX), R13
 	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5816,7 +5854,7 @@ absent1:
 	RET
 
 // func tile12x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile12x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -5877,6 +5915,8 @@ panel:
 	MOVQ       (SP), R11
 	MOVQ       128(AX), R14
 	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6064,7 +6104,7 @@ absent1:
 	RET
 
 // func tile12x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile12x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -6139,6 +6179,8 @@ panel:
 	MOVQ       (SP), R11
 	MOVQ       128(AX), R14
 	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6437,7 +6479,7 @@ absent1:
 	RET
 
 // func tile13x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile13x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -6500,6 +6542,8 @@ panel:
 	MOVQ       (SP), R11
 	MOVQ       128(AX), R14
 	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6698,7 +6742,7 @@ absent1:
 	RET
 
 // func tile13x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile13x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -6776,6 +6820,8 @@ panel:
 	MOVQ       (SP), R11
 	MOVQ       128(AX), R14
 	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -7094,7 +7140,7 @@ absent1:
 	RET
 
 // func tile14x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile14x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -7160,6 +7206,8 @@ panel:
 	MOVQ       (SP), R12
 	MOVQ       128(AX), R15
 	MOVQ       32(SP), R14
+	TESTQ      R14, R14
+	CMOVQEQ    R12, R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -7369,7 +7417,7 @@ absent1:
 	RET
 
 // func tile14x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·tile14x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
@@ -7451,6 +7499,8 @@ panel:
 	MOVQ       (SP), R12
 	MOVQ       128(AX), R15
 	MOVQ       32(SP), R14
+	TESTQ      R14, R14
+	CMOVQEQ    R12, R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2

@@ -141,6 +141,8 @@ func (t tileRegs) multiply(tile tileAt) {
 	if t.looksAhead() {
 		ahead, aheadK = GP64(), t.field(fieldAheadK)
 		MOVQ(tile.ahead, ahead)
+		TESTQ(ahead, ahead)
+		CMOVQEQ(b, ahead) // nothing to ask for: memory that is here
 	}
 	var pair reg.GPVirtual
 	if t.vecs == 4 {
