@@ -18,6 +18,10 @@ func (e *Engine) gemmBlock(a *GemmArgs, l *lease, s area) {
 		e.emptyProduct(a, s)
 		return
 	}
+	if a.combines(s) {
+		e.gemmCombine(a, l, s)
+		return
+	}
 	t := &e.isa.tile
 	for c0 := s.c0; c0 < s.c1; c0 += t.block.columns {
 		for k0 := 0; k0 < a.K; k0 += t.block.k {
@@ -73,7 +77,7 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 	}
 	wide := t.block.panels * t.nr
 	strips := r.end - r.first
-	if strips <= fewStrips {
+	if strips <= fewStrips && !s.fresh {
 		wide = t.block.panels / 2 * t.nr
 	}
 	for c0 := s.c0; c0 < s.c1; c0 += wide {
@@ -179,26 +183,37 @@ func (e *Engine) tiles(a *GemmArgs, l *lease, s *step, r *tileRun) {
 // tiles do.
 func (e *Engine) partialTiles(a *GemmArgs, l *lease, tile func(t *byte), p *tileRun) {
 	x := l.tile
-	out, ldout := a.target()
 	rows, width, wide := p.r1-p.r0, (p.count-1)*p.wide+p.width, p.count*p.wide
 	buf := l.buf(bufTile, rows*wide)
 	l.tile.c, l.tile.ldc, l.tile.addToC, l.tile.bias, l.tile.residual = &buf[0], wide, 0, nil, nil
 	l.tile.run(tile)
 	l.tile = x
-	col := p.c0 + p.at
-	for r := range rows {
-		d := buf[r*wide : r*wide+width]
-		o := (p.r0+r)*ldout + col
-		c := out[o : o+width]
-		if x.addToC == 1 {
+	f := finish{row: p.r0, rows: rows, col: p.c0 + p.at, width: width, ld: wide, addToC: x.addToC == 1, last: x.bias != nil || x.residual != nil}
+	e.finishRows(a, buf, &f)
+}
+
+// finish is where products in scratch, whose rows are ld apart, belong in C.
+type finish struct {
+	row, rows, col, width, ld int
+	addToC, last              bool
+}
+
+// finishRows does what tiles do after their products, in the same order: adds C, and in the last block of k bias and residual, and stores.
+func (e *Engine) finishRows(a *GemmArgs, buf []float32, f *finish) {
+	out, ldout := a.target()
+	p := &a.Epilogue
+	for r := range f.rows {
+		d := buf[r*f.ld : r*f.ld+f.width]
+		row := f.row + r
+		c := out[row*ldout+f.col:][:f.width]
+		if f.addToC {
 			e.isa.add(d, d, c)
 		}
-		if x.bias != nil {
-			e.isa.add(d, d, a.Epilogue.Bias[col:col+width])
+		if f.last && p.Bias != nil {
+			e.isa.add(d, d, p.Bias[f.col:f.col+f.width])
 		}
-		if x.residual != nil {
-			o := (p.r0+r)*a.Epilogue.LDResidual + col
-			e.isa.add(d, d, a.Epilogue.Residual[o:o+width])
+		if f.last && p.inTile() {
+			e.isa.add(d, d, p.Residual[row*p.LDResidual+f.col:][:f.width])
 		}
 		copy(c, d)
 	}

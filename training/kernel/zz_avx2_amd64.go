@@ -62,6 +62,9 @@ func packTilesAVX2(t *byte)
 func packPanelsAVX2(t *byte)
 
 //go:noescape
+func combineAVX2(dst []float32, b []float32, ld int, x []float32)
+
+//go:noescape
 func sumAVX2(x []float32) float32
 
 //go:noescape

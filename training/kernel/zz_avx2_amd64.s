@@ -2385,6 +2385,130 @@ group:
 	VZEROUPPER
 	RET
 
+// func combineAVX2(dst []float32, b []float32, ld int, x []float32)
+// Requires: AVX, FMA3
+TEXT ·combineAVX2(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         b_base+24(FP), DX
+	MOVQ         x_base+56(FP), BX
+	MOVQ         ld+48(FP), SI
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DI)(SI*2), R8
+	LEAQ         (R8)(SI*2), R9
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS 4(BX), Y1
+	VBROADCASTSS 8(BX), Y2
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VBROADCASTSS 20(BX), Y5
+	VBROADCASTSS 24(BX), Y6
+	VBROADCASTSS 28(BX), Y7
+	CMPQ         CX, $0x00000010
+	JLT          next2
+
+again3:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     (DX), Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMOVUPS     (DX)(SI*1), Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMOVUPS     (DX)(SI*2), Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMOVUPS     (DX)(DI*1), Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMOVUPS     (DX)(SI*4), Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMOVUPS     (DX)(R8*1), Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMOVUPS     (DX)(DI*2), Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMOVUPS     (DX)(R9*1), Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMOVUPS     Y8, (AX)
+	VMOVUPS     32(AX), Y9
+	VMOVUPS     32(DX), Y11
+	VFMADD231PS Y11, Y0, Y9
+	VMOVUPS     32(DX)(SI*1), Y11
+	VFMADD231PS Y11, Y1, Y9
+	VMOVUPS     32(DX)(SI*2), Y11
+	VFMADD231PS Y11, Y2, Y9
+	VMOVUPS     32(DX)(DI*1), Y11
+	VFMADD231PS Y11, Y3, Y9
+	VMOVUPS     32(DX)(SI*4), Y11
+	VFMADD231PS Y11, Y4, Y9
+	VMOVUPS     32(DX)(R8*1), Y11
+	VFMADD231PS Y11, Y5, Y9
+	VMOVUPS     32(DX)(DI*2), Y11
+	VFMADD231PS Y11, Y6, Y9
+	VMOVUPS     32(DX)(R9*1), Y11
+	VFMADD231PS Y11, Y7, Y9
+	VMOVUPS     Y9, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again3
+
+next2:
+	CMPQ CX, $0x00000008
+	JLT  next4
+
+again5:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     (DX), Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMOVUPS     (DX)(SI*1), Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMOVUPS     (DX)(SI*2), Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMOVUPS     (DX)(DI*1), Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMOVUPS     (DX)(SI*4), Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMOVUPS     (DX)(R8*1), Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMOVUPS     (DX)(DI*2), Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMOVUPS     (DX)(R9*1), Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMOVUPS     Y8, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000008, CX
+	CMPQ        CX, $0x00000008
+	JGE         again5
+
+next4:
+	TESTQ       CX, CX
+	JZ          end1
+	LEAQ        masksAVX2<>+0(SB), BX
+	NEGQ        CX
+	VMOVUPS     32(BX)(CX*4), Y15
+	VMASKMOVPS  (AX), Y15, Y8
+	VMASKMOVPS  (DX), Y15, Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMASKMOVPS  (DX)(SI*1), Y15, Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMASKMOVPS  (DX)(SI*2), Y15, Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMASKMOVPS  (DX)(DI*1), Y15, Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMASKMOVPS  (DX)(SI*4), Y15, Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMASKMOVPS  (DX)(R8*1), Y15, Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMASKMOVPS  (DX)(DI*2), Y15, Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMASKMOVPS  (DX)(R9*1), Y15, Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMASKMOVPS  Y8, Y15, (AX)
+
+end1:
+	VZEROUPPER
+	RET
+
 // func sumAVX2(x []float32) float32
 // Requires: AVX, SSE
 TEXT ·sumAVX2(SB), NOSPLIT, $0-28
@@ -2395,9 +2519,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	MOVQ   x_base+0(FP), AX
 	MOVQ   x_len+8(FP), CX
 	CMPQ   CX, $0x00000020
-	JLT    next2
+	JLT    next7
 
-again3:
+again8:
 	VMOVUPS (AX), Y0
 	VADDPS  Y0, Y8, Y8
 	VMOVUPS 32(AX), Y1
@@ -2409,30 +2533,30 @@ again3:
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again3
+	JGE     again8
 
-next2:
+next7:
 	CMPQ CX, $0x00000008
-	JLT  next4
+	JLT  next9
 
-again5:
+again10:
 	VMOVUPS (AX), Y0
 	VADDPS  Y0, Y8, Y8
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again5
+	JGE     again10
 
-next4:
+next9:
 	TESTQ      CX, CX
-	JZ         end1
+	JZ         end6
 	LEAQ       masksAVX2<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    32(DX)(CX*4), Y15
 	VMASKMOVPS (AX), Y15, Y0
 	VADDPS     Y0, Y8, Y8
 
-end1:
+end6:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2457,9 +2581,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 	MOVQ   x_len+8(FP), CX
 	MOVQ   y_base+24(FP), DX
 	CMPQ   CX, $0x00000020
-	JLT    next7
+	JLT    next12
 
-again8:
+again13:
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (DX), Y4
 	VFMADD231PS Y4, Y0, Y8
@@ -2476,13 +2600,13 @@ again8:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again8
+	JGE         again13
 
-next7:
+next12:
 	CMPQ CX, $0x00000008
-	JLT  next9
+	JLT  next14
 
-again10:
+again15:
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (DX), Y4
 	VFMADD231PS Y4, Y0, Y8
@@ -2490,11 +2614,11 @@ again10:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again10
+	JGE         again15
 
-next9:
+next14:
 	TESTQ       CX, CX
-	JZ          end6
+	JZ          end11
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2502,7 +2626,7 @@ next9:
 	VMASKMOVPS  (DX), Y15, Y4
 	VFMADD231PS Y4, Y0, Y8
 
-end6:
+end11:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2527,9 +2651,9 @@ TEXT ·sqDevAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS mean+24(FP), Y12
 	CMPQ         CX, $0x00000020
-	JLT          next12
+	JLT          next17
 
-again13:
+again18:
 	VMOVUPS     (AX), Y0
 	VSUBPS      Y12, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
@@ -2545,24 +2669,24 @@ again13:
 	ADDQ        $0x00000080, AX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again13
+	JGE         again18
 
-next12:
+next17:
 	CMPQ CX, $0x00000008
-	JLT  next14
+	JLT  next19
 
-again15:
+again20:
 	VMOVUPS     (AX), Y0
 	VSUBPS      Y12, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
 	ADDQ        $0x00000020, AX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again15
+	JGE         again20
 
-next14:
+next19:
 	TESTQ       CX, CX
-	JZ          end11
+	JZ          end16
 	LEAQ        masksAVX2<>+0(SB), DX
 	NEGQ        CX
 	VMOVUPS     32(DX)(CX*4), Y15
@@ -2571,7 +2695,7 @@ next14:
 	VANDPS      Y15, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
 
-end11:
+end16:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2595,9 +2719,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y10
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y11
 	CMPQ         CX, $0x00000020
-	JLT          next17
+	JLT          next22
 
-again18:
+again23:
 	VMOVUPS (AX), Y0
 	VMAXPS  Y0, Y8, Y8
 	VMOVUPS 32(AX), Y1
@@ -2609,23 +2733,23 @@ again18:
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again18
+	JGE     again23
 
-next17:
+next22:
 	CMPQ CX, $0x00000008
-	JLT  next19
+	JLT  next24
 
-again20:
+again25:
 	VMOVUPS (AX), Y0
 	VMAXPS  Y0, Y8, Y8
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again20
+	JGE     again25
 
-next19:
+next24:
 	TESTQ      CX, CX
-	JZ         end16
+	JZ         end21
 	LEAQ       masksAVX2<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    32(DX)(CX*4), Y15
@@ -2634,7 +2758,7 @@ next19:
 	VBLENDVPS  Y15, Y0, Y14, Y0
 	VMAXPS     Y0, Y8, Y8
 
-end16:
+end21:
 	VMAXPS       Y9, Y8, Y8
 	VMAXPS       Y11, Y10, Y10
 	VMAXPS       Y10, Y8, Y8
@@ -2668,9 +2792,9 @@ TEXT ·sumSqAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	CMPQ   CX, $0x00000010
-	JLT    next22
+	JLT    next27
 
-again23:
+again28:
 	VMOVUPS      (AX), Y0
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
@@ -2686,13 +2810,13 @@ again23:
 	ADDQ         $0x00000040, AX
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again23
+	JGE          again28
 
-next22:
+next27:
 	CMPQ CX, $0x00000008
-	JLT  next24
+	JLT  next29
 
-again25:
+again30:
 	VMOVUPS      (AX), Y0
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
@@ -2702,11 +2826,11 @@ again25:
 	ADDQ         $0x00000020, AX
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again25
+	JGE          again30
 
-next24:
+next29:
 	TESTQ        CX, CX
-	JZ           end21
+	JZ           end26
 	LEAQ         masksAVX2<>+0(SB), DX
 	NEGQ         CX
 	VMOVUPS      32(DX)(CX*4), Y15
@@ -2717,7 +2841,7 @@ next24:
 	VFMADD231PD  Y0, Y0, Y8
 	VFMADD231PD  Y2, Y2, Y9
 
-end21:
+end26:
 	VADDPD       Y9, Y8, Y8
 	VADDPD       Y11, Y10, Y10
 	VADDPD       Y10, Y8, Y8
@@ -2736,9 +2860,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000020
-	JLT  next27
+	JLT  next32
 
-again28:
+again33:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VADDPS  Y4, Y0, Y0
@@ -2760,13 +2884,13 @@ again28:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again28
+	JGE     again33
 
-next27:
+next32:
 	CMPQ CX, $0x00000008
-	JLT  next29
+	JLT  next34
 
-again30:
+again35:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VADDPS  Y4, Y0, Y0
@@ -2776,11 +2900,11 @@ again30:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again30
+	JGE     again35
 
-next29:
+next34:
 	TESTQ      CX, CX
-	JZ         end26
+	JZ         end31
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -2789,7 +2913,7 @@ next29:
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end26:
+end31:
 	VZEROUPPER
 	RET
 
@@ -2801,9 +2925,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000020
-	JLT  next32
+	JLT  next37
 
-again33:
+again38:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VMULPS  Y4, Y0, Y0
@@ -2825,13 +2949,13 @@ again33:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again33
+	JGE     again38
 
-next32:
+next37:
 	CMPQ CX, $0x00000008
-	JLT  next34
+	JLT  next39
 
-again35:
+again40:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VMULPS  Y4, Y0, Y0
@@ -2841,11 +2965,11 @@ again35:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again35
+	JGE     again40
 
-next34:
+next39:
 	TESTQ      CX, CX
-	JZ         end31
+	JZ         end36
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -2854,7 +2978,7 @@ next34:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end31:
+end36:
 	VZEROUPPER
 	RET
 
@@ -2866,9 +2990,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Y8
 	CMPQ         CX, $0x00000020
-	JLT          next37
+	JLT          next42
 
-again38:
+again43:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y0, Y8, Y4
@@ -2889,13 +3013,13 @@ again38:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again38
+	JGE         again43
 
-next37:
+next42:
 	CMPQ CX, $0x00000008
-	JLT  next39
+	JLT  next44
 
-again40:
+again45:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y0, Y8, Y4
@@ -2904,11 +3028,11 @@ again40:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again40
+	JGE         again45
 
-next39:
+next44:
 	TESTQ       CX, CX
-	JZ          end36
+	JZ          end41
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2917,7 +3041,7 @@ next39:
 	VFMADD231PS Y0, Y8, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end36:
+end41:
 	VZEROUPPER
 	RET
 
@@ -2929,9 +3053,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Y8
 	CMPQ         CX, $0x00000020
-	JLT          next42
+	JLT          next47
 
-again43:
+again48:
 	VMOVUPS (DX), Y0
 	VMULPS  Y8, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -2948,13 +3072,13 @@ again43:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again43
+	JGE     again48
 
-next42:
+next47:
 	CMPQ CX, $0x00000008
-	JLT  next44
+	JLT  next49
 
-again45:
+again50:
 	VMOVUPS (DX), Y0
 	VMULPS  Y8, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -2962,11 +3086,11 @@ again45:
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again45
+	JGE     again50
 
-next44:
+next49:
 	TESTQ      CX, CX
-	JZ         end41
+	JZ         end46
 	LEAQ       masksAVX2<>+0(SB), BX
 	NEGQ       CX
 	VMOVUPS    32(BX)(CX*4), Y15
@@ -2974,7 +3098,7 @@ next44:
 	VMULPS     Y8, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end41:
+end46:
 	VZEROUPPER
 	RET
 
@@ -2987,9 +3111,9 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS a+48(FP), Y8
 	VBROADCASTSS b+52(FP), Y9
 	CMPQ         CX, $0x00000020
-	JLT          next47
+	JLT          next52
 
-again48:
+again53:
 	VMOVUPS     (DX), Y0
 	VFMADD213PS Y9, Y8, Y0
 	VMOVUPS     Y0, (AX)
@@ -3006,13 +3130,13 @@ again48:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again48
+	JGE         again53
 
-next47:
+next52:
 	CMPQ CX, $0x00000008
-	JLT  next49
+	JLT  next54
 
-again50:
+again55:
 	VMOVUPS     (DX), Y0
 	VFMADD213PS Y9, Y8, Y0
 	VMOVUPS     Y0, (AX)
@@ -3020,11 +3144,11 @@ again50:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again50
+	JGE         again55
 
-next49:
+next54:
 	TESTQ       CX, CX
-	JZ          end46
+	JZ          end51
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3032,7 +3156,7 @@ next49:
 	VFMADD213PS Y9, Y8, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end46:
+end51:
 	VZEROUPPER
 	RET
 
@@ -3046,9 +3170,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	VMOVUPS      c3f800000AVX2<>+0(SB), Y9
 	VSUBPS       Y8, Y9, Y9
 	CMPQ         CX, $0x00000020
-	JLT          next52
+	JLT          next57
 
-again53:
+again58:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -3073,13 +3197,13 @@ again53:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again53
+	JGE         again58
 
-next52:
+next57:
 	CMPQ CX, $0x00000008
-	JLT  next54
+	JLT  next59
 
-again55:
+again60:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -3089,11 +3213,11 @@ again55:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again55
+	JGE         again60
 
-next54:
+next59:
 	TESTQ       CX, CX
-	JZ          end51
+	JZ          end56
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3103,7 +3227,7 @@ next54:
 	VFMADD213PS Y0, Y8, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end51:
+end56:
 	VZEROUPPER
 	RET
 
@@ -3127,9 +3251,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS dot+72(FP), Y8
 	VBROADCASTSS scale+76(FP), Y9
 	CMPQ         CX, $0x00000010
-	JLT          next57
+	JLT          next62
 
-again58:
+again63:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -3147,13 +3271,13 @@ again58:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again58
+	JGE     again63
 
-next57:
+next62:
 	CMPQ CX, $0x00000008
-	JLT  next59
+	JLT  next64
 
-again60:
+again65:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -3165,11 +3289,11 @@ again60:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again60
+	JGE     again65
 
-next59:
+next64:
 	TESTQ      CX, CX
-	JZ         end56
+	JZ         end61
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -3180,7 +3304,7 @@ next59:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end56:
+end61:
 	VZEROUPPER
 	RET
 
@@ -3196,9 +3320,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	VMOVUPS      c42b00000AVX2<>+0(SB), Y13
 	VXORPS       Y10, Y10, Y10
 	CMPQ         CX, $0x00000008
-	JLT          next62
+	JLT          next67
 
-again63:
+again68:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3226,11 +3350,11 @@ again63:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again63
+	JGE         again68
 
-next62:
+next67:
 	TESTQ       CX, CX
-	JZ          end61
+	JZ          end66
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3259,7 +3383,7 @@ next62:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end61:
+end66:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3403,9 +3527,9 @@ TEXT ·softmaxRowAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y4
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y5
 	CMPQ         BX, $0x00000010
-	JLT          next65
+	JLT          next70
 
-again66:
+again71:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	VMOVUPS 32(DX), Y1
@@ -3413,23 +3537,23 @@ again66:
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again66
+	JGE     again71
 
-next65:
+next70:
 	CMPQ BX, $0x00000008
-	JLT  next67
+	JLT  next72
 
-again68:
+again73:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, BX
 	CMPQ    BX, $0x00000008
-	JGE     again68
+	JGE     again73
 
-next67:
+next72:
 	TESTQ      BX, BX
-	JZ         end64
+	JZ         end69
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       BX
 	VMOVUPS    32(SI)(BX*4), Y15
@@ -3438,7 +3562,7 @@ next67:
 	VBLENDVPS  Y15, Y0, Y14, Y0
 	VMAXPS     Y0, Y4, Y4
 
-end64:
+end69:
 	VMAXPS       Y5, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X0
 	VMAXPS       X0, X4, X4
@@ -3453,9 +3577,9 @@ end64:
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $0x00000008
-	JLT          next70
+	JLT          next75
 
-again71:
+again76:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3482,11 +3606,11 @@ again71:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, BX
 	CMPQ        BX, $0x00000008
-	JGE         again71
+	JGE         again76
 
-next70:
+next75:
 	TESTQ       BX, BX
-	JZ          end69
+	JZ          end74
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        BX
 	VMOVUPS     32(SI)(BX*4), Y15
@@ -3515,7 +3639,7 @@ next70:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (DX)
 
-end69:
+end74:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3529,9 +3653,9 @@ end69:
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $0x00000020
-	JLT          next73
+	JLT          next78
 
-again74:
+again79:
 	VMOVUPS (DX), Y0
 	VMULPS  Y9, Y0, Y0
 	VMOVUPS Y0, (DX)
@@ -3547,24 +3671,24 @@ again74:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, BX
 	CMPQ    BX, $0x00000020
-	JGE     again74
+	JGE     again79
 
-next73:
+next78:
 	CMPQ BX, $0x00000008
-	JLT  next75
+	JLT  next80
 
-again76:
+again81:
 	VMOVUPS (DX), Y0
 	VMULPS  Y9, Y0, Y0
 	VMOVUPS Y0, (DX)
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, BX
 	CMPQ    BX, $0x00000008
-	JGE     again76
+	JGE     again81
 
-next75:
+next80:
 	TESTQ      BX, BX
-	JZ         end72
+	JZ         end77
 	LEAQ       masksAVX2<>+0(SB), AX
 	MOVQ       BX, CX
 	NEGQ       CX
@@ -3573,7 +3697,7 @@ next75:
 	VMULPS     Y9, Y0, Y0
 	VMASKMOVPS Y0, Y15, (DX)
 
-end72:
+end77:
 	VZEROUPPER
 	RET
 
@@ -3592,9 +3716,9 @@ TEXT ·softmaxGradRowAVX2(SB), NOSPLIT, $0-56
 	MOVQ         AX, BX
 	MOVQ         CX, DI
 	CMPQ         DI, $0x00000008
-	JLT          next78
+	JLT          next83
 
-again79:
+again84:
 	VMOVUPS     (SI), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3623,11 +3747,11 @@ again79:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, DI
 	CMPQ        DI, $0x00000008
-	JGE         again79
+	JGE         again84
 
-next78:
+next83:
 	TESTQ       DI, DI
-	JZ          end77
+	JZ          end82
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        DI
 	VMOVUPS     32(R8)(DI*4), Y15
@@ -3656,7 +3780,7 @@ next78:
 	VFMADD231PS Y0, Y3, Y10
 	VMASKMOVPS  Y0, Y15, (SI)
 
-end77:
+end82:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3668,9 +3792,9 @@ end77:
 	MOVQ         AX, BX
 	MOVQ         CX, DI
 	CMPQ         DI, $0x00000010
-	JLT          next81
+	JLT          next86
 
-again82:
+again87:
 	VMOVUPS (BX), Y0
 	VMOVUPS (SI), Y4
 	VSUBPS  Y10, Y0, Y0
@@ -3687,13 +3811,13 @@ again82:
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, DI
 	CMPQ    DI, $0x00000010
-	JGE     again82
+	JGE     again87
 
-next81:
+next86:
 	CMPQ DI, $0x00000008
-	JLT  next83
+	JLT  next88
 
-again84:
+again89:
 	VMOVUPS (BX), Y0
 	VMOVUPS (SI), Y4
 	VSUBPS  Y10, Y0, Y0
@@ -3704,11 +3828,11 @@ again84:
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, DI
 	CMPQ    DI, $0x00000008
-	JGE     again84
+	JGE     again89
 
-next83:
+next88:
 	TESTQ      DI, DI
-	JZ         end80
+	JZ         end85
 	LEAQ       masksAVX2<>+0(SB), AX
 	MOVQ       DI, CX
 	NEGQ       CX
@@ -3720,7 +3844,7 @@ next83:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (BX)
 
-end80:
+end85:
 	VZEROUPPER
 	RET
 
@@ -3733,9 +3857,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next86
+	JLT     next91
 
-again87:
+again92:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3766,11 +3890,11 @@ again87:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again87
+	JGE         again92
 
-next86:
+next91:
 	TESTQ       CX, CX
-	JZ          end85
+	JZ          end90
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3801,7 +3925,7 @@ next86:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end85:
+end90:
 	VZEROUPPER
 	RET
 
@@ -3825,9 +3949,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next89
+	JLT     next94
 
-again90:
+again95:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3866,11 +3990,11 @@ again90:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again90
+	JGE         again95
 
-next89:
+next94:
 	TESTQ       CX, CX
-	JZ          end88
+	JZ          end93
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3908,7 +4032,7 @@ next89:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end88:
+end93:
 	VZEROUPPER
 	RET
 
@@ -3921,9 +4045,9 @@ TEXT ·quickGELUAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next92
+	JLT     next97
 
-again93:
+again98:
 	VMOVUPS     (DX), Y0
 	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -3954,11 +4078,11 @@ again93:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again93
+	JGE         again98
 
-next92:
+next97:
 	TESTQ       CX, CX
-	JZ          end91
+	JZ          end96
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3989,7 +4113,7 @@ next92:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end91:
+end96:
 	VZEROUPPER
 	RET
 
@@ -4013,9 +4137,9 @@ TEXT ·quickGELUGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next95
+	JLT     next100
 
-again96:
+again101:
 	VMOVUPS     (DX), Y0
 	VMULPS      cbfd9db23AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -4054,11 +4178,11 @@ again96:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again96
+	JGE         again101
 
-next95:
+next100:
 	TESTQ       CX, CX
-	JZ          end94
+	JZ          end99
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4096,7 +4220,7 @@ next95:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end94:
+end99:
 	VZEROUPPER
 	RET
 
@@ -4119,9 +4243,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next98
+	JLT     next103
 
-again99:
+again104:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -4155,11 +4279,11 @@ again99:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again99
+	JGE         again104
 
-next98:
+next103:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end102
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -4193,7 +4317,7 @@ next98:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end97:
+end102:
 	VZEROUPPER
 	RET
 
@@ -4227,9 +4351,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next101
+	JLT     next106
 
-again102:
+again107:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbd922279AVX2<>+0(SB), Y2
@@ -4273,11 +4397,11 @@ again102:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again102
+	JGE         again107
 
-next101:
+next106:
 	TESTQ       CX, CX
-	JZ          end100
+	JZ          end105
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4320,7 +4444,7 @@ next101:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end100:
+end105:
 	VZEROUPPER
 	RET
 
@@ -4354,9 +4478,9 @@ TEXT ·swigluAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next104
+	JLT     next109
 
-again105:
+again110:
 	VMOVUPS     (DX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -4390,11 +4514,11 @@ again105:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again105
+	JGE         again110
 
-next104:
+next109:
 	TESTQ       CX, CX
-	JZ          end103
+	JZ          end108
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4427,7 +4551,7 @@ next104:
 	VMULPS      Y4, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end103:
+end108:
 	VZEROUPPER
 	RET
 
@@ -4443,9 +4567,9 @@ TEXT ·swigluGradAVX2(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next107
+	JLT     next112
 
-again108:
+again113:
 	VMOVUPS     (BX), Y0
 	VXORPS      c80000000AVX2<>+0(SB), Y0, Y1
 	VMAXPS      Y1, Y12, Y1
@@ -4488,11 +4612,11 @@ again108:
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again108
+	JGE         again113
 
-next107:
+next112:
 	TESTQ       CX, CX
-	JZ          end106
+	JZ          end111
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        CX
 	VMOVUPS     32(R8)(CX*4), Y15
@@ -4532,7 +4656,7 @@ next107:
 	VMULPS      Y3, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end106:
+end111:
 	VZEROUPPER
 	RET
 
@@ -4545,9 +4669,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next110
+	JLT     next115
 
-again111:
+again116:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -4596,11 +4720,11 @@ again111:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again111
+	JGE         again116
 
-next110:
+next115:
 	TESTQ       CX, CX
-	JZ          end109
+	JZ          end114
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -4649,7 +4773,7 @@ next110:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end109:
+end114:
 	VZEROUPPER
 	RET
 
@@ -4773,9 +4897,9 @@ TEXT ·geluErfGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX2<>+0(SB), Y12
 	VMOVUPS c42b00000AVX2<>+0(SB), Y13
 	CMPQ    CX, $0x00000008
-	JLT     next113
+	JLT     next118
 
-again114:
+again119:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf000000AVX2<>+0(SB), Y4, Y4
@@ -4828,11 +4952,11 @@ again114:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again114
+	JGE         again119
 
-next113:
+next118:
 	TESTQ       CX, CX
-	JZ          end112
+	JZ          end117
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4884,7 +5008,7 @@ next113:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end112:
+end117:
 	VZEROUPPER
 	RET
 
@@ -4909,9 +5033,9 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next116
+	JLT          next121
 
-again117:
+again122:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4925,11 +5049,11 @@ again117:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again117
+	JGE         again122
 
-next116:
+next121:
 	TESTQ       CX, CX
-	JZ          end115
+	JZ          end120
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4941,7 +5065,7 @@ next116:
 	VFMADD213PS Y2, Y1, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end115:
+end120:
 	VZEROUPPER
 	RET
 
@@ -4956,9 +5080,9 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next119
+	JLT          next124
 
-again120:
+again125:
 	VMOVUPS     (SI), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4975,11 +5099,11 @@ again120:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again120
+	JGE         again125
 
-next119:
+next124:
 	TESTQ       CX, CX
-	JZ          end118
+	JZ          end123
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4994,7 +5118,7 @@ next119:
 	VMASKMOVPS  Y2, Y15, (AX)
 	VMASKMOVPS  Y3, Y15, (DX)
 
-end118:
+end123:
 	VZEROUPPER
 	RET
 
@@ -5012,9 +5136,9 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-88
 	VXORPS       Y12, Y12, Y12
 	VXORPS       Y13, Y13, Y13
 	CMPQ         CX, $0x00000010
-	JLT          next122
+	JLT          next127
 
-again123:
+again128:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -5036,13 +5160,13 @@ again123:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again123
+	JGE         again128
 
-next122:
+next127:
 	CMPQ CX, $0x00000008
-	JLT  next124
+	JLT  next129
 
-again125:
+again130:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -5056,11 +5180,11 @@ again125:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again125
+	JGE         again130
 
-next124:
+next129:
 	TESTQ       CX, CX
-	JZ          end121
+	JZ          end126
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -5073,7 +5197,7 @@ next124:
 	VADDPS      Y2, Y10, Y10
 	VFMADD231PS Y2, Y0, Y12
 
-end121:
+end126:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y13, Y12, Y12
 	VEXTRACTF128 $0x01, Y10, X0
@@ -5106,9 +5230,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Y10
 	VBROADCASTSS m2+108(FP), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next127
+	JLT          next132
 
-again128:
+again133:
 	VMOVUPS      (BX), Y0
 	VSUBPS       Y8, Y0, Y0
 	VMULPS       Y9, Y0, Y0
@@ -5125,11 +5249,11 @@ again128:
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again128
+	JGE          again133
 
-next127:
+next132:
 	TESTQ        CX, CX
-	JZ           end126
+	JZ           end131
 	LEAQ         masksAVX2<>+0(SB), DI
 	NEGQ         CX
 	VMOVUPS      32(DI)(CX*4), Y15
@@ -5144,7 +5268,7 @@ next127:
 	VMULPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y15, (AX)
 
-end126:
+end131:
 	VZEROUPPER
 	RET
 
@@ -5169,9 +5293,9 @@ head:
 	XORQ R12, R12
 	MOVQ SI, R13
 	CMPQ R13, $0x00000008
-	JLT  next130
+	JLT  next135
 
-again131:
+again136:
 	VMOVUPS     (CX)(R12*1), Y0
 	VMOVUPS     (R11)(R12*1), Y1
 	VMOVUPS     (DX)(R12*1), Y2
@@ -5186,11 +5310,11 @@ again131:
 	ADDQ        $0x00000020, R12
 	SUBQ        $0x00000008, R13
 	CMPQ        R13, $0x00000008
-	JGE         again131
+	JGE         again136
 
-next130:
+next135:
 	TESTQ       R13, R13
-	JZ          end129
+	JZ          end134
 	LEAQ        masksAVX2<>+0(SB), R14
 	NEGQ        R13
 	VMOVUPS     32(R14)(R13*4), Y15
@@ -5206,7 +5330,7 @@ next130:
 	VMASKMOVPS  Y0, Y15, (AX)(R12*1)
 	VMASKMOVPS  Y1, Y15, (R10)(R12*1)
 
-end129:
+end134:
 	ADDQ R8, AX
 	ADDQ R8, R10
 	ADDQ R9, CX
@@ -5235,9 +5359,9 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Y13
 	VBROADCASTSS 32(DI), Y14
 	CMPQ         CX, $0x00000008
-	JLT          next133
+	JLT          next138
 
-again134:
+again139:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y6, Y0, Y0
 	VMOVUPS     (BX), Y1
@@ -5262,11 +5386,11 @@ again134:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again134
+	JGE         again139
 
-next133:
+next138:
 	TESTQ       CX, CX
-	JZ          end132
+	JZ          end137
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -5289,6 +5413,6 @@ next133:
 	VFMSUB213PS Y1, Y14, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end132:
+end137:
 	VZEROUPPER
 	RET

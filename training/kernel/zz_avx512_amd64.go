@@ -122,6 +122,9 @@ func packTilesAVX512(t *byte)
 func packPanelsAVX512(t *byte)
 
 //go:noescape
+func combineAVX512(dst []float32, b []float32, ld int, x []float32)
+
+//go:noescape
 func sumAVX512(x []float32) float32
 
 //go:noescape

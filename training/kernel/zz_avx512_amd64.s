@@ -8369,6 +8369,130 @@ group:
 	VZEROUPPER
 	RET
 
+// func combineAVX512(dst []float32, b []float32, ld int, x []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·combineAVX512(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         b_base+24(FP), DX
+	MOVQ         x_base+56(FP), BX
+	MOVQ         ld+48(FP), SI
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DI)(SI*2), R8
+	LEAQ         (R8)(SI*2), R9
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS 4(BX), Z1
+	VBROADCASTSS 8(BX), Z2
+	VBROADCASTSS 12(BX), Z3
+	VBROADCASTSS 16(BX), Z4
+	VBROADCASTSS 20(BX), Z5
+	VBROADCASTSS 24(BX), Z6
+	VBROADCASTSS 28(BX), Z7
+	CMPQ         CX, $0x00000020
+	JLT          next2
+
+again3:
+	VMOVUPS     (AX), Z8
+	VMOVUPS     (DX), Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS     (DX)(SI*1), Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS     (DX)(SI*2), Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS     (DX)(DI*1), Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS     (DX)(SI*4), Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS     (DX)(R8*1), Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS     (DX)(DI*2), Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS     (DX)(R9*1), Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     64(AX), Z9
+	VMOVUPS     64(DX), Z11
+	VFMADD231PS Z11, Z0, Z9
+	VMOVUPS     64(DX)(SI*1), Z11
+	VFMADD231PS Z11, Z1, Z9
+	VMOVUPS     64(DX)(SI*2), Z11
+	VFMADD231PS Z11, Z2, Z9
+	VMOVUPS     64(DX)(DI*1), Z11
+	VFMADD231PS Z11, Z3, Z9
+	VMOVUPS     64(DX)(SI*4), Z11
+	VFMADD231PS Z11, Z4, Z9
+	VMOVUPS     64(DX)(R8*1), Z11
+	VFMADD231PS Z11, Z5, Z9
+	VMOVUPS     64(DX)(DI*2), Z11
+	VFMADD231PS Z11, Z6, Z9
+	VMOVUPS     64(DX)(R9*1), Z11
+	VFMADD231PS Z11, Z7, Z9
+	VMOVUPS     Z9, 64(AX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000020, CX
+	CMPQ        CX, $0x00000020
+	JGE         again3
+
+next2:
+	CMPQ CX, $0x00000010
+	JLT  next4
+
+again5:
+	VMOVUPS     (AX), Z8
+	VMOVUPS     (DX), Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS     (DX)(SI*1), Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS     (DX)(SI*2), Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS     (DX)(DI*1), Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS     (DX)(SI*4), Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS     (DX)(R8*1), Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS     (DX)(DI*2), Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS     (DX)(R9*1), Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again5
+
+next4:
+	TESTQ       CX, CX
+	JZ          end1
+	MOVL        $0x0000ffff, BX
+	BZHIL       CX, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX), K1, Z8
+	VMOVUPS.Z   (DX), K1, Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS.Z   (DX)(SI*1), K1, Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS.Z   (DX)(SI*2), K1, Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS.Z   (DX)(DI*1), K1, Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS.Z   (DX)(SI*4), K1, Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS.Z   (DX)(R8*1), K1, Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS.Z   (DX)(DI*2), K1, Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS.Z   (DX)(R9*1), K1, Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, K1, (AX)
+
+end1:
+	VZEROUPPER
+	RET
+
 // func sumAVX512(x []float32) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
 TEXT ·sumAVX512(SB), NOSPLIT, $0-28
@@ -8379,9 +8503,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-28
 	MOVQ   x_base+0(FP), AX
 	MOVQ   x_len+8(FP), CX
 	CMPQ   CX, $0x00000040
-	JLT    next2
+	JLT    next7
 
-again3:
+again8:
 	VMOVUPS (AX), Z0
 	VADDPS  Z0, Z8, Z8
 	VMOVUPS 64(AX), Z1
@@ -8393,30 +8517,30 @@ again3:
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again3
+	JGE     again8
 
-next2:
+next7:
 	CMPQ CX, $0x00000010
-	JLT  next4
+	JLT  next9
 
-again5:
+again10:
 	VMOVUPS (AX), Z0
 	VADDPS  Z0, Z8, Z8
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again5
+	JGE     again10
 
-next4:
+next9:
 	TESTQ     CX, CX
-	JZ        end1
+	JZ        end6
 	MOVL      $0x0000ffff, DX
 	BZHIL     CX, DX, DX
 	KMOVW     DX, K1
 	VMOVUPS.Z (AX), K1, Z0
 	VADDPS    Z0, Z8, Z8
 
-end1:
+end6:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8443,9 +8567,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-52
 	MOVQ   x_len+8(FP), CX
 	MOVQ   y_base+24(FP), DX
 	CMPQ   CX, $0x00000040
-	JLT    next7
+	JLT    next12
 
-again8:
+again13:
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (DX), Z4
 	VFMADD231PS Z4, Z0, Z8
@@ -8462,13 +8586,13 @@ again8:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again8
+	JGE         again13
 
-next7:
+next12:
 	CMPQ CX, $0x00000010
-	JLT  next9
+	JLT  next14
 
-again10:
+again15:
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (DX), Z4
 	VFMADD231PS Z4, Z0, Z8
@@ -8476,11 +8600,11 @@ again10:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again10
+	JGE         again15
 
-next9:
+next14:
 	TESTQ       CX, CX
-	JZ          end6
+	JZ          end11
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8488,7 +8612,7 @@ next9:
 	VMOVUPS.Z   (DX), K1, Z4
 	VFMADD231PS Z4, Z0, Z8
 
-end6:
+end11:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8515,9 +8639,9 @@ TEXT ·sqDevAVX512(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS mean+24(FP), Z12
 	CMPQ         CX, $0x00000040
-	JLT          next12
+	JLT          next17
 
-again13:
+again18:
 	VMOVUPS     (AX), Z0
 	VSUBPS      Z12, Z0, Z0
 	VFMADD231PS Z0, Z0, Z8
@@ -8533,24 +8657,24 @@ again13:
 	ADDQ        $0x00000100, AX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again13
+	JGE         again18
 
-next12:
+next17:
 	CMPQ CX, $0x00000010
-	JLT  next14
+	JLT  next19
 
-again15:
+again20:
 	VMOVUPS     (AX), Z0
 	VSUBPS      Z12, Z0, Z0
 	VFMADD231PS Z0, Z0, Z8
 	ADDQ        $0x00000040, AX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again15
+	JGE         again20
 
-next14:
+next19:
 	TESTQ       CX, CX
-	JZ          end11
+	JZ          end16
 	MOVL        $0x0000ffff, DX
 	BZHIL       CX, DX, DX
 	KMOVW       DX, K1
@@ -8559,7 +8683,7 @@ next14:
 	VMOVAPS.Z   Z0, K1, Z0
 	VFMADD231PS Z0, Z0, Z8
 
-end11:
+end16:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8585,9 +8709,9 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z10
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z11
 	CMPQ         CX, $0x00000040
-	JLT          next17
+	JLT          next22
 
-again18:
+again23:
 	VMOVUPS (AX), Z0
 	VMAXPS  Z0, Z8, Z8
 	VMOVUPS 64(AX), Z1
@@ -8599,23 +8723,23 @@ again18:
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again18
+	JGE     again23
 
-next17:
+next22:
 	CMPQ CX, $0x00000010
-	JLT  next19
+	JLT  next24
 
-again20:
+again25:
 	VMOVUPS (AX), Z0
 	VMAXPS  Z0, Z8, Z8
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again20
+	JGE     again25
 
-next19:
+next24:
 	TESTQ   CX, CX
-	JZ      end16
+	JZ      end21
 	MOVL    $0x0000ffff, DX
 	BZHIL   CX, DX, DX
 	KMOVW   DX, K1
@@ -8623,7 +8747,7 @@ next19:
 	VMOVUPS (AX), K1, Z0
 	VMAXPS  Z0, Z8, Z8
 
-end16:
+end21:
 	VMAXPS        Z9, Z8, Z8
 	VMAXPS        Z11, Z10, Z10
 	VMAXPS        Z10, Z8, Z8
@@ -8667,9 +8791,9 @@ TEXT ·sumSqAVX512(SB), NOSPLIT, $0-32
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 	CMPQ   CX, $0x00000020
-	JLT    next22
+	JLT    next27
 
-again23:
+again28:
 	VMOVUPS       (AX), Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
@@ -8685,13 +8809,13 @@ again23:
 	ADDQ          $0x00000080, AX
 	SUBQ          $0x00000020, CX
 	CMPQ          CX, $0x00000020
-	JGE           again23
+	JGE           again28
 
-next22:
+next27:
 	CMPQ CX, $0x00000010
-	JLT  next24
+	JLT  next29
 
-again25:
+again30:
 	VMOVUPS       (AX), Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
@@ -8701,11 +8825,11 @@ again25:
 	ADDQ          $0x00000040, AX
 	SUBQ          $0x00000010, CX
 	CMPQ          CX, $0x00000010
-	JGE           again25
+	JGE           again30
 
-next24:
+next29:
 	TESTQ         CX, CX
-	JZ            end21
+	JZ            end26
 	MOVL          $0x0000ffff, DX
 	BZHIL         CX, DX, DX
 	KMOVW         DX, K1
@@ -8716,7 +8840,7 @@ next24:
 	VFMADD231PD   Z0, Z0, Z8
 	VFMADD231PD   Z2, Z2, Z9
 
-end21:
+end26:
 	VADDPD        Z9, Z8, Z8
 	VADDPD        Z11, Z10, Z10
 	VADDPD        Z10, Z8, Z8
@@ -8737,9 +8861,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000040
-	JLT  next27
+	JLT  next32
 
-again28:
+again33:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VADDPS  Z4, Z0, Z0
@@ -8761,13 +8885,13 @@ again28:
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again28
+	JGE     again33
 
-next27:
+next32:
 	CMPQ CX, $0x00000010
-	JLT  next29
+	JLT  next34
 
-again30:
+again35:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VADDPS  Z4, Z0, Z0
@@ -8777,11 +8901,11 @@ again30:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again30
+	JGE     again35
 
-next29:
+next34:
 	TESTQ     CX, CX
-	JZ        end26
+	JZ        end31
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -8790,7 +8914,7 @@ next29:
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end26:
+end31:
 	VZEROUPPER
 	RET
 
@@ -8802,9 +8926,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000040
-	JLT  next32
+	JLT  next37
 
-again33:
+again38:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VMULPS  Z4, Z0, Z0
@@ -8826,13 +8950,13 @@ again33:
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again33
+	JGE     again38
 
-next32:
+next37:
 	CMPQ CX, $0x00000010
-	JLT  next34
+	JLT  next39
 
-again35:
+again40:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VMULPS  Z4, Z0, Z0
@@ -8842,11 +8966,11 @@ again35:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again35
+	JGE     again40
 
-next34:
+next39:
 	TESTQ     CX, CX
-	JZ        end31
+	JZ        end36
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -8855,7 +8979,7 @@ next34:
 	VMULPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end31:
+end36:
 	VZEROUPPER
 	RET
 
@@ -8867,9 +8991,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Z8
 	CMPQ         CX, $0x00000040
-	JLT          next37
+	JLT          next42
 
-again38:
+again43:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z0, Z8, Z4
@@ -8890,13 +9014,13 @@ again38:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again38
+	JGE         again43
 
-next37:
+next42:
 	CMPQ CX, $0x00000010
-	JLT  next39
+	JLT  next44
 
-again40:
+again45:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z0, Z8, Z4
@@ -8905,11 +9029,11 @@ again40:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again40
+	JGE         again45
 
-next39:
+next44:
 	TESTQ       CX, CX
-	JZ          end36
+	JZ          end41
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8918,7 +9042,7 @@ next39:
 	VFMADD231PS Z0, Z8, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end36:
+end41:
 	VZEROUPPER
 	RET
 
@@ -8930,9 +9054,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Z8
 	CMPQ         CX, $0x00000040
-	JLT          next42
+	JLT          next47
 
-again43:
+again48:
 	VMOVUPS (DX), Z0
 	VMULPS  Z8, Z0, Z0
 	VMOVUPS Z0, (AX)
@@ -8949,13 +9073,13 @@ again43:
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again43
+	JGE     again48
 
-next42:
+next47:
 	CMPQ CX, $0x00000010
-	JLT  next44
+	JLT  next49
 
-again45:
+again50:
 	VMOVUPS (DX), Z0
 	VMULPS  Z8, Z0, Z0
 	VMOVUPS Z0, (AX)
@@ -8963,11 +9087,11 @@ again45:
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again45
+	JGE     again50
 
-next44:
+next49:
 	TESTQ     CX, CX
-	JZ        end41
+	JZ        end46
 	MOVL      $0x0000ffff, BX
 	BZHIL     CX, BX, BX
 	KMOVW     BX, K1
@@ -8975,7 +9099,7 @@ next44:
 	VMULPS    Z8, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end41:
+end46:
 	VZEROUPPER
 	RET
 
@@ -8988,9 +9112,9 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS a+48(FP), Z8
 	VBROADCASTSS b+52(FP), Z9
 	CMPQ         CX, $0x00000040
-	JLT          next47
+	JLT          next52
 
-again48:
+again53:
 	VMOVUPS     (DX), Z0
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, (AX)
@@ -9007,13 +9131,13 @@ again48:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again48
+	JGE         again53
 
-next47:
+next52:
 	CMPQ CX, $0x00000010
-	JLT  next49
+	JLT  next54
 
-again50:
+again55:
 	VMOVUPS     (DX), Z0
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, (AX)
@@ -9021,11 +9145,11 @@ again50:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again50
+	JGE         again55
 
-next49:
+next54:
 	TESTQ       CX, CX
-	JZ          end46
+	JZ          end51
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9033,7 +9157,7 @@ next49:
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end46:
+end51:
 	VZEROUPPER
 	RET
 
@@ -9047,9 +9171,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-52
 	VMOVUPS      c3f800000AVX512<>+0(SB), Z9
 	VSUBPS       Z8, Z9, Z9
 	CMPQ         CX, $0x00000040
-	JLT          next52
+	JLT          next57
 
-again53:
+again58:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VMULPS      Z9, Z0, Z0
@@ -9074,13 +9198,13 @@ again53:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again53
+	JGE         again58
 
-next52:
+next57:
 	CMPQ CX, $0x00000010
-	JLT  next54
+	JLT  next59
 
-again55:
+again60:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VMULPS      Z9, Z0, Z0
@@ -9090,11 +9214,11 @@ again55:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again55
+	JGE         again60
 
-next54:
+next59:
 	TESTQ       CX, CX
-	JZ          end51
+	JZ          end56
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9104,7 +9228,7 @@ next54:
 	VFMADD213PS Z0, Z8, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end51:
+end56:
 	VZEROUPPER
 	RET
 
@@ -9136,9 +9260,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS dot+72(FP), Z8
 	VBROADCASTSS scale+76(FP), Z9
 	CMPQ         CX, $0x00000020
-	JLT          next57
+	JLT          next62
 
-again58:
+again63:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VSUBPS  Z8, Z0, Z0
@@ -9156,13 +9280,13 @@ again58:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again58
+	JGE     again63
 
-next57:
+next62:
 	CMPQ CX, $0x00000010
-	JLT  next59
+	JLT  next64
 
-again60:
+again65:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VSUBPS  Z8, Z0, Z0
@@ -9174,11 +9298,11 @@ again60:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again60
+	JGE     again65
 
-next59:
+next64:
 	TESTQ     CX, CX
-	JZ        end56
+	JZ        end61
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -9189,7 +9313,7 @@ next59:
 	VMULPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end56:
+end61:
 	VZEROUPPER
 	RET
 
@@ -9205,9 +9329,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	VMOVUPS      c42b00000AVX512<>+0(SB), Z13
 	VXORPS       Z10, Z10, Z10
 	CMPQ         CX, $0x00000010
-	JLT          next62
+	JLT          next67
 
-again63:
+again68:
 	VMOVUPS     (DX), Z0
 	VFMSUB213PS Z9, Z8, Z0
 	VMAXPS      Z0, Z12, Z0
@@ -9232,11 +9356,11 @@ again63:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again63
+	JGE         again68
 
-next62:
+next67:
 	TESTQ       CX, CX
-	JZ          end61
+	JZ          end66
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9262,7 +9386,7 @@ next62:
 	VADDPS      Z0, Z10, Z10
 	VMOVUPS     Z0, K1, (AX)
 
-end61:
+end66:
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -9486,9 +9610,9 @@ TEXT ·softmaxRowAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z4
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z5
 	CMPQ         BX, $0x00000020
-	JLT          next65
+	JLT          next70
 
-again66:
+again71:
 	VMOVUPS (DX), Z0
 	VMAXPS  Z0, Z4, Z4
 	VMOVUPS 64(DX), Z1
@@ -9496,23 +9620,23 @@ again66:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, BX
 	CMPQ    BX, $0x00000020
-	JGE     again66
+	JGE     again71
 
-next65:
+next70:
 	CMPQ BX, $0x00000010
-	JLT  next67
+	JLT  next72
 
-again68:
+again73:
 	VMOVUPS (DX), Z0
 	VMAXPS  Z0, Z4, Z4
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again68
+	JGE     again73
 
-next67:
+next72:
 	TESTQ   BX, BX
-	JZ      end64
+	JZ      end69
 	MOVL    $0x0000ffff, SI
 	BZHIL   BX, SI, SI
 	KMOVW   SI, K1
@@ -9520,7 +9644,7 @@ next67:
 	VMOVUPS (DX), K1, Z0
 	VMAXPS  Z0, Z4, Z4
 
-end64:
+end69:
 	VMAXPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VMAXPS        Y0, Y4, Y4
@@ -9537,9 +9661,9 @@ end64:
 	MOVQ          AX, DX
 	MOVQ          CX, BX
 	CMPQ          BX, $0x00000010
-	JLT           next70
+	JLT           next75
 
-again71:
+again76:
 	VMOVUPS     (DX), Z0
 	VFMSUB213PS Z9, Z8, Z0
 	VMAXPS      Z0, Z12, Z0
@@ -9563,11 +9687,11 @@ again71:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, BX
 	CMPQ        BX, $0x00000010
-	JGE         again71
+	JGE         again76
 
-next70:
+next75:
 	TESTQ       BX, BX
-	JZ          end69
+	JZ          end74
 	MOVL        $0x0000ffff, SI
 	BZHIL       BX, SI, SI
 	KMOVW       SI, K1
@@ -9593,7 +9717,7 @@ next70:
 	VADDPS      Z0, Z10, Z10
 	VMOVUPS     Z0, K1, (DX)
 
-end69:
+end74:
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -9609,9 +9733,9 @@ end69:
 	MOVQ          AX, DX
 	MOVQ          CX, BX
 	CMPQ          BX, $0x00000040
-	JLT           next73
+	JLT           next78
 
-again74:
+again79:
 	VMOVUPS (DX), Z0
 	VMULPS  Z9, Z0, Z0
 	VMOVUPS Z0, (DX)
@@ -9627,24 +9751,24 @@ again74:
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, BX
 	CMPQ    BX, $0x00000040
-	JGE     again74
+	JGE     again79
 
-next73:
+next78:
 	CMPQ BX, $0x00000010
-	JLT  next75
+	JLT  next80
 
-again76:
+again81:
 	VMOVUPS (DX), Z0
 	VMULPS  Z9, Z0, Z0
 	VMOVUPS Z0, (DX)
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again76
+	JGE     again81
 
-next75:
+next80:
 	TESTQ     BX, BX
-	JZ        end72
+	JZ        end77
 	MOVL      $0x0000ffff, AX
 	BZHIL     BX, AX, AX
 	KMOVW     AX, K1
@@ -9652,7 +9776,7 @@ next75:
 	VMULPS    Z9, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)
 
-end72:
+end77:
 	VZEROUPPER
 	RET
 
@@ -9671,9 +9795,9 @@ TEXT ·softmaxGradRowAVX512(SB), NOSPLIT, $0-56
 	MOVQ         AX, BX
 	MOVQ         CX, DI
 	CMPQ         DI, $0x00000010
-	JLT          next78
+	JLT          next83
 
-again79:
+again84:
 	VMOVUPS     (SI), Z0
 	VFMSUB213PS Z9, Z8, Z0
 	VMAXPS      Z0, Z12, Z0
@@ -9699,11 +9823,11 @@ again79:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, DI
 	CMPQ        DI, $0x00000010
-	JGE         again79
+	JGE         again84
 
-next78:
+next83:
 	TESTQ       DI, DI
-	JZ          end77
+	JZ          end82
 	MOVL        $0x0000ffff, R8
 	BZHIL       DI, R8, R8
 	KMOVW       R8, K1
@@ -9729,7 +9853,7 @@ next78:
 	VFMADD231PS Z0, Z3, Z10
 	VMOVUPS     Z0, K1, (SI)
 
-end77:
+end82:
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -9743,9 +9867,9 @@ end77:
 	MOVQ          AX, BX
 	MOVQ          CX, DI
 	CMPQ          DI, $0x00000020
-	JLT           next81
+	JLT           next86
 
-again82:
+again87:
 	VMOVUPS (BX), Z0
 	VMOVUPS (SI), Z4
 	VSUBPS  Z10, Z0, Z0
@@ -9762,13 +9886,13 @@ again82:
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, DI
 	CMPQ    DI, $0x00000020
-	JGE     again82
+	JGE     again87
 
-next81:
+next86:
 	CMPQ DI, $0x00000010
-	JLT  next83
+	JLT  next88
 
-again84:
+again89:
 	VMOVUPS (BX), Z0
 	VMOVUPS (SI), Z4
 	VSUBPS  Z10, Z0, Z0
@@ -9779,11 +9903,11 @@ again84:
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, DI
 	CMPQ    DI, $0x00000010
-	JGE     again84
+	JGE     again89
 
-next83:
+next88:
 	TESTQ     DI, DI
-	JZ        end80
+	JZ        end85
 	MOVL      $0x0000ffff, AX
 	BZHIL     DI, AX, AX
 	KMOVW     AX, K1
@@ -9794,7 +9918,7 @@ next83:
 	VMULPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)
 
-end80:
+end85:
 	VZEROUPPER
 	RET
 
@@ -9807,9 +9931,9 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next86
+	JLT     next91
 
-again87:
+again92:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -9837,11 +9961,11 @@ again87:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again87
+	JGE         again92
 
-next86:
+next91:
 	TESTQ       CX, CX
-	JZ          end85
+	JZ          end90
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9869,7 +9993,7 @@ next86:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end85:
+end90:
 	VZEROUPPER
 	RET
 
@@ -9901,9 +10025,9 @@ TEXT ·siluGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next89
+	JLT     next94
 
-again90:
+again95:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -9939,11 +10063,11 @@ again90:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again90
+	JGE         again95
 
-next89:
+next94:
 	TESTQ       CX, CX
-	JZ          end88
+	JZ          end93
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9978,7 +10102,7 @@ next89:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end88:
+end93:
 	VZEROUPPER
 	RET
 
@@ -9991,9 +10115,9 @@ TEXT ·quickGELUAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next92
+	JLT     next97
 
-again93:
+again98:
 	VMOVUPS     (DX), Z0
 	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -10021,11 +10145,11 @@ again93:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again93
+	JGE         again98
 
-next92:
+next97:
 	TESTQ       CX, CX
-	JZ          end91
+	JZ          end96
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -10053,7 +10177,7 @@ next92:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end91:
+end96:
 	VZEROUPPER
 	RET
 
@@ -10085,9 +10209,9 @@ TEXT ·quickGELUGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next95
+	JLT     next100
 
-again96:
+again101:
 	VMOVUPS     (DX), Z0
 	VMULPS      cbfd9db23AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -10123,11 +10247,11 @@ again96:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again96
+	JGE         again101
 
-next95:
+next100:
 	TESTQ       CX, CX
-	JZ          end94
+	JZ          end99
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10162,7 +10286,7 @@ next95:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end94:
+end99:
 	VZEROUPPER
 	RET
 
@@ -10193,9 +10317,9 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next98
+	JLT     next103
 
-again99:
+again104:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
@@ -10226,11 +10350,11 @@ again99:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again99
+	JGE         again104
 
-next98:
+next103:
 	TESTQ       CX, CX
-	JZ          end97
+	JZ          end102
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -10261,7 +10385,7 @@ next98:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end97:
+end102:
 	VZEROUPPER
 	RET
 
@@ -10311,9 +10435,9 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next101
+	JLT     next106
 
-again102:
+again107:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbd922279AVX512<>+0(SB), Z2
@@ -10354,11 +10478,11 @@ again102:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again102
+	JGE         again107
 
-next101:
+next106:
 	TESTQ       CX, CX
-	JZ          end100
+	JZ          end105
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10398,7 +10522,7 @@ next101:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end100:
+end105:
 	VZEROUPPER
 	RET
 
@@ -10448,9 +10572,9 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next104
+	JLT     next109
 
-again105:
+again110:
 	VMOVUPS     (DX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -10481,11 +10605,11 @@ again105:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again105
+	JGE         again110
 
-next104:
+next109:
 	TESTQ       CX, CX
-	JZ          end103
+	JZ          end108
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10515,7 +10639,7 @@ next104:
 	VMULPS      Z4, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end103:
+end108:
 	VZEROUPPER
 	RET
 
@@ -10531,9 +10655,9 @@ TEXT ·swigluGradAVX512(SB), NOSPLIT, $0-120
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next107
+	JLT     next112
 
-again108:
+again113:
 	VMOVUPS     (BX), Z0
 	VXORPS      c80000000AVX512<>+0(SB), Z0, Z1
 	VMAXPS      Z1, Z12, Z1
@@ -10573,11 +10697,11 @@ again108:
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again108
+	JGE         again113
 
-next107:
+next112:
 	TESTQ       CX, CX
-	JZ          end106
+	JZ          end111
 	MOVL        $0x0000ffff, R8
 	BZHIL       CX, R8, R8
 	KMOVW       R8, K1
@@ -10614,7 +10738,7 @@ next107:
 	VMULPS      Z3, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end106:
+end111:
 	VZEROUPPER
 	RET
 
@@ -10627,9 +10751,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next110
+	JLT     next115
 
-again111:
+again116:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -10675,11 +10799,11 @@ again111:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again111
+	JGE         again116
 
-next110:
+next115:
 	TESTQ       CX, CX
-	JZ          end109
+	JZ          end114
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -10725,7 +10849,7 @@ next110:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end109:
+end114:
 	VZEROUPPER
 	RET
 
@@ -10937,9 +11061,9 @@ TEXT ·geluErfGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS cc2ae0000AVX512<>+0(SB), Z12
 	VMOVUPS c42b00000AVX512<>+0(SB), Z13
 	CMPQ    CX, $0x00000010
-	JLT     next113
+	JLT     next118
 
-again114:
+again119:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf000000AVX512<>+0(SB), Z4, Z4
@@ -10989,11 +11113,11 @@ again114:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again114
+	JGE         again119
 
-next113:
+next118:
 	TESTQ       CX, CX
-	JZ          end112
+	JZ          end117
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -11042,7 +11166,7 @@ next113:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end112:
+end117:
 	VZEROUPPER
 	RET
 
@@ -11075,9 +11199,9 @@ TEXT ·normApplyAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next116
+	JLT          next121
 
-again117:
+again122:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -11091,11 +11215,11 @@ again117:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again117
+	JGE         again122
 
-next116:
+next121:
 	TESTQ       CX, CX
-	JZ          end115
+	JZ          end120
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -11107,7 +11231,7 @@ next116:
 	VFMADD213PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end115:
+end120:
 	VZEROUPPER
 	RET
 
@@ -11122,9 +11246,9 @@ TEXT ·normParamsAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next119
+	JLT          next124
 
-again120:
+again125:
 	VMOVUPS     (SI), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -11141,11 +11265,11 @@ again120:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again120
+	JGE         again125
 
-next119:
+next124:
 	TESTQ       CX, CX
-	JZ          end118
+	JZ          end123
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -11160,7 +11284,7 @@ next119:
 	VMOVUPS     Z2, K1, (AX)
 	VMOVUPS     Z3, K1, (DX)
 
-end118:
+end123:
 	VZEROUPPER
 	RET
 
@@ -11178,9 +11302,9 @@ TEXT ·normSumsAVX512(SB), NOSPLIT, $0-88
 	VXORPS       Z12, Z12, Z12
 	VXORPS       Z13, Z13, Z13
 	CMPQ         CX, $0x00000020
-	JLT          next122
+	JLT          next127
 
-again123:
+again128:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -11202,13 +11326,13 @@ again123:
 	ADDQ        $0x00000080, BX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again123
+	JGE         again128
 
-next122:
+next127:
 	CMPQ CX, $0x00000010
-	JLT  next124
+	JLT  next129
 
-again125:
+again130:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -11222,11 +11346,11 @@ again125:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again125
+	JGE         again130
 
-next124:
+next129:
 	TESTQ       CX, CX
-	JZ          end121
+	JZ          end126
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -11239,7 +11363,7 @@ next124:
 	VADDPS      Z2, Z10, Z10
 	VFMADD231PS Z2, Z0, Z12
 
-end121:
+end126:
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z13, Z12, Z12
 	VEXTRACTF64X4 $0x01, Z10, Y0
@@ -11276,9 +11400,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Z10
 	VBROADCASTSS m2+108(FP), Z11
 	CMPQ         CX, $0x00000010
-	JLT          next127
+	JLT          next132
 
-again128:
+again133:
 	VMOVUPS      (BX), Z0
 	VSUBPS       Z8, Z0, Z0
 	VMULPS       Z9, Z0, Z0
@@ -11295,11 +11419,11 @@ again128:
 	ADDQ         $0x00000040, SI
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again128
+	JGE          again133
 
-next127:
+next132:
 	TESTQ        CX, CX
-	JZ           end126
+	JZ           end131
 	MOVL         $0x0000ffff, DI
 	BZHIL        CX, DI, DI
 	KMOVW        DI, K1
@@ -11314,7 +11438,7 @@ next127:
 	VMULPS       Z9, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)
 
-end126:
+end131:
 	VZEROUPPER
 	RET
 
@@ -11339,9 +11463,9 @@ head:
 	XORQ R12, R12
 	MOVQ SI, R13
 	CMPQ R13, $0x00000010
-	JLT  next130
+	JLT  next135
 
-again131:
+again136:
 	VMOVUPS     (CX)(R12*1), Z0
 	VMOVUPS     (R11)(R12*1), Z1
 	VMOVUPS     (DX)(R12*1), Z2
@@ -11356,11 +11480,11 @@ again131:
 	ADDQ        $0x00000040, R12
 	SUBQ        $0x00000010, R13
 	CMPQ        R13, $0x00000010
-	JGE         again131
+	JGE         again136
 
-next130:
+next135:
 	TESTQ       R13, R13
-	JZ          end129
+	JZ          end134
 	MOVL        $0x0000ffff, R14
 	BZHIL       R13, R14, R14
 	KMOVW       R14, K1
@@ -11376,7 +11500,7 @@ next130:
 	VMOVUPS     Z0, K1, (AX)(R12*1)
 	VMOVUPS     Z1, K1, (R10)(R12*1)
 
-end129:
+end134:
 	ADDQ R8, AX
 	ADDQ R8, R10
 	ADDQ R9, CX
@@ -11405,9 +11529,9 @@ TEXT ·adamwAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Z13
 	VBROADCASTSS 32(DI), Z14
 	CMPQ         CX, $0x00000010
-	JLT          next133
+	JLT          next138
 
-again134:
+again139:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z6, Z0, Z0
 	VMOVUPS     (BX), Z1
@@ -11432,11 +11556,11 @@ again134:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again134
+	JGE         again139
 
-next133:
+next138:
 	TESTQ       CX, CX
-	JZ          end132
+	JZ          end137
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -11459,6 +11583,6 @@ next133:
 	VFMSUB213PS Z1, Z14, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end132:
+end137:
 	VZEROUPPER
 	RET

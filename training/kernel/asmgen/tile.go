@@ -171,11 +171,7 @@ func (t tileRegs) multiply(tile tileAt) {
 		x := v(len(cpu.regs) - 2 + i%2)
 		m := Mem{Base: a}
 		if i > 0 {
-			o, scale := i, 1
-			for o%2 == 0 {
-				o, scale = o/2, scale*2
-			}
-			m.Index, m.Scale = odd[o], uint8(scale)
+			m.Index, m.Scale = multiple(odd, i)
 		}
 		if t.vecs == 1 && cpu.wide {
 			VFMADD231PS_BCST(m, t.b(0), t.acc(i, 0)) // used once: no register
