@@ -90,7 +90,7 @@ func TestTileArgumentsLieWhereTheAssemblyReadsThem(t *testing.T) {
 	for i, off := range []uintptr{
 		unsafe.Offsetof(a.k), unsafe.Offsetof(a.count), unsafe.Offsetof(a.a), unsafe.Offsetof(a.rs), unsafe.Offsetof(a.cs),
 		unsafe.Offsetof(a.bStep), unsafe.Offsetof(a.b), unsafe.Offsetof(a.bPair), unsafe.Offsetof(a.c), unsafe.Offsetof(a.ldc), unsafe.Offsetof(a.residual),
-		unsafe.Offsetof(a.ldResidual), unsafe.Offsetof(a.bias), unsafe.Offsetof(a.mask), unsafe.Offsetof(a.addToC),
+		unsafe.Offsetof(a.ldResidual), unsafe.Offsetof(a.bias), unsafe.Offsetof(a.mask), unsafe.Offsetof(a.addToC), unsafe.Offsetof(a.ahead), unsafe.Offsetof(a.aheadK),
 	} {
 		if unsafe.Sizeof(uintptr(0)) == 8 && off != uintptr(8*i) {
 			t.Fatalf("field %d lies at %d, want %d", i, off, 8*i)

@@ -2,8 +2,9 @@ package kernel
 
 // blocking is how a level cuts a product so that each part lies in the cache that its use needs. Rows of A, k long, of tiles tiles, and
 // panels panels of B, k high, share the second-level cache: the tiles pass over the panels strip by strip. The panels of columns columns wait
-// in the third level for the next rows of A.
-type blocking struct{ k, tiles, panels, columns int }
+// in the third level for the next rows of A. Up to direct panels, A is not packed.
+
+type blocking struct{ k, tiles, panels, columns, direct int }
 
 // area is the rows [r0, r1) and columns [c0, c1) of C.
 type area struct{ r0, r1, c0, c1 int }
@@ -15,6 +16,10 @@ func (e *Engine) gemmBlock(a *GemmArgs, l *lease, s area) {
 	}
 	if a.K == 0 {
 		e.emptyProduct(a, s)
+		return
+	}
+	if a.combines(s) {
+		e.gemmCombine(a, l, s)
 		return
 	}
 	t := &e.isa.tile
@@ -71,6 +76,10 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 		r.a = l.buf(bufA, s.tileAt(r, r.end)+panelGap)
 	}
 	wide := t.block.panels * t.nr
+	strips := r.end - r.first
+	if strips <= fewStrips && !s.fresh {
+		wide = t.block.panels / 2 * t.nr
+	}
 	for c0 := s.c0; c0 < s.c1; c0 += wide {
 		c := strip{area: area{c0: c0, c1: min(s.c1, c0+wide)}}
 		if p := a.Packed; p != nil {
@@ -81,8 +90,11 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 		if s.fresh {
 			t.packB(c.b, a.block(s, c.area))
 		}
+		if next := (c.c1 - c0) * s.kc; !s.fresh && next < len(c.b) {
+			c.next, c.strips = next, strips
+		}
 		for i := r.first; i < r.end; i++ {
-			c.r0, c.r1 = s.r0+s.panels.row(i), s.r0+s.panels.row(i+1)
+			c.r0, c.r1, c.index = s.r0+s.panels.row(i), s.r0+s.panels.row(i+1), i-r.first
 			e.rowsOfA(a, l, s, r, i)
 			e.gemmStrip(a, l, s, &c)
 			if s.last(a) {
@@ -92,10 +104,15 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 	}
 }
 
-// strip is the columns of a block in the rows of one row panel; b are the panels of B.
+// fewStrips is the number of row panels up to which blocks of columns are half as wide, so that the next one fits beside them.
+const fewStrips = 8
+
+// strip is the columns of a block in the rows of one row panel; b are the panels of B, those of the next block from next on. The strips of a
+// block, of which this one has an index, share the work of asking for those; with 0 strips nobody does.
 type strip struct {
 	area
-	b []float32
+	b                   []float32
+	next, index, strips int
 }
 
 // block names the columns of an area in the step's rows of B.
@@ -138,6 +155,10 @@ func (e *Engine) tiles(a *GemmArgs, l *lease, s *step, r *tileRun) {
 	col := r.c0 + r.at
 	x.count = r.count
 	x.b, x.bStep, x.bPair = &r.b[r.at*s.kc], r.wide*s.kc, t.nr*s.kc
+	x.ahead, x.aheadK = nil, 0
+	if r.strips > 0 {
+		x.ahead, x.aheadK = &r.b[min(len(r.b)-1, r.next+(r.index*r.next+r.at*s.kc)/r.strips)], 4*r.wide/r.strips
+	}
 	out, ldout := a.target()
 	x.c, x.ldc = &out[r.r0*ldout+col], ldout
 	x.mask = ^uint64(0) >> (64 - uint(r.width))
@@ -162,26 +183,37 @@ func (e *Engine) tiles(a *GemmArgs, l *lease, s *step, r *tileRun) {
 // tiles do.
 func (e *Engine) partialTiles(a *GemmArgs, l *lease, tile func(t *byte), p *tileRun) {
 	x := l.tile
-	out, ldout := a.target()
 	rows, width, wide := p.r1-p.r0, (p.count-1)*p.wide+p.width, p.count*p.wide
 	buf := l.buf(bufTile, rows*wide)
 	l.tile.c, l.tile.ldc, l.tile.addToC, l.tile.bias, l.tile.residual = &buf[0], wide, 0, nil, nil
 	l.tile.run(tile)
 	l.tile = x
-	col := p.c0 + p.at
-	for r := range rows {
-		d := buf[r*wide : r*wide+width]
-		o := (p.r0+r)*ldout + col
-		c := out[o : o+width]
-		if x.addToC == 1 {
+	f := finish{row: p.r0, rows: rows, col: p.c0 + p.at, width: width, ld: wide, addToC: x.addToC == 1, last: x.bias != nil || x.residual != nil}
+	e.finishRows(a, buf, &f)
+}
+
+// finish is where products in scratch, whose rows are ld apart, belong in C.
+type finish struct {
+	row, rows, col, width, ld int
+	addToC, last              bool
+}
+
+// finishRows does what tiles do after their products, in the same order: adds C, and in the last block of k bias and residual, and stores.
+func (e *Engine) finishRows(a *GemmArgs, buf []float32, f *finish) {
+	out, ldout := a.target()
+	p := &a.Epilogue
+	for r := range f.rows {
+		d := buf[r*f.ld : r*f.ld+f.width]
+		row := f.row + r
+		c := out[row*ldout+f.col:][:f.width]
+		if f.addToC {
 			e.isa.add(d, d, c)
 		}
-		if x.bias != nil {
-			e.isa.add(d, d, a.Epilogue.Bias[col:col+width])
+		if f.last && p.Bias != nil {
+			e.isa.add(d, d, p.Bias[f.col:f.col+f.width])
 		}
-		if x.residual != nil {
-			o := (p.r0+r)*a.Epilogue.LDResidual + col
-			e.isa.add(d, d, a.Epilogue.Residual[o:o+width])
+		if f.last && p.inTile() {
+			e.isa.add(d, d, p.Residual[row*p.LDResidual+f.col:][:f.width])
 		}
 		copy(c, d)
 	}

@@ -4,13 +4,20 @@ package kernel
 // the same places of the cache.
 const panelGap = 16
 
-// directPanels is the number of panels of B up to which A is not packed.
-const directPanels = 16
+// transposedPanels is the number of panels of B up to which the columns of a transposed A are read where they are.
+const transposedPanels = 4
 
-// packsA tells whether the tiles had better not read A where it is: when many panels of B pay for the copy, or when A's stride maps the rows
-// of a tile to the same places of the cache.
+// packsA tells whether a copy of A pays: its tiles are read once for every panel of B, in order, and never displace each other in the cache,
+// as rows do whose stride is a multiple of 2 KiB.
 func (t *tiler) packsA(a *GemmArgs, s *step) bool {
-	return s.c1-s.c0 > directPanels*t.nr || a.LDA%512 == 0
+	limit := t.block.direct
+	if a.TransA {
+		limit = transposedPanels
+	}
+	if a.LDA%512 == 0 {
+		limit /= 4
+	}
+	return s.c1-s.c0 > limit*t.nr
 }
 
 // tileAt is where row panel i lies among the packed tiles of a block.
@@ -54,7 +61,7 @@ func (e *Engine) packA(a *GemmArgs, l *lease, s *step, r *rowBlock, i int) int {
 		t.packHalf(d, h, src, a.LDA, h, s.kc)
 		return 1
 	}
-	l.pack = tilePack{dst: &d[0], src: &src[0], step: h*s.kc + panelGap, ld: a.LDA, height: h, count: n, k: s.kc}
+	l.pack = groupPack{dst: &d[0], src: &src[0], step: h*s.kc + panelGap, ld: a.LDA, width: h, count: n, k: s.kc}
 	l.pack.run(t.packTiles)
 	return n
 }

@@ -10,12 +10,14 @@ type isa struct {
 	dot   func(x, y []float32) float32
 	sqDev func(x []float32, mean float32) float32 // sum (x-mean)^2
 
-	add    func(dst, a, b []float32)
-	mul    func(dst, a, b []float32)
-	axpy   func(dst, x []float32, a float32)    // dst += a x
-	scale  func(dst, x []float32, a float32)    // dst = a x
-	affine func(dst, x []float32, a, b float32) // dst = a x + b
-	lerp   func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
+	add   func(dst, a, b []float32)
+	mul   func(dst, a, b []float32)
+	axpy  func(dst, x []float32, a float32) // dst += a x
+	scale func(dst, x []float32, a float32) // dst = a x
+	// combine adds combineRows rows of b, ld apart, each times its x: a chain of multiply-adds like a tile's.
+	combine func(dst, b []float32, ld int, x []float32)
+	affine  func(dst, x []float32, a, b float32) // dst = a x + b
+	lerp    func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
 
 	expSum     func(dst, x []float32, scale, sub float32) float32  // dst = exp(scale x - sub); returns its sum
 	// softmaxRow takes scores x: x = 2^(scale x - newTop) where newTop is the largest of scale x and top; sum is that of x.

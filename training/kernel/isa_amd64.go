@@ -16,8 +16,8 @@ func isaOf(l Level) *isa {
 
 var avx512ISA = isa{
 	tile: tiler{
-		mr: 14, nr: 32, low: 6, stores: masked, packHalf: packRows1AVX512, packWhole: packRows2AVX512, packColumns: packColumnsAVX512, packTiles: packTilesAVX512,
-		block: blocking{k: 512, tiles: 12, panels: 4, columns: 2048},
+		mr: 14, nr: 32, low: 6, stores: masked, packHalf: packRows1AVX512, packWhole: packRows2AVX512, packColumns: packColumnsAVX512, packTiles: packTilesAVX512, packPanels: packPanelsAVX512,
+		block: blocking{k: 512, tiles: 12, panels: 4, columns: 2048, direct: 16},
 		tiles: [3][maxTileRows + 1]func(t *byte){
 			halfPanel: {nil, tile1x1AVX512, tile2x1AVX512, tile3x1AVX512, tile4x1AVX512, tile5x1AVX512, tile6x1AVX512, tile7x1AVX512, tile8x1AVX512, tile9x1AVX512, tile10x1AVX512, tile11x1AVX512, tile12x1AVX512, tile13x1AVX512, tile14x1AVX512},
 			onePanel:  {nil, tile1x2AVX512, tile2x2AVX512, tile3x2AVX512, tile4x2AVX512, tile5x2AVX512, tile6x2AVX512, tile7x2AVX512, tile8x2AVX512, tile9x2AVX512, tile10x2AVX512, tile11x2AVX512, tile12x2AVX512, tile13x2AVX512, tile14x2AVX512},
@@ -31,6 +31,7 @@ var avx512ISA = isa{
 	add:            addAVX512,
 	mul:            mulAVX512,
 	axpy:           axpyAVX512,
+	combine:        combineAVX512,
 	scale:          scaleAVX512,
 	affine:         affineAVX512,
 	lerp:           lerpAVX512,
@@ -53,8 +54,8 @@ var avx512ISA = isa{
 
 var avx2ISA = isa{
 	tile: tiler{
-		mr: 6, nr: 16, low: 2, stores: whole, packHalf: packRows1AVX2, packWhole: packRows2AVX2, packColumns: packColumnsAVX2, packTiles: packTilesAVX2,
-		block: blocking{k: 512, tiles: 16, panels: 8, columns: 2048},
+		mr: 6, nr: 16, low: 2, stores: whole, packHalf: packRows1AVX2, packWhole: packRows2AVX2, packColumns: packColumnsAVX2, packTiles: packTilesAVX2, packPanels: packPanelsAVX2,
+		block: blocking{k: 512, tiles: 16, panels: 8, columns: 2048, direct: 64},
 		tiles: [3][maxTileRows + 1]func(t *byte){
 			halfPanel: {nil, tile1x1AVX2, tile2x1AVX2, tile3x1AVX2, tile4x1AVX2, tile5x1AVX2, tile6x1AVX2},
 			onePanel:  {nil, tile1x2AVX2, tile2x2AVX2, tile3x2AVX2, tile4x2AVX2, tile5x2AVX2, tile6x2AVX2},
@@ -68,6 +69,7 @@ var avx2ISA = isa{
 	add:            addAVX2,
 	mul:            mulAVX2,
 	axpy:           axpyAVX2,
+	combine:        combineAVX2,
 	scale:          scaleAVX2,
 	affine:         affineAVX2,
 	lerp:           lerpAVX2,

@@ -3,17 +3,18 @@ package kernel
 import "math"
 
 var portableISA = isa{
-	tile:   portableTiler(),
-	sum:    sumGo,
-	max:    maxGo,
-	dot:    dotGo,
-	sqDev:  sqDevGo,
-	add:    addGo,
-	mul:    mulGo,
-	axpy:   axpyGo,
-	scale:  scaleGo,
-	affine: affineGo,
-	lerp:   lerpGo,
+	tile:    portableTiler(),
+	sum:     sumGo,
+	max:     maxGo,
+	dot:     dotGo,
+	sqDev:   sqDevGo,
+	add:     addGo,
+	mul:     mulGo,
+	axpy:    axpyGo,
+	combine: combineGo,
+	scale:   scaleGo,
+	affine:  affineGo,
+	lerp:    lerpGo,
 
 	expSum:         expSumGo,
 	softmaxRow:     softmaxRowGo,
@@ -107,6 +108,12 @@ func axpyGo(dst, x []float32, a float32) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] += a * x[i]
+	}
+}
+
+func combineGo(dst, b []float32, ld int, x []float32) {
+	for i, f := range x[:combineRows] {
+		axpyGo(dst, b[i*ld:], f)
 	}
 }
 

@@ -3,7 +3,7 @@ package kernel
 // lease is scratch memory held by one call or one block of it. Its buffers only grow and come back with old contents.
 type lease struct {
 	tile tileArgs
-	pack tilePack
+	pack groupPack
 	bufs [bufs][]float32
 }
 

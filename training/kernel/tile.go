@@ -16,20 +16,20 @@ type tiler struct {
 	// packColumns transposes: dst[c stride + i] = src[i ld + c] for rows rows (at most nr/2) and k columns; each row of dst is written
 	// nr/2 wide, in order.
 	packColumns func(dst []float32, stride int, src []float32, ld, rows, k int)
-	// packTiles takes a tilePack.
-	packTiles func(t *byte)
+	// packTiles and packPanels take a groupPack: groups of at most nr/2 columns, and of nr.
+	packTiles, packPanels func(t *byte)
 
 	block blocking
 }
 
-// tilePack copies count groups of height columns of k rows: row i of group g goes from src + i ld + g height to dst + g step + i height,
-// nr/2 floats at a time. The generated code reads it by offset.
-type tilePack struct {
-	dst, src                   *float32
-	step, ld, height, count, k int
+// groupPack copies count groups of width columns of k rows: row i of group g goes from src + i ld + g width to dst + g step + i width, by
+// whole vectors. The generated code reads it by offset.
+type groupPack struct {
+	dst, src                  *float32
+	step, ld, width, count, k int
 }
 
-func (t *tilePack) run(f func(t *byte)) { f((*byte)(unsafe.Pointer(t))) }
+func (t *groupPack) run(f func(t *byte)) { f((*byte)(unsafe.Pointer(t))) }
 
 // storing is what a level's tiles can write into C: nothing (they fill scratch), whole panels, or any width.
 type storing int
@@ -64,6 +64,8 @@ type tileArgs struct {
 	bias       *float32 // added, if not nil, to every row
 	mask       uint64   // the columns to store, if the level masks
 	addToC     int      // 1: C's old value is added first
+	ahead      *float32 // memory, if not nil, to ask for meanwhile, aheadK bytes further at each step of k
+	aheadK     int
 }
 
 func (t *tileArgs) run(f func(t *byte)) { f((*byte)(unsafe.Pointer(t))) }
@@ -99,11 +101,17 @@ type bBlock struct {
 
 // packB packs a block, panel after panel.
 func (t *tiler) packB(dst []float32, s bBlock) {
-	for j := 0; j*t.nr < s.nc; j++ {
+	first := 0
+	if n := s.nc / t.nr; n > 0 && !s.trans {
+		g := groupPack{dst: &dst[0], src: &s.b[s.k0*s.ld+s.n0], step: s.kc * t.nr, ld: s.ld, width: t.nr, count: n, k: s.kc}
+		g.run(t.packPanels)
+		first = n
+	}
+	for j := first; j*t.nr < s.nc; j++ {
 		p := t.panelAt(s.nc, j)
 		d := dst[p.at*s.kc:]
 		col := s.n0 + p.at
-		if !s.trans {
+		if !s.trans { // the last panel, not whole
 			pack := t.packWhole
 			if p.wide < t.nr {
 				pack = t.packHalf

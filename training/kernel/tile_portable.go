@@ -5,8 +5,8 @@ import "unsafe"
 // portableTiler has tiles of 2 x 8 on vectors of 4: what fits 16 registers.
 func portableTiler() tiler {
 	t := tiler{
-		mr: 2, nr: 8, stores: never, packHalf: packHalfGo, packWhole: packWholeGo, packColumns: packColumnsGo, packTiles: packTilesGo,
-		block: blocking{k: 512, tiles: 32, panels: 16, columns: 2048},
+		mr: 2, nr: 8, stores: never, packHalf: packHalfGo, packWhole: packWholeGo, packColumns: packColumnsGo, packTiles: packGroupsGo, packPanels: packGroupsGo,
+		block: blocking{k: 512, tiles: 32, panels: 16, columns: 2048, direct: 16},
 	}
 	t.tiles[halfPanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 1) }, 2: func(t *byte) { tileGo(t, 2, 1) }}
 	t.tiles[onePanel] = [maxTileRows + 1]func(t *byte){1: func(t *byte) { tileGo(t, 1, 2) }, 2: func(t *byte) { tileGo(t, 2, 2) }}
@@ -92,13 +92,13 @@ func packColumnsGo(dst []float32, stride int, src []float32, ld, rows, k int) {
 	}
 }
 
-func packTilesGo(raw *byte) {
-	t := (*tilePack)(unsafe.Pointer(raw))
-	dst := unsafe.Slice(t.dst, (t.count-1)*t.step+t.k*t.height)
-	src := unsafe.Slice(t.src, (t.k-1)*t.ld+t.count*t.height)
+func packGroupsGo(raw *byte) {
+	t := (*groupPack)(unsafe.Pointer(raw))
+	dst := unsafe.Slice(t.dst, (t.count-1)*t.step+t.k*t.width)
+	src := unsafe.Slice(t.src, (t.k-1)*t.ld+t.count*t.width)
 	for g := range t.count {
 		for k := range t.k {
-			copy(dst[g*t.step+k*t.height:][:t.height], src[k*t.ld+g*t.height:])
+			copy(dst[g*t.step+k*t.width:][:t.width], src[k*t.ld+g*t.width:])
 		}
 	}
 }

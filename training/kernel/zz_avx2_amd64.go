@@ -59,6 +59,12 @@ func packColumnsAVX2(dst []float32, stride int, src []float32, ld int, rows int,
 func packTilesAVX2(t *byte)
 
 //go:noescape
+func packPanelsAVX2(t *byte)
+
+//go:noescape
+func combineAVX2(dst []float32, b []float32, ld int, x []float32)
+
+//go:noescape
 func sumAVX2(x []float32) float32
 
 //go:noescape

@@ -6,7 +6,7 @@
 
 // func tile1x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -16,8 +16,10 @@ TEXT ·tile1x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -90,14 +92,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -107,8 +109,10 @@ TEXT ·tile1x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -191,14 +195,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile1x4AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile1x4AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -208,8 +212,10 @@ TEXT ·tile1x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -314,14 +320,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -331,8 +337,10 @@ TEXT ·tile2x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -419,14 +427,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -436,8 +444,10 @@ TEXT ·tile2x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -542,14 +552,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x4AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile2x4AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -559,8 +569,10 @@ TEXT ·tile2x4AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -704,14 +716,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x1AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile3x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -721,8 +733,10 @@ TEXT ·tile3x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -823,14 +837,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX2(t *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile3x2AVX2(SB), NOSPLIT, $40-8
+TEXT ·tile3x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -840,8 +854,10 @@ TEXT ·tile3x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -968,14 +984,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile4x1AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile4x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -985,8 +1001,10 @@ TEXT ·tile4x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1008,12 +1026,18 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
 	VXORPS     Y3, Y3, Y3
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1027,6 +1051,7 @@ k:
 	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1102,14 +1127,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile4x2AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile4x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1119,8 +1144,10 @@ TEXT ·tile4x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1142,6 +1169,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1152,6 +1183,8 @@ panel:
 	VXORPS     Y7, Y7, Y7
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -1170,6 +1203,7 @@ k:
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1270,14 +1304,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile5x1AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile5x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1287,8 +1321,10 @@ TEXT ·tile5x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1312,6 +1348,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1319,6 +1359,8 @@ panel:
 	VXORPS     Y4, Y4, Y4
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1334,6 +1376,7 @@ k:
 	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1418,14 +1461,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile5x2AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile5x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1435,8 +1478,10 @@ TEXT ·tile5x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1460,6 +1505,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1472,6 +1521,8 @@ panel:
 	VXORPS     Y9, Y9, Y9
 
 k:
+	PREFETCHT1   (R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -1493,6 +1544,7 @@ k:
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1608,14 +1660,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile6x1AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile6x1AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1625,8 +1677,10 @@ TEXT ·tile6x1AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1653,6 +1707,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1661,6 +1719,8 @@ panel:
 	VXORPS     Y5, Y5, Y5
 
 k:
+	PREFETCHT1   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y13, Y14, Y0
@@ -1678,6 +1738,7 @@ k:
 	ADDQ         $0x00000020, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1771,14 +1832,14 @@ absent0:
 	ADDQ  $0x00000020, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile6x2AVX2(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile6x2AVX2(SB), NOSPLIT, $48-8
 	MOVQ t+0(FP), AX
 	MOVQ 48(AX), CX
 	MOVQ CX, (SP)
@@ -1788,8 +1849,10 @@ TEXT ·tile6x2AVX2(SB), NOSPLIT, $40-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 8(AX), CX
+	MOVQ 120(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 40(SP)
 
 panel:
 	MOVQ       72(AX), DX
@@ -1816,6 +1879,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -1830,6 +1897,8 @@ panel:
 	VXORPS     Y11, Y11, Y11
 
 k:
+	PREFETCHT1   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (CX), Y14
@@ -1854,6 +1923,7 @@ k:
 	ADDQ         $0x00000040, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1984,7 +2054,7 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
@@ -2246,7 +2316,7 @@ end:
 	RET
 
 // func packTilesAVX2(t *byte)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·packTilesAVX2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), CX
@@ -2265,16 +2335,177 @@ row:
 	MOVQ 40(AX), R11
 
 group:
-	VMOVUPS (R10), Y0
-	VMOVUPS Y0, (R9)
-	ADDQ    DI, R10
-	ADDQ    BX, R9
-	DECQ    R11
-	JNZ     group
-	ADDQ    SI, DX
-	ADDQ    DI, CX
-	DECQ    R8
-	JNZ     row
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    Y0, (R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func packPanelsAVX2(t *byte)
+// Requires: AVX, MMX+
+TEXT ·packPanelsAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    32(R10), Y1
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 32(R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func combineAVX2(dst []float32, b []float32, ld int, x []float32)
+// Requires: AVX, FMA3
+TEXT ·combineAVX2(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         b_base+24(FP), DX
+	MOVQ         x_base+56(FP), BX
+	MOVQ         ld+48(FP), SI
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DI)(SI*2), R8
+	LEAQ         (R8)(SI*2), R9
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS 4(BX), Y1
+	VBROADCASTSS 8(BX), Y2
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VBROADCASTSS 20(BX), Y5
+	VBROADCASTSS 24(BX), Y6
+	VBROADCASTSS 28(BX), Y7
+	CMPQ         CX, $0x00000010
+	JLT          next2
+
+again3:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     (DX), Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMOVUPS     (DX)(SI*1), Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMOVUPS     (DX)(SI*2), Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMOVUPS     (DX)(DI*1), Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMOVUPS     (DX)(SI*4), Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMOVUPS     (DX)(R8*1), Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMOVUPS     (DX)(DI*2), Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMOVUPS     (DX)(R9*1), Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMOVUPS     Y8, (AX)
+	VMOVUPS     32(AX), Y9
+	VMOVUPS     32(DX), Y11
+	VFMADD231PS Y11, Y0, Y9
+	VMOVUPS     32(DX)(SI*1), Y11
+	VFMADD231PS Y11, Y1, Y9
+	VMOVUPS     32(DX)(SI*2), Y11
+	VFMADD231PS Y11, Y2, Y9
+	VMOVUPS     32(DX)(DI*1), Y11
+	VFMADD231PS Y11, Y3, Y9
+	VMOVUPS     32(DX)(SI*4), Y11
+	VFMADD231PS Y11, Y4, Y9
+	VMOVUPS     32(DX)(R8*1), Y11
+	VFMADD231PS Y11, Y5, Y9
+	VMOVUPS     32(DX)(DI*2), Y11
+	VFMADD231PS Y11, Y6, Y9
+	VMOVUPS     32(DX)(R9*1), Y11
+	VFMADD231PS Y11, Y7, Y9
+	VMOVUPS     Y9, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again3
+
+next2:
+	CMPQ CX, $0x00000008
+	JLT  next4
+
+again5:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     (DX), Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMOVUPS     (DX)(SI*1), Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMOVUPS     (DX)(SI*2), Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMOVUPS     (DX)(DI*1), Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMOVUPS     (DX)(SI*4), Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMOVUPS     (DX)(R8*1), Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMOVUPS     (DX)(DI*2), Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMOVUPS     (DX)(R9*1), Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMOVUPS     Y8, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000008, CX
+	CMPQ        CX, $0x00000008
+	JGE         again5
+
+next4:
+	TESTQ       CX, CX
+	JZ          end1
+	LEAQ        masksAVX2<>+0(SB), BX
+	NEGQ        CX
+	VMOVUPS     32(BX)(CX*4), Y15
+	VMASKMOVPS  (AX), Y15, Y8
+	VMASKMOVPS  (DX), Y15, Y10
+	VFMADD231PS Y10, Y0, Y8
+	VMASKMOVPS  (DX)(SI*1), Y15, Y10
+	VFMADD231PS Y10, Y1, Y8
+	VMASKMOVPS  (DX)(SI*2), Y15, Y10
+	VFMADD231PS Y10, Y2, Y8
+	VMASKMOVPS  (DX)(DI*1), Y15, Y10
+	VFMADD231PS Y10, Y3, Y8
+	VMASKMOVPS  (DX)(SI*4), Y15, Y10
+	VFMADD231PS Y10, Y4, Y8
+	VMASKMOVPS  (DX)(R8*1), Y15, Y10
+	VFMADD231PS Y10, Y5, Y8
+	VMASKMOVPS  (DX)(DI*2), Y15, Y10
+	VFMADD231PS Y10, Y6, Y8
+	VMASKMOVPS  (DX)(R9*1), Y15, Y10
+	VFMADD231PS Y10, Y7, Y8
+	VMASKMOVPS  Y8, Y15, (AX)
+
+end1:
 	VZEROUPPER
 	RET
 
@@ -2288,9 +2519,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	MOVQ   x_base+0(FP), AX
 	MOVQ   x_len+8(FP), CX
 	CMPQ   CX, $0x00000020
-	JLT    next2
+	JLT    next7
 
-again3:
+again8:
 	VMOVUPS (AX), Y0
 	VADDPS  Y0, Y8, Y8
 	VMOVUPS 32(AX), Y1
@@ -2302,30 +2533,30 @@ again3:
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again3
+	JGE     again8
 
-next2:
+next7:
 	CMPQ CX, $0x00000008
-	JLT  next4
+	JLT  next9
 
-again5:
+again10:
 	VMOVUPS (AX), Y0
 	VADDPS  Y0, Y8, Y8
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again5
+	JGE     again10
 
-next4:
+next9:
 	TESTQ      CX, CX
-	JZ         end1
+	JZ         end6
 	LEAQ       masksAVX2<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    32(DX)(CX*4), Y15
 	VMASKMOVPS (AX), Y15, Y0
 	VADDPS     Y0, Y8, Y8
 
-end1:
+end6:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2350,9 +2581,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 	MOVQ   x_len+8(FP), CX
 	MOVQ   y_base+24(FP), DX
 	CMPQ   CX, $0x00000020
-	JLT    next7
+	JLT    next12
 
-again8:
+again13:
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (DX), Y4
 	VFMADD231PS Y4, Y0, Y8
@@ -2369,13 +2600,13 @@ again8:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again8
+	JGE         again13
 
-next7:
+next12:
 	CMPQ CX, $0x00000008
-	JLT  next9
+	JLT  next14
 
-again10:
+again15:
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (DX), Y4
 	VFMADD231PS Y4, Y0, Y8
@@ -2383,11 +2614,11 @@ again10:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again10
+	JGE         again15
 
-next9:
+next14:
 	TESTQ       CX, CX
-	JZ          end6
+	JZ          end11
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2395,7 +2626,7 @@ next9:
 	VMASKMOVPS  (DX), Y15, Y4
 	VFMADD231PS Y4, Y0, Y8
 
-end6:
+end11:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2420,9 +2651,9 @@ TEXT ·sqDevAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS mean+24(FP), Y12
 	CMPQ         CX, $0x00000020
-	JLT          next12
+	JLT          next17
 
-again13:
+again18:
 	VMOVUPS     (AX), Y0
 	VSUBPS      Y12, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
@@ -2438,24 +2669,24 @@ again13:
 	ADDQ        $0x00000080, AX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again13
+	JGE         again18
 
-next12:
+next17:
 	CMPQ CX, $0x00000008
-	JLT  next14
+	JLT  next19
 
-again15:
+again20:
 	VMOVUPS     (AX), Y0
 	VSUBPS      Y12, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
 	ADDQ        $0x00000020, AX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again15
+	JGE         again20
 
-next14:
+next19:
 	TESTQ       CX, CX
-	JZ          end11
+	JZ          end16
 	LEAQ        masksAVX2<>+0(SB), DX
 	NEGQ        CX
 	VMOVUPS     32(DX)(CX*4), Y15
@@ -2464,7 +2695,7 @@ next14:
 	VANDPS      Y15, Y0, Y0
 	VFMADD231PS Y0, Y0, Y8
 
-end11:
+end16:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y10, Y8, Y8
@@ -2488,9 +2719,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y10
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y11
 	CMPQ         CX, $0x00000020
-	JLT          next17
+	JLT          next22
 
-again18:
+again23:
 	VMOVUPS (AX), Y0
 	VMAXPS  Y0, Y8, Y8
 	VMOVUPS 32(AX), Y1
@@ -2502,23 +2733,23 @@ again18:
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again18
+	JGE     again23
 
-next17:
+next22:
 	CMPQ CX, $0x00000008
-	JLT  next19
+	JLT  next24
 
-again20:
+again25:
 	VMOVUPS (AX), Y0
 	VMAXPS  Y0, Y8, Y8
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again20
+	JGE     again25
 
-next19:
+next24:
 	TESTQ      CX, CX
-	JZ         end16
+	JZ         end21
 	LEAQ       masksAVX2<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    32(DX)(CX*4), Y15
@@ -2527,7 +2758,7 @@ next19:
 	VBLENDVPS  Y15, Y0, Y14, Y0
 	VMAXPS     Y0, Y8, Y8
 
-end16:
+end21:
 	VMAXPS       Y9, Y8, Y8
 	VMAXPS       Y11, Y10, Y10
 	VMAXPS       Y10, Y8, Y8
@@ -2561,9 +2792,9 @@ TEXT ·sumSqAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	CMPQ   CX, $0x00000010
-	JLT    next22
+	JLT    next27
 
-again23:
+again28:
 	VMOVUPS      (AX), Y0
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
@@ -2579,13 +2810,13 @@ again23:
 	ADDQ         $0x00000040, AX
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again23
+	JGE          again28
 
-next22:
+next27:
 	CMPQ CX, $0x00000008
-	JLT  next24
+	JLT  next29
 
-again25:
+again30:
 	VMOVUPS      (AX), Y0
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
@@ -2595,11 +2826,11 @@ again25:
 	ADDQ         $0x00000020, AX
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again25
+	JGE          again30
 
-next24:
+next29:
 	TESTQ        CX, CX
-	JZ           end21
+	JZ           end26
 	LEAQ         masksAVX2<>+0(SB), DX
 	NEGQ         CX
 	VMOVUPS      32(DX)(CX*4), Y15
@@ -2610,7 +2841,7 @@ next24:
 	VFMADD231PD  Y0, Y0, Y8
 	VFMADD231PD  Y2, Y2, Y9
 
-end21:
+end26:
 	VADDPD       Y9, Y8, Y8
 	VADDPD       Y11, Y10, Y10
 	VADDPD       Y10, Y8, Y8
@@ -2629,9 +2860,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000020
-	JLT  next27
+	JLT  next32
 
-again28:
+again33:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VADDPS  Y4, Y0, Y0
@@ -2653,13 +2884,13 @@ again28:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again28
+	JGE     again33
 
-next27:
+next32:
 	CMPQ CX, $0x00000008
-	JLT  next29
+	JLT  next34
 
-again30:
+again35:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VADDPS  Y4, Y0, Y0
@@ -2669,11 +2900,11 @@ again30:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again30
+	JGE     again35
 
-next29:
+next34:
 	TESTQ      CX, CX
-	JZ         end26
+	JZ         end31
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -2682,7 +2913,7 @@ next29:
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end26:
+end31:
 	VZEROUPPER
 	RET
 
@@ -2694,9 +2925,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000020
-	JLT  next32
+	JLT  next37
 
-again33:
+again38:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VMULPS  Y4, Y0, Y0
@@ -2718,13 +2949,13 @@ again33:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again33
+	JGE     again38
 
-next32:
+next37:
 	CMPQ CX, $0x00000008
-	JLT  next34
+	JLT  next39
 
-again35:
+again40:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VMULPS  Y4, Y0, Y0
@@ -2734,11 +2965,11 @@ again35:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again35
+	JGE     again40
 
-next34:
+next39:
 	TESTQ      CX, CX
-	JZ         end31
+	JZ         end36
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -2747,7 +2978,7 @@ next34:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end31:
+end36:
 	VZEROUPPER
 	RET
 
@@ -2759,9 +2990,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Y8
 	CMPQ         CX, $0x00000020
-	JLT          next37
+	JLT          next42
 
-again38:
+again43:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y0, Y8, Y4
@@ -2782,13 +3013,13 @@ again38:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again38
+	JGE         again43
 
-next37:
+next42:
 	CMPQ CX, $0x00000008
-	JLT  next39
+	JLT  next44
 
-again40:
+again45:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y0, Y8, Y4
@@ -2797,11 +3028,11 @@ again40:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again40
+	JGE         again45
 
-next39:
+next44:
 	TESTQ       CX, CX
-	JZ          end36
+	JZ          end41
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2810,7 +3041,7 @@ next39:
 	VFMADD231PS Y0, Y8, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end36:
+end41:
 	VZEROUPPER
 	RET
 
@@ -2822,9 +3053,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Y8
 	CMPQ         CX, $0x00000020
-	JLT          next42
+	JLT          next47
 
-again43:
+again48:
 	VMOVUPS (DX), Y0
 	VMULPS  Y8, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -2841,13 +3072,13 @@ again43:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again43
+	JGE     again48
 
-next42:
+next47:
 	CMPQ CX, $0x00000008
-	JLT  next44
+	JLT  next49
 
-again45:
+again50:
 	VMOVUPS (DX), Y0
 	VMULPS  Y8, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -2855,11 +3086,11 @@ again45:
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again45
+	JGE     again50
 
-next44:
+next49:
 	TESTQ      CX, CX
-	JZ         end41
+	JZ         end46
 	LEAQ       masksAVX2<>+0(SB), BX
 	NEGQ       CX
 	VMOVUPS    32(BX)(CX*4), Y15
@@ -2867,7 +3098,7 @@ next44:
 	VMULPS     Y8, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end41:
+end46:
 	VZEROUPPER
 	RET
 
@@ -2880,9 +3111,9 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS a+48(FP), Y8
 	VBROADCASTSS b+52(FP), Y9
 	CMPQ         CX, $0x00000020
-	JLT          next47
+	JLT          next52
 
-again48:
+again53:
 	VMOVUPS     (DX), Y0
 	VFMADD213PS Y9, Y8, Y0
 	VMOVUPS     Y0, (AX)
@@ -2899,13 +3130,13 @@ again48:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again48
+	JGE         again53
 
-next47:
+next52:
 	CMPQ CX, $0x00000008
-	JLT  next49
+	JLT  next54
 
-again50:
+again55:
 	VMOVUPS     (DX), Y0
 	VFMADD213PS Y9, Y8, Y0
 	VMOVUPS     Y0, (AX)
@@ -2913,11 +3144,11 @@ again50:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again50
+	JGE         again55
 
-next49:
+next54:
 	TESTQ       CX, CX
-	JZ          end46
+	JZ          end51
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2925,7 +3156,7 @@ next49:
 	VFMADD213PS Y9, Y8, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end46:
+end51:
 	VZEROUPPER
 	RET
 
@@ -2939,9 +3170,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	VMOVUPS      c3f800000AVX2<>+0(SB), Y9
 	VSUBPS       Y8, Y9, Y9
 	CMPQ         CX, $0x00000020
-	JLT          next52
+	JLT          next57
 
-again53:
+again58:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -2966,13 +3197,13 @@ again53:
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again53
+	JGE         again58
 
-next52:
+next57:
 	CMPQ CX, $0x00000008
-	JLT  next54
+	JLT  next59
 
-again55:
+again60:
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (AX), Y4
 	VMULPS      Y9, Y0, Y0
@@ -2982,11 +3213,11 @@ again55:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again55
+	JGE         again60
 
-next54:
+next59:
 	TESTQ       CX, CX
-	JZ          end51
+	JZ          end56
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -2996,7 +3227,7 @@ next54:
 	VFMADD213PS Y0, Y8, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end51:
+end56:
 	VZEROUPPER
 	RET
 
@@ -3020,9 +3251,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS dot+72(FP), Y8
 	VBROADCASTSS scale+76(FP), Y9
 	CMPQ         CX, $0x00000010
-	JLT          next57
+	JLT          next62
 
-again58:
+again63:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -3040,13 +3271,13 @@ again58:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again58
+	JGE     again63
 
-next57:
+next62:
 	CMPQ CX, $0x00000008
-	JLT  next59
+	JLT  next64
 
-again60:
+again65:
 	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y4
 	VSUBPS  Y8, Y0, Y0
@@ -3058,11 +3289,11 @@ again60:
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x00000008
-	JGE     again60
+	JGE     again65
 
-next59:
+next64:
 	TESTQ      CX, CX
-	JZ         end56
+	JZ         end61
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       CX
 	VMOVUPS    32(SI)(CX*4), Y15
@@ -3073,7 +3304,7 @@ next59:
 	VMULPS     Y4, Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
-end56:
+end61:
 	VZEROUPPER
 	RET
 
@@ -3090,9 +3321,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	VMOVUPS      c4b400000AVX2<>+0(SB), Y11
 	VXORPS       Y10, Y10, Y10
 	CMPQ         CX, $0x00000008
-	JLT          next62
+	JLT          next67
 
-again63:
+again68:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMULPS      c3fb8aa3bAVX2<>+0(SB), Y0, Y0
@@ -3115,11 +3346,11 @@ again63:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again63
+	JGE         again68
 
-next62:
+next67:
 	TESTQ       CX, CX
-	JZ          end61
+	JZ          end66
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3143,7 +3374,7 @@ next62:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end61:
+end66:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3258,9 +3489,9 @@ TEXT ·softmaxRowAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y4
 	VBROADCASTSS cff800000AVX2<>+0(SB), Y5
 	CMPQ         BX, $0x00000010
-	JLT          next65
+	JLT          next70
 
-again66:
+again71:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	VMOVUPS 32(DX), Y1
@@ -3268,23 +3499,23 @@ again66:
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again66
+	JGE     again71
 
-next65:
+next70:
 	CMPQ BX, $0x00000008
-	JLT  next67
+	JLT  next72
 
-again68:
+again73:
 	VMOVUPS (DX), Y0
 	VMAXPS  Y0, Y4, Y4
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, BX
 	CMPQ    BX, $0x00000008
-	JGE     again68
+	JGE     again73
 
-next67:
+next72:
 	TESTQ      BX, BX
-	JZ         end64
+	JZ         end69
 	LEAQ       masksAVX2<>+0(SB), SI
 	NEGQ       BX
 	VMOVUPS    32(SI)(BX*4), Y15
@@ -3293,7 +3524,7 @@ next67:
 	VBLENDVPS  Y15, Y0, Y14, Y0
 	VMAXPS     Y0, Y4, Y4
 
-end64:
+end69:
 	VMAXPS       Y5, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X0
 	VMAXPS       X0, X4, X4
@@ -3310,9 +3541,9 @@ end64:
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $0x00000008
-	JLT          next70
+	JLT          next75
 
-again71:
+again76:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y9, Y8, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3332,11 +3563,11 @@ again71:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, BX
 	CMPQ        BX, $0x00000008
-	JGE         again71
+	JGE         again76
 
-next70:
+next75:
 	TESTQ       BX, BX
-	JZ          end69
+	JZ          end74
 	LEAQ        masksAVX2<>+0(SB), AX
 	MOVQ        BX, CX
 	NEGQ        CX
@@ -3359,7 +3590,7 @@ next70:
 	VADDPS      Y0, Y10, Y10
 	VMASKMOVPS  Y0, Y15, (DX)
 
-end69:
+end74:
 	VEXTRACTF128 $0x01, Y10, X0
 	VADDPS       X0, X10, X10
 	VPERMILPS    $0x4e, X10, X0
@@ -3384,9 +3615,9 @@ TEXT ·softmaxGradRowAVX2(SB), NOSPLIT, $0-64
 	VMOVUPS      c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS      c4b400000AVX2<>+0(SB), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next73
+	JLT          next78
 
-again74:
+again79:
 	VMOVUPS     (DX), Y0
 	VFMSUB213PS Y8, Y7, Y0
 	VMAXPS      Y0, Y12, Y0
@@ -3411,11 +3642,11 @@ again74:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again74
+	JGE         again79
 
-next73:
+next78:
 	TESTQ       CX, CX
-	JZ          end72
+	JZ          end77
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3440,7 +3671,7 @@ next73:
 	VMULPS      Y0, Y3, Y3
 	VMASKMOVPS  Y3, Y15, (AX)
 
-end72:
+end77:
 	VZEROUPPER
 	RET
 
@@ -3454,9 +3685,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next76
+	JLT     next81
 
-again77:
+again82:
 	VMOVUPS     (DX), Y0
 	VMULPS      cbfb8aa3bAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -3481,11 +3712,11 @@ again77:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again77
+	JGE         again82
 
-next76:
+next81:
 	TESTQ       CX, CX
-	JZ          end75
+	JZ          end80
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3510,7 +3741,7 @@ next76:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end75:
+end80:
 	VZEROUPPER
 	RET
 
@@ -3535,9 +3766,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next79
+	JLT     next84
 
-again80:
+again85:
 	VMOVUPS     (DX), Y0
 	VMULPS      cbfb8aa3bAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -3570,11 +3801,11 @@ again80:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again80
+	JGE         again85
 
-next79:
+next84:
 	TESTQ       CX, CX
-	JZ          end78
+	JZ          end83
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3606,7 +3837,7 @@ next79:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end78:
+end83:
 	VZEROUPPER
 	RET
 
@@ -3620,9 +3851,9 @@ TEXT ·quickGELUAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next82
+	JLT     next87
 
-again83:
+again88:
 	VMOVUPS     (DX), Y0
 	VMULPS      cc01d265fAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -3647,11 +3878,11 @@ again83:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again83
+	JGE         again88
 
-next82:
+next87:
 	TESTQ       CX, CX
-	JZ          end81
+	JZ          end86
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3676,7 +3907,7 @@ next82:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end81:
+end86:
 	VZEROUPPER
 	RET
 
@@ -3701,9 +3932,9 @@ TEXT ·quickGELUGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next85
+	JLT     next90
 
-again86:
+again91:
 	VMOVUPS     (DX), Y0
 	VMULPS      cc01d265fAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -3736,11 +3967,11 @@ again86:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again86
+	JGE         again91
 
-next85:
+next90:
 	TESTQ       CX, CX
-	JZ          end84
+	JZ          end89
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3772,7 +4003,7 @@ next85:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end84:
+end89:
 	VZEROUPPER
 	RET
 
@@ -3796,9 +4027,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next88
+	JLT     next93
 
-again89:
+again94:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbdd2d3e8AVX2<>+0(SB), Y2
@@ -3826,11 +4057,11 @@ again89:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again89
+	JGE         again94
 
-next88:
+next93:
 	TESTQ       CX, CX
-	JZ          end87
+	JZ          end92
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -3858,7 +4089,7 @@ next88:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end87:
+end92:
 	VZEROUPPER
 	RET
 
@@ -3893,9 +4124,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next91
+	JLT     next96
 
-again92:
+again97:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y1
 	VMOVUPS     cbdd2d3e8AVX2<>+0(SB), Y2
@@ -3933,11 +4164,11 @@ again92:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again92
+	JGE         again97
 
-next91:
+next96:
 	TESTQ       CX, CX
-	JZ          end90
+	JZ          end95
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -3974,7 +4205,7 @@ next91:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end90:
+end95:
 	VZEROUPPER
 	RET
 
@@ -4009,9 +4240,9 @@ TEXT ·swigluAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next94
+	JLT     next99
 
-again95:
+again100:
 	VMOVUPS     (DX), Y0
 	VMULPS      cbfb8aa3bAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -4039,11 +4270,11 @@ again95:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again95
+	JGE         again100
 
-next94:
+next99:
 	TESTQ       CX, CX
-	JZ          end93
+	JZ          end98
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4070,7 +4301,7 @@ next94:
 	VMULPS      Y4, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end93:
+end98:
 	VZEROUPPER
 	RET
 
@@ -4087,9 +4318,9 @@ TEXT ·swigluGradAVX2(SB), NOSPLIT, $0-120
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next97
+	JLT     next102
 
-again98:
+again103:
 	VMOVUPS     (BX), Y0
 	VMULPS      cbfb8aa3bAVX2<>+0(SB), Y0, Y1
 	VMINPS      Y1, Y13, Y1
@@ -4126,11 +4357,11 @@ again98:
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again98
+	JGE         again103
 
-next97:
+next102:
 	TESTQ       CX, CX
-	JZ          end96
+	JZ          end101
 	LEAQ        masksAVX2<>+0(SB), R8
 	NEGQ        CX
 	VMOVUPS     32(R8)(CX*4), Y15
@@ -4164,7 +4395,7 @@ next97:
 	VMULPS      Y3, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end96:
+end101:
 	VZEROUPPER
 	RET
 
@@ -4178,9 +4409,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next100
+	JLT     next105
 
-again101:
+again106:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf38aa3bAVX2<>+0(SB), Y4, Y4
@@ -4222,11 +4453,11 @@ again101:
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again101
+	JGE         again106
 
-next100:
+next105:
 	TESTQ       CX, CX
-	JZ          end99
+	JZ          end104
 	LEAQ        masksAVX2<>+0(SB), BX
 	NEGQ        CX
 	VMOVUPS     32(BX)(CX*4), Y15
@@ -4268,7 +4499,7 @@ next100:
 	VMULPS      Y1, Y0, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end99:
+end104:
 	VZEROUPPER
 	RET
 
@@ -4403,9 +4634,9 @@ TEXT ·geluErfGradAVX2(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX2<>+0(SB), Y13
 	VMOVUPS c4b400000AVX2<>+0(SB), Y11
 	CMPQ    CX, $0x00000008
-	JLT     next103
+	JLT     next108
 
-again104:
+again109:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y0, Y0, Y4
 	VMULPS      cbf38aa3bAVX2<>+0(SB), Y4, Y4
@@ -4451,11 +4682,11 @@ again104:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again104
+	JGE         again109
 
-next103:
+next108:
 	TESTQ       CX, CX
-	JZ          end102
+	JZ          end107
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4500,7 +4731,7 @@ next103:
 	VMULPS      Y0, Y4, Y4
 	VMASKMOVPS  Y4, Y15, (AX)
 
-end102:
+end107:
 	VZEROUPPER
 	RET
 
@@ -4525,9 +4756,9 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next106
+	JLT          next111
 
-again107:
+again112:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4541,11 +4772,11 @@ again107:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again107
+	JGE         again112
 
-next106:
+next111:
 	TESTQ       CX, CX
-	JZ          end105
+	JZ          end110
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4557,7 +4788,7 @@ next106:
 	VFMADD213PS Y2, Y1, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end105:
+end110:
 	VZEROUPPER
 	RET
 
@@ -4572,9 +4803,9 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Y8
 	VBROADCASTSS rstd+100(FP), Y9
 	CMPQ         CX, $0x00000008
-	JLT          next109
+	JLT          next114
 
-again110:
+again115:
 	VMOVUPS     (SI), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4591,11 +4822,11 @@ again110:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again110
+	JGE         again115
 
-next109:
+next114:
 	TESTQ       CX, CX
-	JZ          end108
+	JZ          end113
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4610,7 +4841,7 @@ next109:
 	VMASKMOVPS  Y2, Y15, (AX)
 	VMASKMOVPS  Y3, Y15, (DX)
 
-end108:
+end113:
 	VZEROUPPER
 	RET
 
@@ -4628,9 +4859,9 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-88
 	VXORPS       Y12, Y12, Y12
 	VXORPS       Y13, Y13, Y13
 	CMPQ         CX, $0x00000010
-	JLT          next112
+	JLT          next117
 
-again113:
+again118:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4652,13 +4883,13 @@ again113:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again113
+	JGE         again118
 
-next112:
+next117:
 	CMPQ CX, $0x00000008
-	JLT  next114
+	JLT  next119
 
-again115:
+again120:
 	VMOVUPS     (DX), Y0
 	VSUBPS      Y8, Y0, Y0
 	VMULPS      Y9, Y0, Y0
@@ -4672,11 +4903,11 @@ again115:
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again115
+	JGE         again120
 
-next114:
+next119:
 	TESTQ       CX, CX
-	JZ          end111
+	JZ          end116
 	LEAQ        masksAVX2<>+0(SB), SI
 	NEGQ        CX
 	VMOVUPS     32(SI)(CX*4), Y15
@@ -4689,7 +4920,7 @@ next114:
 	VADDPS      Y2, Y10, Y10
 	VFMADD231PS Y2, Y0, Y12
 
-end111:
+end116:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y13, Y12, Y12
 	VEXTRACTF128 $0x01, Y10, X0
@@ -4722,9 +4953,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Y10
 	VBROADCASTSS m2+108(FP), Y11
 	CMPQ         CX, $0x00000008
-	JLT          next117
+	JLT          next122
 
-again118:
+again123:
 	VMOVUPS      (BX), Y0
 	VSUBPS       Y8, Y0, Y0
 	VMULPS       Y9, Y0, Y0
@@ -4741,11 +4972,11 @@ again118:
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, CX
 	CMPQ         CX, $0x00000008
-	JGE          again118
+	JGE          again123
 
-next117:
+next122:
 	TESTQ        CX, CX
-	JZ           end116
+	JZ           end121
 	LEAQ         masksAVX2<>+0(SB), DI
 	NEGQ         CX
 	VMOVUPS      32(DI)(CX*4), Y15
@@ -4760,7 +4991,7 @@ next117:
 	VMULPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y15, (AX)
 
-end116:
+end121:
 	VZEROUPPER
 	RET
 
@@ -4785,9 +5016,9 @@ head:
 	XORQ R12, R12
 	MOVQ SI, R13
 	CMPQ R13, $0x00000008
-	JLT  next120
+	JLT  next125
 
-again121:
+again126:
 	VMOVUPS     (CX)(R12*1), Y0
 	VMOVUPS     (R11)(R12*1), Y1
 	VMOVUPS     (DX)(R12*1), Y2
@@ -4802,11 +5033,11 @@ again121:
 	ADDQ        $0x00000020, R12
 	SUBQ        $0x00000008, R13
 	CMPQ        R13, $0x00000008
-	JGE         again121
+	JGE         again126
 
-next120:
+next125:
 	TESTQ       R13, R13
-	JZ          end119
+	JZ          end124
 	LEAQ        masksAVX2<>+0(SB), R14
 	NEGQ        R13
 	VMOVUPS     32(R14)(R13*4), Y15
@@ -4822,7 +5053,7 @@ next120:
 	VMASKMOVPS  Y0, Y15, (AX)(R12*1)
 	VMASKMOVPS  Y1, Y15, (R10)(R12*1)
 
-end119:
+end124:
 	ADDQ R8, AX
 	ADDQ R8, R10
 	ADDQ R9, CX
@@ -4851,9 +5082,9 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Y13
 	VBROADCASTSS 32(DI), Y14
 	CMPQ         CX, $0x00000008
-	JLT          next123
+	JLT          next128
 
-again124:
+again129:
 	VMOVUPS     (DX), Y0
 	VMULPS      Y6, Y0, Y0
 	VMOVUPS     (BX), Y1
@@ -4878,11 +5109,11 @@ again124:
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000008, CX
 	CMPQ        CX, $0x00000008
-	JGE         again124
+	JGE         again129
 
-next123:
+next128:
 	TESTQ       CX, CX
-	JZ          end122
+	JZ          end127
 	LEAQ        masksAVX2<>+0(SB), DI
 	NEGQ        CX
 	VMOVUPS     32(DI)(CX*4), Y15
@@ -4905,6 +5136,6 @@ next123:
 	VFMSUB213PS Y1, Y14, Y0
 	VMASKMOVPS  Y0, Y15, (AX)
 
-end122:
+end127:
 	VZEROUPPER
 	RET

@@ -119,6 +119,12 @@ func packColumnsAVX512(dst []float32, stride int, src []float32, ld int, rows in
 func packTilesAVX512(t *byte)
 
 //go:noescape
+func packPanelsAVX512(t *byte)
+
+//go:noescape
+func combineAVX512(dst []float32, b []float32, ld int, x []float32)
+
+//go:noescape
 func sumAVX512(x []float32) float32
 
 //go:noescape

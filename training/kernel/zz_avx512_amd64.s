@@ -6,7 +6,7 @@
 
 // func tile1x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -16,8 +16,10 @@ TEXT ·tile1x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -92,14 +94,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -109,8 +111,10 @@ TEXT ·tile1x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -199,14 +203,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile1x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile1x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile1x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -216,8 +220,10 @@ TEXT ·tile1x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -333,14 +339,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -350,8 +356,10 @@ TEXT ·tile2x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -439,14 +447,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -456,8 +464,10 @@ TEXT ·tile2x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -569,14 +579,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile2x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile2x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile2x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -586,8 +596,10 @@ TEXT ·tile2x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -744,14 +756,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x1AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x1AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -761,8 +773,10 @@ TEXT ·tile3x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -863,14 +877,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x2AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x2AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -880,8 +894,10 @@ TEXT ·tile3x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1016,14 +1032,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile3x4AVX512(t *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile3x4AVX512(SB), NOSPLIT, $40-8
+TEXT ·tile3x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1033,8 +1049,10 @@ TEXT ·tile3x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1232,14 +1250,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile4x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1249,8 +1267,10 @@ TEXT ·tile4x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1275,12 +1295,18 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
 	VXORPS     Z3, Z3, Z3
 
 k:
+	PREFETCHT1       (R9)
+	ADDQ             R10, R9
 	VMOVUPS          (DI), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -1290,6 +1316,7 @@ k:
 	ADDQ             $0x00000040, DI
 	DECQ             R8
 	JNZ              k
+	MOVQ             R9, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -1365,14 +1392,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile4x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1382,8 +1409,10 @@ TEXT ·tile4x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1414,6 +1443,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1424,6 +1457,9 @@ panel:
 	VXORPS     Z7, Z7, Z7
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VBROADCASTSS (CX), Z30
@@ -1442,6 +1478,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1542,14 +1579,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile4x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile4x4AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile4x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1559,8 +1596,10 @@ TEXT ·tile4x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1603,7 +1642,11 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
-	MOVQ       56(AX), R9
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
+	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1622,10 +1665,15 @@ panel:
 	VXORPS     Z15, Z15, Z15
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
-	VMOVUPS      (DI)(R9*4), Z28
-	VMOVUPS      64(DI)(R9*4), Z29
+	VMOVUPS      (DI)(R11*4), Z28
+	VMOVUPS      64(DI)(R11*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -1650,6 +1698,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -1800,14 +1849,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile5x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1817,8 +1866,10 @@ TEXT ·tile5x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1845,6 +1896,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -1852,6 +1907,8 @@ panel:
 	VXORPS     Z4, Z4, Z4
 
 k:
+	PREFETCHT1       (R9)
+	ADDQ             R10, R9
 	VMOVUPS          (DI), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -1862,6 +1919,7 @@ k:
 	ADDQ             $0x00000040, DI
 	DECQ             R8
 	JNZ              k
+	MOVQ             R9, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -1946,14 +2004,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile5x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -1963,8 +2021,10 @@ TEXT ·tile5x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -1998,6 +2058,10 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2010,6 +2074,9 @@ panel:
 	VXORPS     Z9, Z9, Z9
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VBROADCASTSS (CX), Z30
@@ -2031,6 +2098,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2146,14 +2214,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile5x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile5x4AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile5x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2163,8 +2231,10 @@ TEXT ·tile5x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2212,7 +2282,11 @@ panel:
 	LEAQ       (DX)(DX*2), SI
 	MOVQ       (AX), R8
 	MOVQ       (SP), DI
-	MOVQ       56(AX), R9
+	MOVQ       128(AX), R10
+	MOVQ       32(SP), R9
+	TESTQ      R9, R9
+	CMOVQEQ    DI, R9
+	MOVQ       56(AX), R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2235,10 +2309,15 @@ panel:
 	VXORPS     Z19, Z19, Z19
 
 k:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
-	VMOVUPS      (DI)(R9*4), Z28
-	VMOVUPS      64(DI)(R9*4), Z29
+	VMOVUPS      (DI)(R11*4), Z28
+	VMOVUPS      64(DI)(R11*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -2268,6 +2347,7 @@ k:
 	ADDQ         $0x00000080, DI
 	DECQ         R8
 	JNZ          k
+	MOVQ         R9, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2445,14 +2525,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile6x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2462,8 +2542,10 @@ TEXT ·tile6x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2493,6 +2575,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2501,6 +2587,8 @@ panel:
 	VXORPS     Z5, Z5, Z5
 
 k:
+	PREFETCHT1       (R10)
+	ADDQ             R11, R10
 	VMOVUPS          (R8), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -2512,6 +2600,7 @@ k:
 	ADDQ             $0x00000040, R8
 	DECQ             R9
 	JNZ              k
+	MOVQ             R10, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -2605,14 +2694,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile6x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2622,8 +2711,10 @@ TEXT ·tile6x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2661,6 +2752,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2675,6 +2770,9 @@ panel:
 	VXORPS     Z11, Z11, Z11
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	VBROADCASTSS (CX), Z30
@@ -2699,6 +2797,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -2829,14 +2928,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile6x4AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile6x4AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile6x4AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -2846,8 +2945,10 @@ TEXT ·tile6x4AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -2901,7 +3002,11 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
-	MOVQ       56(AX), R10
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
+	MOVQ       56(AX), R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -2928,10 +3033,15 @@ panel:
 	VXORPS     Z23, Z23, Z23
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	PREFETCHT1   128(R10)
+	PREFETCHT1   192(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z26
 	VMOVUPS      64(R8), Z27
-	VMOVUPS      (R8)(R10*4), Z28
-	VMOVUPS      64(R8)(R10*4), Z29
+	VMOVUPS      (R8)(R12*4), Z28
+	VMOVUPS      64(R8)(R12*4), Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z26, Z30, Z0
 	VFMADD231PS  Z27, Z30, Z1
@@ -2966,6 +3076,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -3170,14 +3281,14 @@ absent0:
 	ADDQ  $0x00000100, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile7x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3187,8 +3298,10 @@ TEXT ·tile7x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3220,6 +3333,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3229,6 +3346,8 @@ panel:
 	VXORPS     Z6, Z6, Z6
 
 k:
+	PREFETCHT1       (R10)
+	ADDQ             R11, R10
 	VMOVUPS          (R8), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -3241,6 +3360,7 @@ k:
 	ADDQ             $0x00000040, R8
 	DECQ             R9
 	JNZ              k
+	MOVQ             R10, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -3343,14 +3463,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile7x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile7x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile7x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3360,8 +3480,10 @@ TEXT ·tile7x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3402,6 +3524,10 @@ panel:
 	LEAQ       (SI)(DX*2), DI
 	MOVQ       (AX), R9
 	MOVQ       (SP), R8
+	MOVQ       128(AX), R11
+	MOVQ       32(SP), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R8, R10
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3418,6 +3544,9 @@ panel:
 	VXORPS     Z13, Z13, Z13
 
 k:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	VBROADCASTSS (CX), Z30
@@ -3445,6 +3574,7 @@ k:
 	ADDQ         $0x00000080, R8
 	DECQ         R9
 	JNZ          k
+	MOVQ         R10, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -3590,14 +3720,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile8x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3607,8 +3737,10 @@ TEXT ·tile8x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3643,6 +3775,10 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3653,6 +3789,8 @@ panel:
 	VXORPS     Z7, Z7, Z7
 
 k:
+	PREFETCHT1       (R11)
+	ADDQ             R12, R11
 	VMOVUPS          (R9), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -3666,6 +3804,7 @@ k:
 	ADDQ             $0x00000040, R9
 	DECQ             R10
 	JNZ              k
+	MOVQ             R11, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -3777,14 +3916,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile8x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile8x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile8x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -3794,8 +3933,10 @@ TEXT ·tile8x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -3840,6 +3981,10 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -3858,6 +4003,9 @@ panel:
 	VXORPS     Z15, Z15, Z15
 
 k:
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (CX), Z30
@@ -3888,6 +4036,7 @@ k:
 	ADDQ         $0x00000080, R9
 	DECQ         R10
 	JNZ          k
+	MOVQ         R11, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -4048,14 +4197,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile9x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4065,8 +4214,10 @@ TEXT ·tile9x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4103,6 +4254,10 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4114,6 +4269,8 @@ panel:
 	VXORPS     Z8, Z8, Z8
 
 k:
+	PREFETCHT1       (R11)
+	ADDQ             R12, R11
 	VMOVUPS          (R9), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -4128,6 +4285,7 @@ k:
 	ADDQ             $0x00000040, R9
 	DECQ             R10
 	JNZ              k
+	MOVQ             R11, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -4248,14 +4406,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile9x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile9x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile9x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4265,8 +4423,10 @@ TEXT ·tile9x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4314,6 +4474,10 @@ panel:
 	LEAQ       (DI)(DX*2), R8
 	MOVQ       (AX), R10
 	MOVQ       (SP), R9
+	MOVQ       128(AX), R12
+	MOVQ       32(SP), R11
+	TESTQ      R11, R11
+	CMOVQEQ    R9, R11
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4334,6 +4498,9 @@ panel:
 	VXORPS     Z17, Z17, Z17
 
 k:
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	VBROADCASTSS (CX), Z30
@@ -4367,6 +4534,7 @@ k:
 	ADDQ         $0x00000080, R9
 	DECQ         R10
 	JNZ          k
+	MOVQ         R11, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -4542,14 +4710,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile10x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4559,8 +4727,10 @@ TEXT ·tile10x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4600,6 +4770,10 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4612,6 +4786,8 @@ panel:
 	VXORPS     Z9, Z9, Z9
 
 k:
+	PREFETCHT1       (R12)
+	ADDQ             R13, R12
 	VMOVUPS          (R10), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -4627,6 +4803,7 @@ k:
 	ADDQ             $0x00000040, R10
 	DECQ             R11
 	JNZ              k
+	MOVQ             R12, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -4756,14 +4933,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile10x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile10x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile10x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -4773,8 +4950,10 @@ TEXT ·tile10x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -4826,6 +5005,10 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -4848,6 +5031,9 @@ panel:
 	VXORPS     Z19, Z19, Z19
 
 k:
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	VBROADCASTSS (CX), Z30
@@ -4884,6 +5070,7 @@ k:
 	ADDQ         $0x00000080, R10
 	DECQ         R11
 	JNZ          k
+	MOVQ         R12, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -5074,14 +5261,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile11x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5091,8 +5278,10 @@ TEXT ·tile11x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5134,6 +5323,10 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5147,6 +5340,8 @@ panel:
 	VXORPS     Z10, Z10, Z10
 
 k:
+	PREFETCHT1       (R12)
+	ADDQ             R13, R12
 	VMOVUPS          (R10), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -5163,6 +5358,7 @@ k:
 	ADDQ             $0x00000040, R10
 	DECQ             R11
 	JNZ              k
+	MOVQ             R12, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -5301,14 +5497,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile11x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile11x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile11x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5318,8 +5514,10 @@ TEXT ·tile11x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5374,6 +5572,10 @@ panel:
 	LEAQ       (R8)(DX*2), R9
 	MOVQ       (AX), R11
 	MOVQ       (SP), R10
+	MOVQ       128(AX), R13
+	MOVQ       32(SP), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R10, R12
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5398,6 +5600,9 @@ panel:
 	VXORPS     Z21, Z21, Z21
 
 k:
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	VBROADCASTSS (CX), Z30
@@ -5437,6 +5642,7 @@ k:
 	ADDQ         $0x00000080, R10
 	DECQ         R11
 	JNZ          k
+	MOVQ         R12, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -5642,14 +5848,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile12x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5659,8 +5865,10 @@ TEXT ·tile12x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5705,6 +5913,10 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5719,6 +5931,8 @@ panel:
 	VXORPS     Z11, Z11, Z11
 
 k:
+	PREFETCHT1       (R13)
+	ADDQ             R14, R13
 	VMOVUPS          (R11), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -5736,6 +5950,7 @@ k:
 	ADDQ             $0x00000040, R11
 	DECQ             R12
 	JNZ              k
+	MOVQ             R13, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -5883,14 +6098,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile12x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile12x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile12x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -5900,8 +6115,10 @@ TEXT ·tile12x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -5960,6 +6177,10 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -5986,6 +6207,9 @@ panel:
 	VXORPS     Z23, Z23, Z23
 
 k:
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (CX), Z30
@@ -6028,6 +6252,7 @@ k:
 	ADDQ         $0x00000080, R11
 	DECQ         R12
 	JNZ          k
+	MOVQ         R13, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -6248,14 +6473,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile13x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6265,8 +6490,10 @@ TEXT ·tile13x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6313,6 +6540,10 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6328,6 +6559,8 @@ panel:
 	VXORPS     Z12, Z12, Z12
 
 k:
+	PREFETCHT1       (R13)
+	ADDQ             R14, R13
 	VMOVUPS          (R11), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -6346,6 +6579,7 @@ k:
 	ADDQ             $0x00000040, R11
 	DECQ             R12
 	JNZ              k
+	MOVQ             R13, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -6502,14 +6736,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile13x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile13x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile13x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6519,8 +6753,10 @@ TEXT ·tile13x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6582,6 +6818,10 @@ panel:
 	LEAQ       (R9)(DX*2), R10
 	MOVQ       (AX), R12
 	MOVQ       (SP), R11
+	MOVQ       128(AX), R14
+	MOVQ       32(SP), R13
+	TESTQ      R13, R13
+	CMOVQEQ    R11, R13
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6610,6 +6850,9 @@ panel:
 	VXORPS     Z25, Z25, Z25
 
 k:
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (CX), Z30
@@ -6655,6 +6898,7 @@ k:
 	ADDQ         $0x00000080, R11
 	DECQ         R12
 	JNZ          k
+	MOVQ         R13, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -6890,14 +7134,14 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x1AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x1AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile14x1AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -6907,8 +7151,10 @@ TEXT ·tile14x1AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -6958,6 +7204,10 @@ panel:
 	LEAQ       (R10)(DX*2), R11
 	MOVQ       (AX), R13
 	MOVQ       (SP), R12
+	MOVQ       128(AX), R15
+	MOVQ       32(SP), R14
+	TESTQ      R14, R14
+	CMOVQEQ    R12, R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -6974,6 +7224,8 @@ panel:
 	VXORPS     Z13, Z13, Z13
 
 k:
+	PREFETCHT1       (R14)
+	ADDQ             R15, R14
 	VMOVUPS          (R12), Z29
 	VFMADD231PS.BCST (CX), Z29, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z29, Z1
@@ -6993,6 +7245,7 @@ k:
 	ADDQ             $0x00000040, R12
 	DECQ             R13
 	JNZ              k
+	MOVQ             R14, 32(SP)
 	MOVQ             72(AX), CX
 	MOVQ             112(AX), DX
 	SHLQ             $0x02, CX
@@ -7158,14 +7411,14 @@ absent0:
 	ADDQ  $0x00000040, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
 
 // func tile14x2AVX512(t *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·tile14x2AVX512(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
+TEXT ·tile14x2AVX512(SB), NOSPLIT, $48-8
 	MOVQ  t+0(FP), AX
 	MOVQ  48(AX), CX
 	MOVQ  CX, (SP)
@@ -7175,8 +7428,10 @@ TEXT ·tile14x2AVX512(SB), NOSPLIT, $40-8
 	MOVQ  CX, 16(SP)
 	MOVQ  96(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  8(AX), CX
+	MOVQ  120(AX), CX
 	MOVQ  CX, 32(SP)
+	MOVQ  8(AX), CX
+	MOVQ  CX, 40(SP)
 	MOVQ  104(AX), CX
 	KMOVW CX, K1
 	SHRQ  $0x10, CX
@@ -7242,6 +7497,10 @@ panel:
 	LEAQ       (R10)(DX*2), R11
 	MOVQ       (AX), R13
 	MOVQ       (SP), R12
+	MOVQ       128(AX), R15
+	MOVQ       32(SP), R14
+	TESTQ      R14, R14
+	CMOVQEQ    R12, R14
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	VXORPS     Z2, Z2, Z2
@@ -7272,6 +7531,9 @@ panel:
 	VXORPS     Z27, Z27, Z27
 
 k:
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         R15, R14
 	VMOVUPS      (R12), Z28
 	VMOVUPS      64(R12), Z29
 	VBROADCASTSS (CX), Z30
@@ -7320,6 +7582,7 @@ k:
 	ADDQ         $0x00000080, R12
 	DECQ         R13
 	JNZ          k
+	MOVQ         R14, 32(SP)
 	MOVQ         72(AX), CX
 	MOVQ         112(AX), DX
 	SHLQ         $0x02, CX
@@ -7570,7 +7833,7 @@ absent0:
 	ADDQ  $0x00000080, 24(SP)
 
 absent1:
-	DECQ 32(SP)
+	DECQ 40(SP)
 	JNZ  panel
 	VZEROUPPER
 	RET
@@ -8037,7 +8300,7 @@ end:
 	RET
 
 // func packTilesAVX512(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·packTilesAVX512(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), CX
@@ -8056,16 +8319,177 @@ row:
 	MOVQ 40(AX), R11
 
 group:
-	VMOVUPS (R10), Z0
-	VMOVUPS Z0, (R9)
-	ADDQ    DI, R10
-	ADDQ    BX, R9
-	DECQ    R11
-	JNZ     group
-	ADDQ    SI, DX
-	ADDQ    DI, CX
-	DECQ    R8
-	JNZ     row
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Z0
+	VMOVUPS    Z0, (R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func packPanelsAVX512(t *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packPanelsAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ 40(AX), R11
+
+group:
+	PREFETCHT0 (R10)(SI*8)
+	VMOVUPS    (R10), Z0
+	VMOVUPS    64(R10), Z1
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z1, 64(R9)
+	ADDQ       DI, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        group
+	ADDQ       SI, DX
+	ADDQ       DI, CX
+	DECQ       R8
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func combineAVX512(dst []float32, b []float32, ld int, x []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·combineAVX512(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         b_base+24(FP), DX
+	MOVQ         x_base+56(FP), BX
+	MOVQ         ld+48(FP), SI
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DI)(SI*2), R8
+	LEAQ         (R8)(SI*2), R9
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS 4(BX), Z1
+	VBROADCASTSS 8(BX), Z2
+	VBROADCASTSS 12(BX), Z3
+	VBROADCASTSS 16(BX), Z4
+	VBROADCASTSS 20(BX), Z5
+	VBROADCASTSS 24(BX), Z6
+	VBROADCASTSS 28(BX), Z7
+	CMPQ         CX, $0x00000020
+	JLT          next2
+
+again3:
+	VMOVUPS     (AX), Z8
+	VMOVUPS     (DX), Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS     (DX)(SI*1), Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS     (DX)(SI*2), Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS     (DX)(DI*1), Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS     (DX)(SI*4), Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS     (DX)(R8*1), Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS     (DX)(DI*2), Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS     (DX)(R9*1), Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     64(AX), Z9
+	VMOVUPS     64(DX), Z11
+	VFMADD231PS Z11, Z0, Z9
+	VMOVUPS     64(DX)(SI*1), Z11
+	VFMADD231PS Z11, Z1, Z9
+	VMOVUPS     64(DX)(SI*2), Z11
+	VFMADD231PS Z11, Z2, Z9
+	VMOVUPS     64(DX)(DI*1), Z11
+	VFMADD231PS Z11, Z3, Z9
+	VMOVUPS     64(DX)(SI*4), Z11
+	VFMADD231PS Z11, Z4, Z9
+	VMOVUPS     64(DX)(R8*1), Z11
+	VFMADD231PS Z11, Z5, Z9
+	VMOVUPS     64(DX)(DI*2), Z11
+	VFMADD231PS Z11, Z6, Z9
+	VMOVUPS     64(DX)(R9*1), Z11
+	VFMADD231PS Z11, Z7, Z9
+	VMOVUPS     Z9, 64(AX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000020, CX
+	CMPQ        CX, $0x00000020
+	JGE         again3
+
+next2:
+	CMPQ CX, $0x00000010
+	JLT  next4
+
+again5:
+	VMOVUPS     (AX), Z8
+	VMOVUPS     (DX), Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS     (DX)(SI*1), Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS     (DX)(SI*2), Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS     (DX)(DI*1), Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS     (DX)(SI*4), Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS     (DX)(R8*1), Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS     (DX)(DI*2), Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS     (DX)(R9*1), Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, CX
+	CMPQ        CX, $0x00000010
+	JGE         again5
+
+next4:
+	TESTQ       CX, CX
+	JZ          end1
+	MOVL        $0x0000ffff, BX
+	BZHIL       CX, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX), K1, Z8
+	VMOVUPS.Z   (DX), K1, Z10
+	VFMADD231PS Z10, Z0, Z8
+	VMOVUPS.Z   (DX)(SI*1), K1, Z10
+	VFMADD231PS Z10, Z1, Z8
+	VMOVUPS.Z   (DX)(SI*2), K1, Z10
+	VFMADD231PS Z10, Z2, Z8
+	VMOVUPS.Z   (DX)(DI*1), K1, Z10
+	VFMADD231PS Z10, Z3, Z8
+	VMOVUPS.Z   (DX)(SI*4), K1, Z10
+	VFMADD231PS Z10, Z4, Z8
+	VMOVUPS.Z   (DX)(R8*1), K1, Z10
+	VFMADD231PS Z10, Z5, Z8
+	VMOVUPS.Z   (DX)(DI*2), K1, Z10
+	VFMADD231PS Z10, Z6, Z8
+	VMOVUPS.Z   (DX)(R9*1), K1, Z10
+	VFMADD231PS Z10, Z7, Z8
+	VMOVUPS     Z8, K1, (AX)
+
+end1:
 	VZEROUPPER
 	RET
 
@@ -8079,9 +8503,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-28
 	MOVQ   x_base+0(FP), AX
 	MOVQ   x_len+8(FP), CX
 	CMPQ   CX, $0x00000040
-	JLT    next2
+	JLT    next7
 
-again3:
+again8:
 	VMOVUPS (AX), Z0
 	VADDPS  Z0, Z8, Z8
 	VMOVUPS 64(AX), Z1
@@ -8093,30 +8517,30 @@ again3:
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again3
+	JGE     again8
 
-next2:
+next7:
 	CMPQ CX, $0x00000010
-	JLT  next4
+	JLT  next9
 
-again5:
+again10:
 	VMOVUPS (AX), Z0
 	VADDPS  Z0, Z8, Z8
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again5
+	JGE     again10
 
-next4:
+next9:
 	TESTQ     CX, CX
-	JZ        end1
+	JZ        end6
 	MOVL      $0x0000ffff, DX
 	BZHIL     CX, DX, DX
 	KMOVW     DX, K1
 	VMOVUPS.Z (AX), K1, Z0
 	VADDPS    Z0, Z8, Z8
 
-end1:
+end6:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8143,9 +8567,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-52
 	MOVQ   x_len+8(FP), CX
 	MOVQ   y_base+24(FP), DX
 	CMPQ   CX, $0x00000040
-	JLT    next7
+	JLT    next12
 
-again8:
+again13:
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (DX), Z4
 	VFMADD231PS Z4, Z0, Z8
@@ -8162,13 +8586,13 @@ again8:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again8
+	JGE         again13
 
-next7:
+next12:
 	CMPQ CX, $0x00000010
-	JLT  next9
+	JLT  next14
 
-again10:
+again15:
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (DX), Z4
 	VFMADD231PS Z4, Z0, Z8
@@ -8176,11 +8600,11 @@ again10:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again10
+	JGE         again15
 
-next9:
+next14:
 	TESTQ       CX, CX
-	JZ          end6
+	JZ          end11
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8188,7 +8612,7 @@ next9:
 	VMOVUPS.Z   (DX), K1, Z4
 	VFMADD231PS Z4, Z0, Z8
 
-end6:
+end11:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8215,9 +8639,9 @@ TEXT ·sqDevAVX512(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS mean+24(FP), Z12
 	CMPQ         CX, $0x00000040
-	JLT          next12
+	JLT          next17
 
-again13:
+again18:
 	VMOVUPS     (AX), Z0
 	VSUBPS      Z12, Z0, Z0
 	VFMADD231PS Z0, Z0, Z8
@@ -8233,24 +8657,24 @@ again13:
 	ADDQ        $0x00000100, AX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again13
+	JGE         again18
 
-next12:
+next17:
 	CMPQ CX, $0x00000010
-	JLT  next14
+	JLT  next19
 
-again15:
+again20:
 	VMOVUPS     (AX), Z0
 	VSUBPS      Z12, Z0, Z0
 	VFMADD231PS Z0, Z0, Z8
 	ADDQ        $0x00000040, AX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again15
+	JGE         again20
 
-next14:
+next19:
 	TESTQ       CX, CX
-	JZ          end11
+	JZ          end16
 	MOVL        $0x0000ffff, DX
 	BZHIL       CX, DX, DX
 	KMOVW       DX, K1
@@ -8259,7 +8683,7 @@ next14:
 	VMOVAPS.Z   Z0, K1, Z0
 	VFMADD231PS Z0, Z0, Z8
 
-end11:
+end16:
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z10, Z8, Z8
@@ -8285,9 +8709,9 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z10
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z11
 	CMPQ         CX, $0x00000040
-	JLT          next17
+	JLT          next22
 
-again18:
+again23:
 	VMOVUPS (AX), Z0
 	VMAXPS  Z0, Z8, Z8
 	VMOVUPS 64(AX), Z1
@@ -8299,23 +8723,23 @@ again18:
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again18
+	JGE     again23
 
-next17:
+next22:
 	CMPQ CX, $0x00000010
-	JLT  next19
+	JLT  next24
 
-again20:
+again25:
 	VMOVUPS (AX), Z0
 	VMAXPS  Z0, Z8, Z8
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again20
+	JGE     again25
 
-next19:
+next24:
 	TESTQ   CX, CX
-	JZ      end16
+	JZ      end21
 	MOVL    $0x0000ffff, DX
 	BZHIL   CX, DX, DX
 	KMOVW   DX, K1
@@ -8323,7 +8747,7 @@ next19:
 	VMOVUPS (AX), K1, Z0
 	VMAXPS  Z0, Z8, Z8
 
-end16:
+end21:
 	VMAXPS        Z9, Z8, Z8
 	VMAXPS        Z11, Z10, Z10
 	VMAXPS        Z10, Z8, Z8
@@ -8367,9 +8791,9 @@ TEXT ·sumSqAVX512(SB), NOSPLIT, $0-32
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 	CMPQ   CX, $0x00000020
-	JLT    next22
+	JLT    next27
 
-again23:
+again28:
 	VMOVUPS       (AX), Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
@@ -8385,13 +8809,13 @@ again23:
 	ADDQ          $0x00000080, AX
 	SUBQ          $0x00000020, CX
 	CMPQ          CX, $0x00000020
-	JGE           again23
+	JGE           again28
 
-next22:
+next27:
 	CMPQ CX, $0x00000010
-	JLT  next24
+	JLT  next29
 
-again25:
+again30:
 	VMOVUPS       (AX), Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
@@ -8401,11 +8825,11 @@ again25:
 	ADDQ          $0x00000040, AX
 	SUBQ          $0x00000010, CX
 	CMPQ          CX, $0x00000010
-	JGE           again25
+	JGE           again30
 
-next24:
+next29:
 	TESTQ         CX, CX
-	JZ            end21
+	JZ            end26
 	MOVL          $0x0000ffff, DX
 	BZHIL         CX, DX, DX
 	KMOVW         DX, K1
@@ -8416,7 +8840,7 @@ next24:
 	VFMADD231PD   Z0, Z0, Z8
 	VFMADD231PD   Z2, Z2, Z9
 
-end21:
+end26:
 	VADDPD        Z9, Z8, Z8
 	VADDPD        Z11, Z10, Z10
 	VADDPD        Z10, Z8, Z8
@@ -8437,9 +8861,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000040
-	JLT  next27
+	JLT  next32
 
-again28:
+again33:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VADDPS  Z4, Z0, Z0
@@ -8461,13 +8885,13 @@ again28:
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again28
+	JGE     again33
 
-next27:
+next32:
 	CMPQ CX, $0x00000010
-	JLT  next29
+	JLT  next34
 
-again30:
+again35:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VADDPS  Z4, Z0, Z0
@@ -8477,11 +8901,11 @@ again30:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again30
+	JGE     again35
 
-next29:
+next34:
 	TESTQ     CX, CX
-	JZ        end26
+	JZ        end31
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -8490,7 +8914,7 @@ next29:
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end26:
+end31:
 	VZEROUPPER
 	RET
 
@@ -8502,9 +8926,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ a_base+24(FP), DX
 	MOVQ b_base+48(FP), BX
 	CMPQ CX, $0x00000040
-	JLT  next32
+	JLT  next37
 
-again33:
+again38:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VMULPS  Z4, Z0, Z0
@@ -8526,13 +8950,13 @@ again33:
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again33
+	JGE     again38
 
-next32:
+next37:
 	CMPQ CX, $0x00000010
-	JLT  next34
+	JLT  next39
 
-again35:
+again40:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VMULPS  Z4, Z0, Z0
@@ -8542,11 +8966,11 @@ again35:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again35
+	JGE     again40
 
-next34:
+next39:
 	TESTQ     CX, CX
-	JZ        end31
+	JZ        end36
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -8555,7 +8979,7 @@ next34:
 	VMULPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end31:
+end36:
 	VZEROUPPER
 	RET
 
@@ -8567,9 +8991,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Z8
 	CMPQ         CX, $0x00000040
-	JLT          next37
+	JLT          next42
 
-again38:
+again43:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z0, Z8, Z4
@@ -8590,13 +9014,13 @@ again38:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again38
+	JGE         again43
 
-next37:
+next42:
 	CMPQ CX, $0x00000010
-	JLT  next39
+	JLT  next44
 
-again40:
+again45:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z0, Z8, Z4
@@ -8605,11 +9029,11 @@ again40:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again40
+	JGE         again45
 
-next39:
+next44:
 	TESTQ       CX, CX
-	JZ          end36
+	JZ          end41
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8618,7 +9042,7 @@ next39:
 	VFMADD231PS Z0, Z8, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end36:
+end41:
 	VZEROUPPER
 	RET
 
@@ -8630,9 +9054,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-52
 	MOVQ         x_base+24(FP), DX
 	VBROADCASTSS a+48(FP), Z8
 	CMPQ         CX, $0x00000040
-	JLT          next42
+	JLT          next47
 
-again43:
+again48:
 	VMOVUPS (DX), Z0
 	VMULPS  Z8, Z0, Z0
 	VMOVUPS Z0, (AX)
@@ -8649,13 +9073,13 @@ again43:
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, CX
 	CMPQ    CX, $0x00000040
-	JGE     again43
+	JGE     again48
 
-next42:
+next47:
 	CMPQ CX, $0x00000010
-	JLT  next44
+	JLT  next49
 
-again45:
+again50:
 	VMOVUPS (DX), Z0
 	VMULPS  Z8, Z0, Z0
 	VMOVUPS Z0, (AX)
@@ -8663,11 +9087,11 @@ again45:
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again45
+	JGE     again50
 
-next44:
+next49:
 	TESTQ     CX, CX
-	JZ        end41
+	JZ        end46
 	MOVL      $0x0000ffff, BX
 	BZHIL     CX, BX, BX
 	KMOVW     BX, K1
@@ -8675,7 +9099,7 @@ next44:
 	VMULPS    Z8, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end41:
+end46:
 	VZEROUPPER
 	RET
 
@@ -8688,9 +9112,9 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS a+48(FP), Z8
 	VBROADCASTSS b+52(FP), Z9
 	CMPQ         CX, $0x00000040
-	JLT          next47
+	JLT          next52
 
-again48:
+again53:
 	VMOVUPS     (DX), Z0
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, (AX)
@@ -8707,13 +9131,13 @@ again48:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again48
+	JGE         again53
 
-next47:
+next52:
 	CMPQ CX, $0x00000010
-	JLT  next49
+	JLT  next54
 
-again50:
+again55:
 	VMOVUPS     (DX), Z0
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, (AX)
@@ -8721,11 +9145,11 @@ again50:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again50
+	JGE         again55
 
-next49:
+next54:
 	TESTQ       CX, CX
-	JZ          end46
+	JZ          end51
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8733,7 +9157,7 @@ next49:
 	VFMADD213PS Z9, Z8, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end46:
+end51:
 	VZEROUPPER
 	RET
 
@@ -8747,9 +9171,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-52
 	VMOVUPS      c3f800000AVX512<>+0(SB), Z9
 	VSUBPS       Z8, Z9, Z9
 	CMPQ         CX, $0x00000040
-	JLT          next52
+	JLT          next57
 
-again53:
+again58:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VMULPS      Z9, Z0, Z0
@@ -8774,13 +9198,13 @@ again53:
 	ADDQ        $0x00000100, DX
 	SUBQ        $0x00000040, CX
 	CMPQ        CX, $0x00000040
-	JGE         again53
+	JGE         again58
 
-next52:
+next57:
 	CMPQ CX, $0x00000010
-	JLT  next54
+	JLT  next59
 
-again55:
+again60:
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (AX), Z4
 	VMULPS      Z9, Z0, Z0
@@ -8790,11 +9214,11 @@ again55:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again55
+	JGE         again60
 
-next54:
+next59:
 	TESTQ       CX, CX
-	JZ          end51
+	JZ          end56
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8804,7 +9228,7 @@ next54:
 	VFMADD213PS Z0, Z8, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end51:
+end56:
 	VZEROUPPER
 	RET
 
@@ -8836,9 +9260,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS dot+72(FP), Z8
 	VBROADCASTSS scale+76(FP), Z9
 	CMPQ         CX, $0x00000020
-	JLT          next57
+	JLT          next62
 
-again58:
+again63:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VSUBPS  Z8, Z0, Z0
@@ -8856,13 +9280,13 @@ again58:
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, CX
 	CMPQ    CX, $0x00000020
-	JGE     again58
+	JGE     again63
 
-next57:
+next62:
 	CMPQ CX, $0x00000010
-	JLT  next59
+	JLT  next64
 
-again60:
+again65:
 	VMOVUPS (DX), Z0
 	VMOVUPS (BX), Z4
 	VSUBPS  Z8, Z0, Z0
@@ -8874,11 +9298,11 @@ again60:
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, CX
 	CMPQ    CX, $0x00000010
-	JGE     again60
+	JGE     again65
 
-next59:
+next64:
 	TESTQ     CX, CX
-	JZ        end56
+	JZ        end61
 	MOVL      $0x0000ffff, SI
 	BZHIL     CX, SI, SI
 	KMOVW     SI, K1
@@ -8889,7 +9313,7 @@ next59:
 	VMULPS    Z4, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end56:
+end61:
 	VZEROUPPER
 	RET
 
@@ -8906,9 +9330,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	VMOVUPS      c4b400000AVX512<>+0(SB), Z11
 	VXORPS       Z10, Z10, Z10
 	CMPQ         CX, $0x00000010
-	JLT          next62
+	JLT          next67
 
-again63:
+again68:
 	VMOVUPS     (DX), Z0
 	VFMSUB213PS Z9, Z8, Z0
 	VMULPS      c3fb8aa3bAVX512<>+0(SB), Z0, Z0
@@ -8931,11 +9355,11 @@ again63:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again63
+	JGE         again68
 
-next62:
+next67:
 	TESTQ       CX, CX
-	JZ          end61
+	JZ          end66
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -8959,7 +9383,7 @@ next62:
 	VADDPS      Z0, Z10, Z10
 	VMOVUPS     Z0, K1, (AX)
 
-end61:
+end66:
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -9148,9 +9572,9 @@ TEXT ·softmaxRowAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z4
 	VBROADCASTSS cff800000AVX512<>+0(SB), Z5
 	CMPQ         BX, $0x00000020
-	JLT          next65
+	JLT          next70
 
-again66:
+again71:
 	VMOVUPS (DX), Z0
 	VMAXPS  Z0, Z4, Z4
 	VMOVUPS 64(DX), Z1
@@ -9158,23 +9582,23 @@ again66:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, BX
 	CMPQ    BX, $0x00000020
-	JGE     again66
+	JGE     again71
 
-next65:
+next70:
 	CMPQ BX, $0x00000010
-	JLT  next67
+	JLT  next72
 
-again68:
+again73:
 	VMOVUPS (DX), Z0
 	VMAXPS  Z0, Z4, Z4
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, BX
 	CMPQ    BX, $0x00000010
-	JGE     again68
+	JGE     again73
 
-next67:
+next72:
 	TESTQ   BX, BX
-	JZ      end64
+	JZ      end69
 	MOVL    $0x0000ffff, SI
 	BZHIL   BX, SI, SI
 	KMOVW   SI, K1
@@ -9182,7 +9606,7 @@ next67:
 	VMOVUPS (DX), K1, Z0
 	VMAXPS  Z0, Z4, Z4
 
-end64:
+end69:
 	VMAXPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VMAXPS        Y0, Y4, Y4
@@ -9201,9 +9625,9 @@ end64:
 	MOVQ          AX, DX
 	MOVQ          CX, BX
 	CMPQ          BX, $0x00000010
-	JLT           next70
+	JLT           next75
 
-again71:
+again76:
 	VMOVUPS     (DX), Z0
 	VFMSUB213PS Z9, Z8, Z0
 	VMAXPS      Z0, Z12, Z0
@@ -9223,11 +9647,11 @@ again71:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, BX
 	CMPQ        BX, $0x00000010
-	JGE         again71
+	JGE         again76
 
-next70:
+next75:
 	TESTQ       BX, BX
-	JZ          end69
+	JZ          end74
 	MOVL        $0x0000ffff, AX
 	BZHIL       BX, AX, AX
 	KMOVW       AX, K1
@@ -9249,7 +9673,7 @@ next70:
 	VADDPS      Z0, Z10, Z10
 	VMOVUPS     Z0, K1, (DX)
 
-end69:
+end74:
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -9276,9 +9700,9 @@ TEXT ·softmaxGradRowAVX512(SB), NOSPLIT, $0-64
 	VMOVUPS      c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS      c4b400000AVX512<>+0(SB), Z11
 	CMPQ         CX, $0x00000010
-	JLT          next73
+	JLT          next78
 
-again74:
+again79:
 	VMOVUPS     (DX), Z0
 	VFMSUB213PS Z8, Z7, Z0
 	VMAXPS      Z0, Z12, Z0
@@ -9303,11 +9727,11 @@ again74:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again74
+	JGE         again79
 
-next73:
+next78:
 	TESTQ       CX, CX
-	JZ          end72
+	JZ          end77
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9332,7 +9756,7 @@ next73:
 	VMULPS      Z0, Z3, Z3
 	VMOVUPS     Z3, K1, (AX)
 
-end72:
+end77:
 	VZEROUPPER
 	RET
 
@@ -9346,9 +9770,9 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next76
+	JLT     next81
 
-again77:
+again82:
 	VMOVUPS     (DX), Z0
 	VMULPS      cbfb8aa3bAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -9373,11 +9797,11 @@ again77:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again77
+	JGE         again82
 
-next76:
+next81:
 	TESTQ       CX, CX
-	JZ          end75
+	JZ          end80
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9402,7 +9826,7 @@ next76:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end75:
+end80:
 	VZEROUPPER
 	RET
 
@@ -9435,9 +9859,9 @@ TEXT ·siluGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next79
+	JLT     next84
 
-again80:
+again85:
 	VMOVUPS     (DX), Z0
 	VMULPS      cbfb8aa3bAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -9470,11 +9894,11 @@ again80:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again80
+	JGE         again85
 
-next79:
+next84:
 	TESTQ       CX, CX
-	JZ          end78
+	JZ          end83
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9506,7 +9930,7 @@ next79:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end78:
+end83:
 	VZEROUPPER
 	RET
 
@@ -9520,9 +9944,9 @@ TEXT ·quickGELUAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next82
+	JLT     next87
 
-again83:
+again88:
 	VMOVUPS     (DX), Z0
 	VMULPS      cc01d265fAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -9547,11 +9971,11 @@ again83:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again83
+	JGE         again88
 
-next82:
+next87:
 	TESTQ       CX, CX
-	JZ          end81
+	JZ          end86
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9576,7 +10000,7 @@ next82:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end81:
+end86:
 	VZEROUPPER
 	RET
 
@@ -9609,9 +10033,9 @@ TEXT ·quickGELUGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next85
+	JLT     next90
 
-again86:
+again91:
 	VMOVUPS     (DX), Z0
 	VMULPS      cc01d265fAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -9644,11 +10068,11 @@ again86:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again86
+	JGE         again91
 
-next85:
+next90:
 	TESTQ       CX, CX
-	JZ          end84
+	JZ          end89
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9680,7 +10104,7 @@ next85:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end84:
+end89:
 	VZEROUPPER
 	RET
 
@@ -9712,9 +10136,9 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next88
+	JLT     next93
 
-again89:
+again94:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbdd2d3e8AVX512<>+0(SB), Z2
@@ -9742,11 +10166,11 @@ again89:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again89
+	JGE         again94
 
-next88:
+next93:
 	TESTQ       CX, CX
-	JZ          end87
+	JZ          end92
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -9774,7 +10198,7 @@ next88:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end87:
+end92:
 	VZEROUPPER
 	RET
 
@@ -9825,9 +10249,9 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next91
+	JLT     next96
 
-again92:
+again97:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z1
 	VMOVUPS     cbdd2d3e8AVX512<>+0(SB), Z2
@@ -9865,11 +10289,11 @@ again92:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again92
+	JGE         again97
 
-next91:
+next96:
 	TESTQ       CX, CX
-	JZ          end90
+	JZ          end95
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -9906,7 +10330,7 @@ next91:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end90:
+end95:
 	VZEROUPPER
 	RET
 
@@ -9957,9 +10381,9 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next94
+	JLT     next99
 
-again95:
+again100:
 	VMOVUPS     (DX), Z0
 	VMULPS      cbfb8aa3bAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -9987,11 +10411,11 @@ again95:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again95
+	JGE         again100
 
-next94:
+next99:
 	TESTQ       CX, CX
-	JZ          end93
+	JZ          end98
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10018,7 +10442,7 @@ next94:
 	VMULPS      Z4, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end93:
+end98:
 	VZEROUPPER
 	RET
 
@@ -10035,9 +10459,9 @@ TEXT ·swigluGradAVX512(SB), NOSPLIT, $0-120
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next97
+	JLT     next102
 
-again98:
+again103:
 	VMOVUPS     (BX), Z0
 	VMULPS      cbfb8aa3bAVX512<>+0(SB), Z0, Z1
 	VMINPS      Z1, Z13, Z1
@@ -10074,11 +10498,11 @@ again98:
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again98
+	JGE         again103
 
-next97:
+next102:
 	TESTQ       CX, CX
-	JZ          end96
+	JZ          end101
 	MOVL        $0x0000ffff, R8
 	BZHIL       CX, R8, R8
 	KMOVW       R8, K1
@@ -10112,7 +10536,7 @@ next97:
 	VMULPS      Z3, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end96:
+end101:
 	VZEROUPPER
 	RET
 
@@ -10126,9 +10550,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next100
+	JLT     next105
 
-again101:
+again106:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf38aa3bAVX512<>+0(SB), Z4, Z4
@@ -10170,11 +10594,11 @@ again101:
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again101
+	JGE         again106
 
-next100:
+next105:
 	TESTQ       CX, CX
-	JZ          end99
+	JZ          end104
 	MOVL        $0x0000ffff, BX
 	BZHIL       CX, BX, BX
 	KMOVW       BX, K1
@@ -10216,7 +10640,7 @@ next100:
 	VMULPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end99:
+end104:
 	VZEROUPPER
 	RET
 
@@ -10447,9 +10871,9 @@ TEXT ·geluErfGradAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS c42fe0000AVX512<>+0(SB), Z13
 	VMOVUPS c4b400000AVX512<>+0(SB), Z11
 	CMPQ    CX, $0x00000010
-	JLT     next103
+	JLT     next108
 
-again104:
+again109:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z0, Z0, Z4
 	VMULPS      cbf38aa3bAVX512<>+0(SB), Z4, Z4
@@ -10495,11 +10919,11 @@ again104:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again104
+	JGE         again109
 
-next103:
+next108:
 	TESTQ       CX, CX
-	JZ          end102
+	JZ          end107
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10544,7 +10968,7 @@ next103:
 	VMULPS      Z0, Z4, Z4
 	VMOVUPS     Z4, K1, (AX)
 
-end102:
+end107:
 	VZEROUPPER
 	RET
 
@@ -10577,9 +11001,9 @@ TEXT ·normApplyAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next106
+	JLT          next111
 
-again107:
+again112:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10593,11 +11017,11 @@ again107:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again107
+	JGE         again112
 
-next106:
+next111:
 	TESTQ       CX, CX
-	JZ          end105
+	JZ          end110
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10609,7 +11033,7 @@ next106:
 	VFMADD213PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end105:
+end110:
 	VZEROUPPER
 	RET
 
@@ -10624,9 +11048,9 @@ TEXT ·normParamsAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS mean+96(FP), Z8
 	VBROADCASTSS rstd+100(FP), Z9
 	CMPQ         CX, $0x00000010
-	JLT          next109
+	JLT          next114
 
-again110:
+again115:
 	VMOVUPS     (SI), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10643,11 +11067,11 @@ again110:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again110
+	JGE         again115
 
-next109:
+next114:
 	TESTQ       CX, CX
-	JZ          end108
+	JZ          end113
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10662,7 +11086,7 @@ next109:
 	VMOVUPS     Z2, K1, (AX)
 	VMOVUPS     Z3, K1, (DX)
 
-end108:
+end113:
 	VZEROUPPER
 	RET
 
@@ -10680,9 +11104,9 @@ TEXT ·normSumsAVX512(SB), NOSPLIT, $0-88
 	VXORPS       Z12, Z12, Z12
 	VXORPS       Z13, Z13, Z13
 	CMPQ         CX, $0x00000020
-	JLT          next112
+	JLT          next117
 
-again113:
+again118:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10704,13 +11128,13 @@ again113:
 	ADDQ        $0x00000080, BX
 	SUBQ        $0x00000020, CX
 	CMPQ        CX, $0x00000020
-	JGE         again113
+	JGE         again118
 
-next112:
+next117:
 	CMPQ CX, $0x00000010
-	JLT  next114
+	JLT  next119
 
-again115:
+again120:
 	VMOVUPS     (DX), Z0
 	VSUBPS      Z8, Z0, Z0
 	VMULPS      Z9, Z0, Z0
@@ -10724,11 +11148,11 @@ again115:
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again115
+	JGE         again120
 
-next114:
+next119:
 	TESTQ       CX, CX
-	JZ          end111
+	JZ          end116
 	MOVL        $0x0000ffff, SI
 	BZHIL       CX, SI, SI
 	KMOVW       SI, K1
@@ -10741,7 +11165,7 @@ next114:
 	VADDPS      Z2, Z10, Z10
 	VFMADD231PS Z2, Z0, Z12
 
-end111:
+end116:
 	VADDPS        Z11, Z10, Z10
 	VADDPS        Z13, Z12, Z12
 	VEXTRACTF64X4 $0x01, Z10, Y0
@@ -10778,9 +11202,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSS m1+104(FP), Z10
 	VBROADCASTSS m2+108(FP), Z11
 	CMPQ         CX, $0x00000010
-	JLT          next117
+	JLT          next122
 
-again118:
+again123:
 	VMOVUPS      (BX), Z0
 	VSUBPS       Z8, Z0, Z0
 	VMULPS       Z9, Z0, Z0
@@ -10797,11 +11221,11 @@ again118:
 	ADDQ         $0x00000040, SI
 	SUBQ         $0x00000010, CX
 	CMPQ         CX, $0x00000010
-	JGE          again118
+	JGE          again123
 
-next117:
+next122:
 	TESTQ        CX, CX
-	JZ           end116
+	JZ           end121
 	MOVL         $0x0000ffff, DI
 	BZHIL        CX, DI, DI
 	KMOVW        DI, K1
@@ -10816,7 +11240,7 @@ next117:
 	VMULPS       Z9, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)
 
-end116:
+end121:
 	VZEROUPPER
 	RET
 
@@ -10841,9 +11265,9 @@ head:
 	XORQ R12, R12
 	MOVQ SI, R13
 	CMPQ R13, $0x00000010
-	JLT  next120
+	JLT  next125
 
-again121:
+again126:
 	VMOVUPS     (CX)(R12*1), Z0
 	VMOVUPS     (R11)(R12*1), Z1
 	VMOVUPS     (DX)(R12*1), Z2
@@ -10858,11 +11282,11 @@ again121:
 	ADDQ        $0x00000040, R12
 	SUBQ        $0x00000010, R13
 	CMPQ        R13, $0x00000010
-	JGE         again121
+	JGE         again126
 
-next120:
+next125:
 	TESTQ       R13, R13
-	JZ          end119
+	JZ          end124
 	MOVL        $0x0000ffff, R14
 	BZHIL       R13, R14, R14
 	KMOVW       R14, K1
@@ -10878,7 +11302,7 @@ next120:
 	VMOVUPS     Z0, K1, (AX)(R12*1)
 	VMOVUPS     Z1, K1, (R10)(R12*1)
 
-end119:
+end124:
 	ADDQ R8, AX
 	ADDQ R8, R10
 	ADDQ R9, CX
@@ -10907,9 +11331,9 @@ TEXT ·adamwAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS 28(DI), Z13
 	VBROADCASTSS 32(DI), Z14
 	CMPQ         CX, $0x00000010
-	JLT          next123
+	JLT          next128
 
-again124:
+again129:
 	VMOVUPS     (DX), Z0
 	VMULPS      Z6, Z0, Z0
 	VMOVUPS     (BX), Z1
@@ -10934,11 +11358,11 @@ again124:
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000010, CX
 	CMPQ        CX, $0x00000010
-	JGE         again124
+	JGE         again129
 
-next123:
+next128:
 	TESTQ       CX, CX
-	JZ          end122
+	JZ          end127
 	MOVL        $0x0000ffff, DI
 	BZHIL       CX, DI, DI
 	KMOVW       DI, K1
@@ -10961,6 +11385,6 @@ next123:
 	VFMSUB213PS Z1, Z14, Z0
 	VMOVUPS     Z0, K1, (AX)
 
-end122:
+end127:
 	VZEROUPPER
 	RET

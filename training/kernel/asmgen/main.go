@@ -26,6 +26,7 @@ func main() {
 	ConstraintExpr("amd64")
 	tiles()
 	packs()
+	combine()
 	reductions()
 	elementwise()
 	exponentials()

@@ -10,7 +10,8 @@ func packs() {
 	packRows("packRows1", 1)
 	packRows("packRows2", 2)
 	packColumns()
-	packTiles()
+	packGroups("packTiles", 1)
+	packGroups("packPanels", 2)
 }
 
 // packRows copies k rows of width floats (at most vecs vectors), ld apart, to rows stride apart; each destination row is filled up to vecs
@@ -119,21 +120,21 @@ func packColumns() {
 	done()
 }
 
-// Offsets in bytes of the fields of kernel's tilePack, which a test of that package checks.
+// Offsets in bytes of the fields of kernel's groupPack, which a test of that package checks.
 const (
-	packDst    = 0
-	packSrc    = 8
-	packStep   = 16
-	packLD     = 24
-	packHeight = 32
-	packCount  = 40
-	packK      = 48
+	packDst   = 0
+	packSrc   = 8
+	packStep  = 16
+	packLD    = 24
+	packWidth = 32
+	packCount = 40
+	packK     = 48
 )
 
-// packTiles copies, for each of k rows, count groups of height neighbours to places step apart: one vector each, in order, of which height
-// lanes count. The rows of A transposed become tiles in one pass over each row.
-func packTiles() {
-	function("packTiles", "func(t *byte)")
+// packGroups copies, for each of k rows, count groups of width neighbours to places step apart: vecs vectors each, in order, of which width
+// lanes count. So many panels, or tiles of A transposed, are packed in one pass over each row.
+func packGroups(name string, vecs int) {
+	function(name, "func(t *byte)")
 	t := integer("t")
 	field := func(off int) reg.GPVirtual {
 		r := GP64()
@@ -141,24 +142,29 @@ func packTiles() {
 		return r
 	}
 	dst, src := field(packDst), field(packSrc)
-	step, ld, height, k := field(packStep), field(packLD), field(packHeight), field(packK)
-	SHLQ(Imm(2), step)
-	SHLQ(Imm(2), ld)
-	SHLQ(Imm(2), height)
+	step, ld, width, k := field(packStep), field(packLD), field(packWidth), field(packK)
+	for _, r := range []reg.GPVirtual{step, ld, width} {
+		SHLQ(Imm(2), r)
+	}
 	d, s, n := GP64(), GP64(), GP64()
 	Label("row")
 	MOVQ(dst, d)
 	MOVQ(src, s)
 	MOVQ(Mem{Base: t, Disp: packCount}, n)
 	Label("group")
-	VMOVUPS(Mem{Base: s}, v(0))
-	VMOVUPS(v(0), Mem{Base: d})
-	ADDQ(height, s)
+	PREFETCHT0(Mem{Base: s, Index: ld, Scale: 8})
+	for j := range vecs {
+		VMOVUPS(at(s, j), v(j))
+	}
+	for j := range vecs {
+		VMOVUPS(v(j), at(d, j))
+	}
+	ADDQ(width, s)
 	ADDQ(step, d)
 	DECQ(n)
 	JNZ(LabelRef("group"))
 	ADDQ(ld, src)
-	ADDQ(height, dst)
+	ADDQ(width, dst)
 	DECQ(k)
 	JNZ(LabelRef("row"))
 	done()

@@ -25,6 +25,8 @@ const (
 	fieldBias   = 96
 	fieldMask   = 104
 	fieldAddToC = 112
+	fieldAhead  = 120
+	fieldAheadK = 128
 )
 
 // tiles emits the register tiles: rows x (vecs vectors) of C += A B, for every height up to the level's and for one and two vectors; and for
@@ -62,13 +64,13 @@ func tile(rows, vecs int) {
 	function(fmt.Sprintf("tile%dx%d", rows, vecs), "func(t *byte)")
 	t := tileRegs{rows: rows, vecs: vecs, args: integer("t")}
 	// The current panel's addresses live on the stack: registers are needed inside.
-	local := AllocLocal(40)
-	at := tileAt{b: local, c: local.Offset(8), residual: local.Offset(16), bias: local.Offset(24)}
-	left := local.Offset(32)
+	local := AllocLocal(48)
+	at := tileAt{b: local, c: local.Offset(8), residual: local.Offset(16), bias: local.Offset(24), ahead: local.Offset(32)}
+	left := local.Offset(40)
 	for _, f := range []struct {
 		off int
 		at  Mem
-	}{{fieldB, at.b}, {fieldC, at.c}, {fieldRes, at.residual}, {fieldBias, at.bias}, {fieldCount, left}} {
+	}{{fieldB, at.b}, {fieldC, at.c}, {fieldRes, at.residual}, {fieldBias, at.bias}, {fieldAhead, at.ahead}, {fieldCount, left}} {
 		MOVQ(t.field(f.off), f.at)
 	}
 	if cpu.wide {
@@ -89,7 +91,7 @@ func tile(rows, vecs int) {
 }
 
 // tileAt is where the addresses of the current tile are kept.
-type tileAt struct{ b, c, residual, bias Mem }
+type tileAt struct{ b, c, residual, bias, ahead Mem }
 
 // advance moves to the next tile: the next panel of B, the columns to the right.
 func (t tileRegs) advance(at tileAt) {
@@ -135,6 +137,13 @@ func (t tileRegs) multiply(tile tileAt) {
 	}
 	b, k := GP64(), t.field(fieldK)
 	MOVQ(tile.b, b)
+	var ahead, aheadK reg.GPVirtual
+	if t.looksAhead() {
+		ahead, aheadK = GP64(), t.field(fieldAheadK)
+		MOVQ(tile.ahead, ahead)
+		TESTQ(ahead, ahead)
+		CMOVQEQ(b, ahead) // nothing to ask for: memory that is here
+	}
 	var pair reg.GPVirtual
 	if t.vecs == 4 {
 		pair = t.field(fieldBPair)
@@ -145,6 +154,12 @@ func (t tileRegs) multiply(tile tileAt) {
 		}
 	}
 	Label("k")
+	if t.looksAhead() {
+		for j := 0; j < t.vecs*cpu.bytes(); j += 64 {
+			PREFETCHT1(Mem{Base: ahead, Disp: j})
+		}
+		ADDQ(aheadK, ahead)
+	}
 	for j := range t.vecs {
 		m := at(b, j%2)
 		if j >= 2 {
@@ -156,11 +171,7 @@ func (t tileRegs) multiply(tile tileAt) {
 		x := v(len(cpu.regs) - 2 + i%2)
 		m := Mem{Base: a}
 		if i > 0 {
-			o, scale := i, 1
-			for o%2 == 0 {
-				o, scale = o/2, scale*2
-			}
-			m.Index, m.Scale = odd[o], uint8(scale)
+			m.Index, m.Scale = multiple(odd, i)
 		}
 		if t.vecs == 1 && cpu.wide {
 			VFMADD231PS_BCST(m, t.b(0), t.acc(i, 0)) // used once: no register
@@ -175,7 +186,13 @@ func (t tileRegs) multiply(tile tileAt) {
 	ADDQ(U32(uint32(min(t.vecs, 2)*cpu.bytes())), b)
 	DECQ(k)
 	JNZ(LabelRef("k"))
+	if t.looksAhead() {
+		MOVQ(ahead, tile.ahead)
+	}
 }
+
+// looksAhead tells whether the tile asks for memory ahead: lower ones read B so fast that the processor does so itself.
+func (t tileRegs) looksAhead() bool { return t.rows >= 4 }
 
 // finish adds C, the bias and the residual where they are wanted, in this order, and stores.
 func (t tileRegs) finish(tile tileAt) {
