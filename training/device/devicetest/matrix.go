@@ -45,7 +45,7 @@ func linearTrials() []trial {
 }
 
 func activations() map[string]device.Activation {
-	return map[string]device.Activation{"tanh GELU": device.GELUTanh, "exact GELU": device.GELUErf, "SiLU": device.SiLU}
+	return map[string]device.Activation{"tanh GELU": device.GELUTanh, "exact GELU": device.GELUErf, "SiLU": device.SiLU, "quick GELU": device.QuickGELU}
 }
 
 // heads are windows of one (B, T, parts, H, D) tensor.

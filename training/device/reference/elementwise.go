@@ -48,6 +48,9 @@ func activation(f device.Activation, x float64) (value, slope float64) {
 	case device.SiLU:
 		s := sigmoid(x)
 		return x * s, s + x*s*(1-s)
+	case device.QuickGELU:
+		s := sigmoid(1.702 * x)
+		return x * s, s + 1.702*x*s*(1-s)
 	}
 	panic(fmt.Sprintf("reference: no activation %d", f))
 }
