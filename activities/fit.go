@@ -113,7 +113,7 @@ type closer interface {
 
 func newObjective(p fitParams, m *model.Model, epoch int64) (closer, error) {
 	if p.Objective == "clip" {
-		return objective.NewCLIP(m, p.Batch)
+		return objective.NewCLIP(m, objective.Plan{Batch: p.Batch})
 	}
 	o := objective.DefaultBLIP(p.Batch)
 	o.ITC, o.ITM, o.LM = p.ITC, p.ITM, p.LM

@@ -34,6 +34,19 @@ type Costed interface {
 	StepFLOPs() float64
 }
 
+// Sized is an Objective that knows what its graphs need.
+type Sized interface {
+	// Needs plans a step on batches of another size, or of its own. Nothing is allocated.
+	Needs(batch int) (Needs, error)
+}
+
+// Needs is what an objective needs besides its parameters, their gradients and its state, in bytes.
+type Needs struct {
+	Activations int64 // with their gradients, what is saved for the reverse pass, and scratch
+	Inputs      int64 // of graphs
+	Batch       int64 // a batch on the host
+}
+
 // Rated is an Objective some of whose parameters take a share of the learning
 // rate only.
 type Rated interface {
@@ -42,6 +55,13 @@ type Rated interface {
 
 // Metrics are the measurements of one step by name.
 type Metrics map[string]float64
+
+// Add adds share times other, which has the same names or more.
+func (m Metrics) Add(other Metrics, share float64) {
+	for k, v := range other {
+		m[k] += share * v
+	}
+}
 
 // LossKey names the total loss in Metrics.
 const LossKey = "loss"

@@ -26,6 +26,10 @@ type Options struct {
 	Threads int
 	Steps   int
 	Warmup  int
+
+	Accumulate int  // micro-batches of a step
+	Checkpoint bool // compute layers again in the reverse pass
+
 	Profile string // file that receives a CPU profile of the measured steps; "": none
 }
 
@@ -57,9 +61,11 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		{&o.Threads, "threads", "threads"},
 		{&o.Steps, "steps", "steps that are measured"},
 		{&o.Warmup, "warmup", "steps before those"},
+		{&o.Accumulate, "accumulate", "micro-batches of a step; 0 is 1"},
 	} {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
+	f.BoolVar(&o.Checkpoint, "checkpoint", o.Checkpoint, "compute each layer again in the reverse pass instead of keeping what is inside")
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
 }
 

@@ -93,11 +93,17 @@ func (o Options) config() model.Config {
 func (o Options) objective(m *model.Model) (training.Objective, error) {
 	switch o.Model {
 	case "clip":
-		return objective.NewCLIP(m, o.Batch)
+		return objective.NewCLIP(m, o.plan())
 	case "blip":
-		return objective.NewBLIP(m, objective.DefaultBLIP(o.Batch))
+		blip := objective.DefaultBLIP(o.Batch)
+		blip.Plan = o.plan()
+		return objective.NewBLIP(m, blip)
 	}
-	return objective.NewLM(m, o.Batch)
+	return objective.NewLM(m, o.plan())
+}
+
+func (o Options) plan() objective.Plan {
+	return objective.Plan{Batch: o.Batch, Accumulate: o.Accumulate, Checkpoint: o.Checkpoint}
 }
 
 // batch is random: speed does not depend on the data.

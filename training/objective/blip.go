@@ -28,7 +28,8 @@ import (
 type BLIP struct {
 	model    *model.Model
 	options  BLIPOptions
-	graph    *graph.Graph
+	graphs   buckets
+	used     bucket    // by the last step
 	momentum *momentum // nil: ITC is off, or within the batch
 	text     textBuffers
 }
@@ -49,20 +50,36 @@ func NewBLIP(m *model.Model, o BLIPOptions) (*BLIP, error) {
 		p.Frozen = o.FreezeVision && strings.HasPrefix(p.Name, "vision.")
 	}
 	b := &BLIP{model: m, options: o}
-	var err error
-	b.graph, err = graph.Build(m.Backend(), graph.Options{Train: true}, func(g *graph.Graph) *graph.Node {
-		return defineBLIP(g, m, o)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("blip objective: %w", err)
-	}
-	trainOnly(m, b.graph)
 	if o.momentum() {
+		var err error
 		if b.momentum, err = newMomentum(m, o); err != nil {
-			return nil, errors.Join(fmt.Errorf("blip objective: %w", err), b.graph.Close())
+			return nil, fmt.Errorf("blip objective: %w", err)
 		}
 	}
-	return b, nil
+	return b, b.plan()
+}
+
+// plan builds the graphs.
+func (b *BLIP) plan() error {
+	m, o := b.model, b.options
+	arena := graph.NewArena(m.Backend())
+	var err error
+	b.graphs, err = bucketSpec{
+		backend: m.Backend(), plan: o.Plan, context: m.Config.Text.Context,
+		options: graph.Options{Train: true, Checkpoint: o.Checkpoint, Arena: arena},
+		define:  func(g *graph.Graph, tokens int) *graph.Node { return defineBLIP(g, m, o, tokens) },
+	}.build()
+	if err != nil {
+		return fmt.Errorf("blip objective: %w", err)
+	}
+	trainOnly(m, b.graphs.graphs()...)
+	if b.momentum == nil {
+		return nil
+	}
+	if err := b.momentum.plan(o, arena); err != nil {
+		return errors.Join(fmt.Errorf("blip objective: %w", err), b.graphs.Close())
+	}
+	return nil
 }
 
 // Params is part of training.Objective.
@@ -84,22 +101,64 @@ func (b *BLIP) Step(step int64, batch *training.Batch) (training.Metrics, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.feed(step, p, batch); err != nil {
+	groups, err := b.groups(p, batch)
+	if err != nil {
 		return nil, err
 	}
-	if err := b.graph.Run(); err != nil {
-		return nil, err
+	total := training.Metrics{}
+	n := b.options.parts()
+	for i, s := range b.shares(p) {
+		if s == 0 {
+			continue
+		}
+		part := p.part(i, n)
+		b.used = b.graphs.of(part.longest())
+		if err := errors.Join(b.feed(step, part.cut(b.used.tokens), groups), b.feedShare(s), b.used.Run()); err != nil {
+			return nil, err
+		}
+		m, err := b.measure(step)
+		if err != nil {
+			return nil, err
+		}
+		total.Add(m, s)
 	}
-	return b.measure(step)
+	return total, nil
 }
 
-func (b *BLIP) feed(step int64, p pairs, batch *training.Batch) error {
-	g, o := b.graph, b.options
-	errs := []error{g.Feed(Images, p.images)}
-	if o.ITC > 0 {
-		errs = append(errs, feedText(g, b.model, p))
+// shares are the parts of the micro-batches in the loss.
+func (b *BLIP) shares(p pairs) []float64 {
+	if n := b.options.parts(); n > 1 { // captioning alone
+		return shares(b.text.captionTargets(p, b.options.Prompt), n)
 	}
-	if b.momentum != nil {
+	return []float64{1}
+}
+
+func (b *BLIP) feedShare(s float64) error {
+	if b.options.parts() == 1 {
+		return nil
+	}
+	return b.used.Feed(share, []float32{float32(s)})
+}
+
+// groups tells which rows are no negatives of each other; nil where there is no matching.
+func (b *BLIP) groups(p pairs, batch *training.Batch) ([]int32, error) {
+	if b.options.ITM == 0 {
+		return nil, nil
+	}
+	var given []int32
+	if batch.HasInt32s(Groups) {
+		var err error
+		if given, err = batch.ReadInt32s(Groups, b.options.Batch); err != nil {
+			return nil, err
+		}
+	}
+	return GroupRows(p.tokens, b.options.Batch, given), nil
+}
+
+func (b *BLIP) feed(step int64, p pairs, groups []int32) error {
+	g, o := b.used, b.options
+	var errs []error
+	if b.momentum != nil { // first: it runs in the memory of the training graph
 		image, text, err := b.momentum.run(p)
 		if err != nil {
 			return err
@@ -109,15 +168,12 @@ func (b *BLIP) feed(step int64, p pairs, batch *training.Batch) error {
 			g.FeedValue(queueImage, b.momentum.image), g.FeedValue(queueText, b.momentum.text),
 			g.Feed(alpha, []float32{float32(o.alpha(step))}))
 	}
+	errs = append(errs, g.Feed(Images, p.images))
+	if o.ITC > 0 {
+		errs = append(errs, feedText(g.Graph, b.model, p))
+	}
 	if o.ITM > 0 {
-		var given []int32
-		if batch.HasInt32s(Groups) {
-			var err error
-			if given, err = batch.ReadInt32s(Groups, o.Batch); err != nil {
-				return err
-			}
-		}
-		errs = append(errs, b.feedMatching(step, p, given))
+		errs = append(errs, b.feedMatching(step, p, groups))
 	}
 	if o.LM > 0 {
 		errs = append(errs, b.feedCaptions(p))
@@ -125,8 +181,8 @@ func (b *BLIP) feed(step int64, p pairs, batch *training.Batch) error {
 	return errors.Join(errs...)
 }
 
-func (b *BLIP) feedMatching(step int64, p pairs, given []int32) error {
-	g, n := b.graph, b.options.Batch
+func (b *BLIP) feedMatching(step int64, p pairs, groups []int32) error {
+	g, n := b.used, b.options.Batch
 	r := rand.New(rand.NewPCG(b.options.Seed, uint64(step)))
 	draws := make([]float32, 2*n)
 	for i := range draws {
@@ -135,7 +191,7 @@ func (b *BLIP) feedMatching(step int64, p pairs, given []int32) error {
 	errs := []error{
 		g.Feed(encoded, b.text.withFirst(p.tokens, n, b.model.Config.Text.Special.ENC)),
 		g.Feed(drawTexts, draws[:n]), g.Feed(drawImages, draws[n:]),
-		g.Feed(Groups, GroupRows(p.tokens, n, given)),
+		g.Feed(Groups, groups),
 	}
 	if b.options.ITC == 0 {
 		errs = append(errs, g.Feed(Lengths, p.lengths))
@@ -145,8 +201,8 @@ func (b *BLIP) feedMatching(step int64, p pairs, given []int32) error {
 
 func (b *BLIP) feedCaptions(p pairs) error {
 	return errors.Join(
-		b.graph.Feed(decoded, b.text.withFirst(p.tokens, b.options.Batch, b.model.Config.Text.Special.BOS)),
-		b.graph.Feed(Targets, b.text.captionTargets(p, b.options.Prompt)))
+		b.used.Feed(decoded, b.text.withFirst(p.tokens, b.options.rows(), b.model.Config.Text.Special.BOS)),
+		b.used.Feed(Targets, b.text.captionTargets(p, b.options.Prompt)))
 }
 
 func (b *BLIP) measure(step int64) (training.Metrics, error) {
@@ -165,7 +221,7 @@ func (b *BLIP) measure(step int64) (training.Metrics, error) {
 	}
 	if b.options.ITM > 0 {
 		names = append(names, "itm")
-		logits, err := b.graph.Read(matchLogits)
+		logits, err := b.used.Read(matchLogits)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +231,7 @@ func (b *BLIP) measure(step int64) (training.Metrics, error) {
 		names = append(names, "lm")
 	}
 	for _, name := range names {
-		v, err := scalar(b.graph, name)
+		v, err := scalar(b.used.Graph, name)
 		if err != nil {
 			return nil, err
 		}
@@ -197,11 +253,11 @@ func (b *BLIP) Updated(step int64) error {
 	} else {
 		b.momentum.ema.Update()
 	}
-	image, err := b.graph.Value(imageKeys)
+	image, err := b.used.Value(imageKeys)
 	if err != nil {
 		return err
 	}
-	text, err := b.graph.Value(textKeys)
+	text, err := b.used.Value(textKeys)
 	if err != nil {
 		return err
 	}
@@ -246,14 +302,34 @@ func (b *BLIP) StepFLOPs() float64 {
 	return float64(o.Batch) * per
 }
 
-// Memory is what the training graph uses on the device.
-func (b *BLIP) Memory() graph.Memory { return b.graph.Memory() }
+// Needs is part of training.Sized.
+func (b *BLIP) Needs(batch int) (training.Needs, error) {
+	o := b.options
+	o.Queue = o.Queue / o.Batch * batch
+	return needsOf(o.Plan, batch, pairBytes(b.model), func(p Plan) (sized, error) {
+		o.Plan = p
+		planned := &BLIP{model: b.model, options: o}
+		if b.momentum != nil {
+			planned.momentum = &momentum{model: b.momentum.model}
+		}
+		return planned, planned.plan()
+	})
+}
+
+// Memory is what a step uses on the device.
+func (b *BLIP) Memory() graph.Memory {
+	gs := b.graphs.graphs()
+	if b.momentum != nil {
+		gs = append(gs, b.momentum.graphs.graphs()...)
+	}
+	return graph.Together(gs...)
+}
 
 // Close frees the graphs. The model's parameters stay.
 func (b *BLIP) Close() error {
-	err := b.graph.Close()
+	err := b.graphs.Close()
 	if b.momentum != nil {
-		err = errors.Join(err, b.momentum.graph.Close())
+		err = errors.Join(err, b.momentum.graphs.Close())
 	}
 	return err
 }

@@ -29,8 +29,9 @@ type contrast struct{ imageToText, textToImage *graph.Node }
 
 // defineBLIP is the whole loss. The image tower runs once, and the keys and
 // values of its states are shared by matching and captioning.
-func defineBLIP(g *graph.Graph, m *model.Model, o BLIPOptions) *graph.Node {
-	states := m.VisionStates(g, imageInput(g, m, o.Batch)) // (B, P, C)
+func defineBLIP(g *graph.Graph, m *model.Model, o BLIPOptions, tokens int) *graph.Node {
+	s := shape{o.rows(), tokens}
+	states := m.VisionStates(g, imageInput(g, m, s.rows)) // (B, P, C)
 	var losses []*graph.Node
 	var weights []float32
 	part := func(name string, weight float64, loss *graph.Node) {
@@ -40,7 +41,7 @@ func defineBLIP(g *graph.Graph, m *model.Model, o BLIPOptions) *graph.Node {
 	similarity := contrast{}
 	var text model.Texts
 	if o.ITC > 0 {
-		text = textInput(g, m, o.Batch)
+		text = textInput(g, m, s)
 		var loss *graph.Node
 		loss, similarity = defineITC(g, m, itcInput{options: o, states: states, text: text})
 		part("itc", o.ITC, loss)
@@ -51,15 +52,18 @@ func defineBLIP(g *graph.Graph, m *model.Model, o BLIPOptions) *graph.Node {
 	}
 	if o.ITM > 0 {
 		if text.Lengths == nil {
-			text.Lengths = g.Input(Lengths, device.Int32, o.Batch)
+			text.Lengths = g.Input(Lengths, device.Int32, s.rows)
 		}
-		part("itm", o.ITM, defineITM(g, m, itmInput{batch: o.Batch, lengths: text.Lengths, memory: memory, similarity: similarity}))
+		part("itm", o.ITM, defineITM(g, m, itmInput{shape: s, lengths: text.Lengths, memory: memory, similarity: similarity}))
 	}
 	if o.LM > 0 {
-		part("lm", o.LM, defineCaptioning(g, m, o, memory))
+		part("lm", o.LM, defineCaptioning(g, m, captionInput{o, s, memory}))
 	}
 	loss := op.WeightedSum(g, weights, losses...)
 	g.Output(training.LossKey, loss)
+	if o.parts() > 1 {
+		g.Seed(share, loss)
+	}
 	return loss
 }
 
@@ -105,7 +109,7 @@ func defineInBatch(g *graph.Graph, image, text, temperature *graph.Node) (*graph
 }
 
 type itmInput struct {
-	batch      int
+	shape
 	lengths    *graph.Node
 	memory     model.Memory
 	similarity contrast
@@ -114,7 +118,7 @@ type itmInput struct {
 // defineITM judges 3 B pairs: (image i, text i), (image i, a hard text), (a hard
 // image, text i). Images of negatives keep their gradient.
 func defineITM(g *graph.Graph, m *model.Model, in itmInput) *graph.Node {
-	b := in.batch
+	b := in.rows
 	sim := in.similarity
 	if sim.imageToText == nil { // all equal: even draws
 		even := g.Input("even", device.Float32, b, b)
@@ -129,7 +133,7 @@ func defineITM(g *graph.Graph, m *model.Model, in itmInput) *graph.Node {
 	own := g.Ints(counting(b))
 	texts := op.ConcatInts(g, own, hardText, own)   // (3 B)
 	images := op.ConcatInts(g, own, own, hardImage) // (3 B)
-	tokens := g.Input(encoded, device.Int32, b, m.Config.Text.Context)
+	tokens := g.Input(encoded, device.Int32, b, in.tokens)
 	states := m.GroundedStates(g, model.Texts{
 		Tokens:  op.GatherInts(g, tokens, texts),
 		Lengths: op.GatherInts(g, in.lengths, texts),
@@ -143,11 +147,17 @@ func defineITM(g *graph.Graph, m *model.Model, in itmInput) *graph.Node {
 	return op.CrossEntropy(g, logits, g.Ints(labels), op.CrossEntropyOptions{})
 }
 
-func defineCaptioning(g *graph.Graph, m *model.Model, o BLIPOptions, memory model.Memory) *graph.Node {
-	tokens := g.Input(decoded, device.Int32, o.Batch, m.Config.Text.Context)
-	targets := g.Input(Targets, device.Int32, o.Batch, m.Config.Text.Context)
-	logits := m.TokenLogits(g, m.DecoderStates(g, tokens, memory)) // (B, T, V)
-	return op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{Smoothing: float32(o.Smoothing)})
+type captionInput struct {
+	options BLIPOptions
+	shape
+	memory model.Memory
+}
+
+func defineCaptioning(g *graph.Graph, m *model.Model, in captionInput) *graph.Node {
+	tokens := g.Input(decoded, device.Int32, in.rows, in.tokens)
+	targets := g.Input(Targets, device.Int32, in.rows, in.tokens)
+	logits := m.TokenLogits(g, m.DecoderStates(g, tokens, in.memory)) // (B, T, V)
+	return op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{Smoothing: float32(in.options.Smoothing)})
 }
 
 // counting is 0, 1, ..., n-1.

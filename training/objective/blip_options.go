@@ -7,10 +7,10 @@ import (
 
 // BLIPOptions configure BLIP. A part whose weight is 0 is not built at all.
 type BLIPOptions struct {
-	Batch int     `json:"batch"`
-	ITC   float64 `json:"itc"` // weight of the image-text contrast
-	ITM   float64 `json:"itm"` // weight of image-text matching
-	LM    float64 `json:"lm"`  // weight of captioning
+	Plan
+	ITC float64 `json:"itc"` // weight of the image-text contrast
+	ITM float64 `json:"itm"` // weight of image-text matching
+	LM  float64 `json:"lm"`  // weight of captioning
 
 	// Queue is the number of earlier momentum features that ITC also contrasts
 	// with: a multiple of the batch. 0 turns the momentum encoders off: features
@@ -35,14 +35,14 @@ type BLIPOptions struct {
 // queue of eight batches.
 func DefaultBLIP(batch int) BLIPOptions {
 	return BLIPOptions{
-		Batch: batch, ITC: 1, ITM: 1, LM: 1,
+		Plan: Plan{Batch: batch}, ITC: 1, ITM: 1, LM: 1,
 		Queue: 8 * batch, Momentum: 0.995, MomentumRamp: true, Alpha: 0.4, Smoothing: 0.1,
 	}
 }
 
 // Captioning are the options that train the decoder alone.
 func Captioning(batch int) BLIPOptions {
-	return BLIPOptions{Batch: batch, LM: 1, Smoothing: 0.1}
+	return BLIPOptions{Plan: Plan{Batch: batch}, LM: 1, Smoothing: 0.1}
 }
 
 // Validate returns all faults at once.
@@ -53,7 +53,10 @@ func (o BLIPOptions) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	add(o.Batch < 1, "the batch is %d: give 1 or more", o.Batch)
+	if err := o.Plan.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	add(o.parts() > 1 && o.ITC+o.ITM > 0, "accumulate is %d: only captioning can be split, since contrast and matching compare all pairs of a batch: set itc and itm to 0, or accumulate to 1 and checkpoint to true", o.Accumulate)
 	add(o.Batch == 1 && o.ITC+o.ITM > 0, "a batch of 1 has no negatives: give 2 or more, or train captioning alone")
 	for _, w := range []struct {
 		name  string

@@ -87,7 +87,7 @@ func TestTheQueueStartsNormalisedAndTakesEachBatchInTurn(t *testing.T) {
 	for step := range int64(4) {
 		_, err := b.Step(step, pairsOf(b.model, uint64(step)))
 		require.NoError(t, err)
-		keys, err := b.graph.Read(imageKeys)
+		keys, err := b.used.Read(imageKeys)
 		require.NoError(t, err)
 		require.NoError(t, b.Updated(step))
 		after := values(t, b, b.momentum.image)
@@ -153,7 +153,7 @@ func TestTheTemperatureIsHeldToItsRange(t *testing.T) {
 }
 
 func TestNegativesAreNeverThePairItselfNorAnEqualCaption(t *testing.T) {
-	for name, o := range map[string]BLIPOptions{"by similarity": small(), "evenly": {Batch: rows, ITM: 1}} {
+	for name, o := range map[string]BLIPOptions{"by similarity": small(), "evenly": {Plan: Plan{Batch: rows}, ITM: 1}} {
 		t.Run(name, func(t *testing.T) {
 			b := newBLIP(t, o)
 			seen := map[int32]bool{}
@@ -163,7 +163,7 @@ func TestNegativesAreNeverThePairItselfNorAnEqualCaption(t *testing.T) {
 				_, err := b.Step(step, batch)
 				require.NoError(t, err)
 				for _, out := range []string{"hard_text", "hard_image"} {
-					drawn, err := b.graph.ReadInts(out)
+					drawn, err := b.used.ReadInts(out)
 					require.NoError(t, err)
 					for i, j := range drawn {
 						require.NotEqual(t, int32(i), j)
@@ -264,12 +264,12 @@ func TestBrokenBatchesAreErrors(t *testing.T) {
 }
 
 func TestOptionsOfBLIPNameEveryFault(t *testing.T) {
-	err := BLIPOptions{Batch: 4, ITC: -1, ITM: 1, Queue: 6, Momentum: 2, Alpha: math.NaN(), AlphaSteps: -1, Smoothing: 1, Prompt: -1}.Validate()
+	err := BLIPOptions{Plan: Plan{Batch: 4}, ITC: -1, ITM: 1, Queue: 6, Momentum: 2, Alpha: math.NaN(), AlphaSteps: -1, Smoothing: 1, Prompt: -1}.Validate()
 	for _, part := range []string{"itc", "queue", "momentum", "alpha is", "alpha_steps", "smoothing", "prompt"} {
 		require.ErrorContains(t, err, part)
 	}
-	require.ErrorContains(t, BLIPOptions{Batch: 4}.Validate(), "weight 0")
-	require.ErrorContains(t, BLIPOptions{Batch: 1, ITM: 1}.Validate(), "no negatives")
+	require.ErrorContains(t, BLIPOptions{Plan: Plan{Batch: 4}}.Validate(), "weight 0")
+	require.ErrorContains(t, BLIPOptions{Plan: Plan{Batch: 1}, ITM: 1}.Validate(), "no negatives")
 	require.NoError(t, DefaultBLIP(4).Validate())
 	require.NoError(t, Captioning(1).Validate())
 }

@@ -14,49 +14,58 @@ import (
 
 // differentiated is an objective whose gradients are held against finite differences.
 type differentiated struct {
-	kind  model.Kind
-	step  int64
-	build func(m *model.Model) (training.Objective, *graph.Graph, error)
-	// constant names parameters that the loss also reads as constants: where targets are made with the temperature.
+	config model.Config
+	step   int64
+	build  func(m *model.Model) (differentiable, error)
+	// constant names a parameter that the loss also reads as a constant: targets are made with the temperature.
 	constant string
 }
 
-func differentiable() map[string]differentiated {
-	blip := func(o BLIPOptions) func(m *model.Model) (training.Objective, *graph.Graph, error) {
-		return func(m *model.Model) (training.Objective, *graph.Graph, error) {
-			b, err := NewBLIP(m, o)
-			if err != nil {
-				return nil, nil, err
-			}
-			return b, b.graph, nil
-		}
+// differentiable is an objective of one graph, which holds the loss.
+type differentiable interface {
+	training.Objective
+	lossGraph() *graph.Graph
+}
+
+func (l *LM) lossGraph() *graph.Graph   { return l.graphs[0].Graph }
+func (c *CLIP) lossGraph() *graph.Graph { return c.whole[0].Graph }
+func (b *BLIP) lossGraph() *graph.Graph { return b.graphs[0].Graph }
+
+func tinyOf(kind model.Kind) model.Config {
+	c := model.Config{Kind: kind, Width: 8, Text: model.Text{Vocab: 12, Context: context, Layers: 1, Heads: 2, Hidden: 12}}
+	if kind != model.LM {
+		c.Vision = model.Vision{Image: 4, Patch: 2, Layers: 1, Heads: 2, Hidden: 12}
+	}
+	return c
+}
+
+func differentiables() map[string]differentiated {
+	lm := func(p Plan) func(*model.Model) (differentiable, error) {
+		return func(m *model.Model) (differentiable, error) { return NewLM(m, p) }
+	}
+	clip := func(p Plan) func(*model.Model) (differentiable, error) {
+		return func(m *model.Model) (differentiable, error) { return NewCLIP(m, p) }
+	}
+	blip := func(o BLIPOptions) func(*model.Model) (differentiable, error) {
+		return func(m *model.Model) (differentiable, error) { return NewBLIP(m, o) }
 	}
 	queued, within := small(), small()
 	queued.AlphaSteps, within.Queue = 4, 0
+	sigmoid := tinyOf(model.CLIP)
+	sigmoid.Loss, sigmoid.LogitBias = model.Sigmoid, -1
 	return map[string]differentiated{
-		"lm": {kind: model.LM, build: func(m *model.Model) (training.Objective, *graph.Graph, error) {
-			l, err := NewLM(m, rows)
-			if err != nil {
-				return nil, nil, err
-			}
-			return l, l.graph, nil
-		}},
-		"clip": {kind: model.CLIP, build: func(m *model.Model) (training.Objective, *graph.Graph, error) {
-			c, err := NewCLIP(m, rows)
-			if err != nil {
-				return nil, nil, err
-			}
-			return c, c.graph, nil
-		}},
-		"blip with hard targets":     {kind: model.BLIP, build: blip(queued)},
-		"blip with momentum targets": {kind: model.BLIP, step: 2, build: blip(queued), constant: "temperature"},
-		"blip within the batch":      {kind: model.BLIP, build: blip(within)},
+		"lm":                          {config: tinyOf(model.LM), build: lm(Plan{Batch: rows})},
+		"clip":                        {config: tinyOf(model.CLIP), build: clip(Plan{Batch: rows})},
+		"siglip":                      {config: sigmoid, build: clip(Plan{Batch: rows})},
+		"blip with hard targets":      {config: tinyOf(model.BLIP), build: blip(queued)},
+		"blip with momentum targets":  {config: tinyOf(model.BLIP), step: 2, build: blip(queued), constant: "temperature"},
+		"blip that contrasts a batch": {config: tinyOf(model.BLIP), build: blip(within)},
 	}
 }
 
 // TestGradientsOfWholeModelsAgreeWithFiniteDifferences runs the training graphs in float64, where central differences are good to 1e-9.
 func TestGradientsOfWholeModelsAgreeWithFiniteDifferences(t *testing.T) {
-	for name, d := range differentiable() {
+	for name, d := range differentiables() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d.test(t)
@@ -66,31 +75,28 @@ func TestGradientsOfWholeModelsAgreeWithFiniteDifferences(t *testing.T) {
 
 func (d differentiated) test(t *testing.T) {
 	b := reference.New()
-	c := model.Config{Kind: d.kind, Width: 8, Text: model.Text{Vocab: 12, Context: context, Layers: 1, Heads: 2, Hidden: 12}}
-	if d.kind != model.LM {
-		c.Vision = model.Vision{Image: 4, Patch: 2, Layers: 1, Heads: 2, Hidden: 12}
-	}
-	m, err := model.New(b, c, 3)
+	m, err := model.New(b, d.config, 3)
 	require.NoError(t, err)
-	o, g, err := d.build(m)
+	o, err := d.build(m)
 	require.NoError(t, err)
 	batch := pairsOf(m, 1)
 	loss := func() float64 {
 		_, err := o.Step(d.step, batch)
 		require.NoError(t, err)
-		v, err := g.Value(training.LossKey)
+		v, err := o.lossGraph().Value(training.LossKey)
 		require.NoError(t, err)
 		return b.Read(v)[0]
 	}
-	loss()
+	_, err = o.Step(d.step, batch)
+	require.NoError(t, err)
 	gradients, largest := map[*graph.Param][]float64{}, 0.0
-	for _, p := range g.Params() {
+	for _, p := range m.Params() {
 		if p.Trained() && p.Name != d.constant {
 			gradients[p] = b.Read(p.Grad)
 			largest = max(largest, most(gradients[p]))
 		}
 	}
-	for _, p := range g.Params() {
+	for _, p := range m.Params() {
 		gradient := gradients[p]
 		for i := 0; i < len(gradient); i += 1 + len(gradient)/4 {
 			slope := slopeOf(b, p, i, loss)

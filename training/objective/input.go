@@ -3,6 +3,7 @@ package objective
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"tempera/training"
 	"tempera/training/device"
@@ -27,22 +28,46 @@ func imageInput(g *graph.Graph, m *model.Model, batch int) *graph.Node {
 	return g.Input(Images, device.Float32, batch, 3, side, side)
 }
 
-func textInput(g *graph.Graph, m *model.Model, batch int) model.Texts {
+// shape is the size of a batch of texts in a graph.
+type shape struct{ rows, tokens int }
+
+func textInput(g *graph.Graph, m *model.Model, s shape) model.Texts {
 	t := model.Texts{
-		Tokens:  g.Input(Tokens, device.Int32, batch, m.Config.Text.Context),
-		Lengths: g.Input(Lengths, device.Int32, batch),
+		Tokens:  g.Input(Tokens, device.Int32, s.rows, s.tokens),
+		Lengths: g.Input(Lengths, device.Int32, s.rows),
 	}
 	if m.Config.Text.Pool == model.Last {
-		t.Last = g.Input(last, device.Int32, batch)
+		t.Last = g.Input(last, device.Int32, s.rows)
 	}
 	return t
 }
 
-// pairs are the images and texts of a batch, checked.
+// pairs are the images and texts of a batch or of a part of it, checked.
 type pairs struct {
 	images          []float32
 	tokens, lengths []int32
 }
+
+// part is micro-batch i of n.
+func (p pairs) part(i, n int) pairs {
+	images, tokens, rows := len(p.images)/n, len(p.tokens)/n, len(p.lengths)/n
+	return pairs{p.images[i*images : (i+1)*images], p.tokens[i*tokens : (i+1)*tokens], p.lengths[i*rows : (i+1)*rows]}
+}
+
+// width is the number of tokens of a text, padding included.
+func (p pairs) width() int { return len(p.tokens) / len(p.lengths) }
+
+// longest is the length of the longest text.
+func (p pairs) longest() int { return int(slices.Max(p.lengths)) }
+
+// cut leaves padding out, so that a text is of n tokens.
+func (p pairs) cut(n int) pairs {
+	p.tokens = cut(p.tokens, p.width(), n)
+	return p
+}
+
+// pairBytes is the size of a pair on the host.
+func pairBytes(m *model.Model) int { return 4 * (m.Config.Vision.Pixels() + m.Config.Text.Context + 1) }
 
 // readPairs takes n pairs from a batch. Ids outside the vocabulary and lengths
 // that are not between 1 and the context are errors: kernels do not check them.
@@ -84,7 +109,7 @@ func feedText(g *graph.Graph, m *model.Model, p pairs) error {
 	if m.Config.Text.Pool == model.Last {
 		ends := make([]int32, len(p.lengths))
 		for i, l := range p.lengths {
-			ends[i] = int32(i*m.Config.Text.Context) + l - 1
+			ends[i] = int32(i*p.width()) + l - 1
 		}
 		err = errors.Join(err, g.Feed(last, ends))
 	}
@@ -104,12 +129,14 @@ func scalar(g *graph.Graph, name string) (float64, error) {
 	return float64(v[0]), nil
 }
 
-// trainOnly freezes the parameters that a training graph does not use: they must
-// not decay. Others keep what they are.
-func trainOnly(m *model.Model, g *graph.Graph) {
+// trainOnly freezes the parameters that no training graph uses: they must not
+// decay. Others keep what they are.
+func trainOnly(m *model.Model, graphs ...*graph.Graph) {
 	used := map[*graph.Param]bool{}
-	for _, p := range g.Params() {
-		used[p] = true
+	for _, g := range graphs {
+		for _, p := range g.Params() {
+			used[p] = true
+		}
 	}
 	for _, p := range m.Params() {
 		if !used[p] {

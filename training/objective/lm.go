@@ -14,33 +14,48 @@ import (
 
 // LM trains a language model: the mean cross-entropy of each token given those
 // before it. A batch has tokens and targets, both int32 (B, T), the target of a
-// token being the one after it, or device.IgnoreIndex.
+// token being the one after it, or device.IgnoreIndex. Of rows that end in ignored
+// targets, no more is computed than a bucket of the plan holds.
 type LM struct {
-	model *model.Model
-	graph *graph.Graph
-	batch int
+	model  *model.Model
+	plan   Plan
+	graphs buckets
 }
 
 var _ training.Objective = (*LM)(nil)
 
 // NewLM builds the objective on an lm model.
-func NewLM(m *model.Model, batch int) (*LM, error) {
+func NewLM(m *model.Model, p Plan) (*LM, error) {
 	if m.Config.Kind != model.LM {
 		return nil, fmt.Errorf("lm objective: the model is of kind %s", m.Config.Kind)
 	}
-	g, err := graph.Build(m.Backend(), graph.Options{Train: true}, func(g *graph.Graph) *graph.Node {
-		tokens := g.Input(Tokens, device.Int32, batch, m.Config.Text.Context)
-		targets := g.Input(Targets, device.Int32, batch, m.Config.Text.Context)
-		logits := m.TokenLogits(g, m.DecoderStates(g, tokens, nil)) // (B, T, V)
-		loss := op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{})
-		g.Output(training.LossKey, loss)
-		return loss
-	})
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("lm objective: %w", err)
+	}
+	l := &LM{model: m, plan: p}
+	var err error
+	l.graphs, err = bucketSpec{
+		backend: m.Backend(), plan: p, context: m.Config.Text.Context, define: l.define,
+		options: graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: graph.NewArena(m.Backend())},
+	}.build()
 	if err != nil {
 		return nil, fmt.Errorf("lm objective: %w", err)
 	}
-	trainOnly(m, g)
-	return &LM{m, g, batch}, nil
+	trainOnly(m, l.graphs.graphs()...)
+	return l, nil
+}
+
+func (l *LM) define(g *graph.Graph, tokens int) *graph.Node {
+	rows := l.plan.rows()
+	ids := g.Input(Tokens, device.Int32, rows, tokens)
+	targets := g.Input(Targets, device.Int32, rows, tokens)
+	logits := l.model.TokenLogits(g, l.model.DecoderStates(g, ids, nil)) // (B, T, V)
+	loss := op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{})
+	g.Output(training.LossKey, loss)
+	if l.plan.parts() > 1 {
+		g.Seed(share, loss)
+	}
+	return loss
 }
 
 // Params is part of training.Objective.
@@ -51,23 +66,45 @@ func (l *LM) State() []optim.Tensor { return nil }
 
 // Step is part of training.Objective. Metrics: loss.
 func (l *LM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
-	n := l.batch * l.model.Config.Text.Context
-	tokens, err := b.ReadInt32s(Tokens, n)
+	context, vocab := l.model.Config.Text.Context, l.model.Config.Text.Vocab
+	tokens, err := b.ReadInt32s(Tokens, l.plan.Batch*context)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := b.ReadInt32s(Targets, n)
+	targets, err := b.ReadInt32s(Targets, l.plan.Batch*context)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkIDs(tokens, l.model.Config.Text.Vocab), checkTargets(targets, l.model.Config.Text.Vocab)); err != nil {
+	if err := errors.Join(checkIDs(tokens, vocab), checkTargets(targets, vocab)); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(l.graph.Feed(Tokens, tokens), l.graph.Feed(Targets, targets), l.graph.Run()); err != nil {
-		return nil, err
+	loss := 0.0
+	n := l.plan.rows() * context
+	for i, s := range shares(targets, l.plan.parts()) {
+		if s == 0 {
+			continue
+		}
+		part, err := l.run(tokens[i*n:(i+1)*n], targets[i*n:(i+1)*n], s)
+		if err != nil {
+			return nil, err
+		}
+		loss += s * part
 	}
-	loss, err := scalar(l.graph, training.LossKey)
-	return training.Metrics{training.LossKey: loss}, err
+	return training.Metrics{training.LossKey: loss}, nil
+}
+
+// run does a micro-batch and returns its mean loss.
+func (l *LM) run(tokens, targets []int32, part float64) (float64, error) {
+	context := l.model.Config.Text.Context
+	g := l.graphs.of(longest(targets, context))
+	errs := []error{g.Feed(Tokens, cut(tokens, context, g.tokens)), g.Feed(Targets, cut(targets, context, g.tokens))}
+	if l.plan.parts() > 1 {
+		errs = append(errs, g.Feed(share, []float32{float32(part)}))
+	}
+	if err := errors.Join(append(errs, g.Run())...); err != nil {
+		return 0, err
+	}
+	return scalar(g.Graph, training.LossKey)
 }
 
 func checkTargets(targets []int32, vocab int) error {
@@ -83,10 +120,17 @@ func checkTargets(targets []int32, vocab int) error {
 func (l *LM) Updated(int64) error { return nil }
 
 // StepFLOPs is part of training.Costed.
-func (l *LM) StepFLOPs() float64 { return 3 * float64(l.batch) * l.model.Config.FLOPs().Decode }
+func (l *LM) StepFLOPs() float64 {
+	return 3 * float64(l.plan.Batch) * l.model.Config.FLOPs().Decode
+}
+
+// Needs is part of training.Sized.
+func (l *LM) Needs(batch int) (training.Needs, error) {
+	return needsOf(l.plan, batch, 8*l.model.Config.Text.Context, func(p Plan) (sized, error) { return NewLM(l.model, p) })
+}
 
 // Memory is what a step uses on the device.
-func (l *LM) Memory() graph.Memory { return l.graph.Memory() }
+func (l *LM) Memory() graph.Memory { return graph.Together(l.graphs.graphs()...) }
 
-// Close frees the graph. The model's parameters stay.
-func (l *LM) Close() error { return l.graph.Close() }
+// Close frees the graphs. The model's parameters stay.
+func (l *LM) Close() error { return l.graphs.Close() }

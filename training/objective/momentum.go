@@ -18,7 +18,7 @@ import (
 type momentum struct {
 	model   *model.Model
 	ema     *optim.EMA
-	graph   *graph.Graph
+	graphs  buckets
 	image   *device.Value // (Q, E)
 	text    *device.Value // (Q, E)
 	batch   int
@@ -26,12 +26,13 @@ type momentum struct {
 }
 
 // features defines the two features of a batch of pairs, not normalised.
-func features(g *graph.Graph, m *model.Model, batch int) (image, text *graph.Node) {
-	t := textInput(g, m, batch)
-	image = m.ImageFeature(g, m.VisionStates(g, imageInput(g, m, batch)))
+func features(g *graph.Graph, m *model.Model, s shape) (image, text *graph.Node) {
+	t := textInput(g, m, s)
+	image = m.ImageFeature(g, m.VisionStates(g, imageInput(g, m, s.rows)))
 	return image, m.TextFeature(g, m.TextStates(g, t), t)
 }
 
+// newMomentum allocates averages and queues.
 func newMomentum(m *model.Model, o BLIPOptions) (*momentum, error) {
 	b := m.Backend()
 	params, err := encoderParams(m)
@@ -43,22 +44,27 @@ func newMomentum(m *model.Model, o BLIPOptions) (*momentum, error) {
 		return nil, err
 	}
 	mo.model = m.Over(mo.ema.Params())
-	mo.graph, err = graph.Build(b, graph.Options{}, func(g *graph.Graph) *graph.Node {
-		image, text := features(g, mo.model, o.Batch)
-		g.Output("image", image)
-		g.Output("text", text)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
 	for i, q := range []**device.Value{&mo.image, &mo.text} {
 		start := randomUnitRows(o.Queue, m.Config.Embed, rand.NewPCG(o.Seed, queueStream+uint64(i)))
 		if *q, err = device.FromFloats(b, start, o.Queue, m.Config.Embed); err != nil {
-			return nil, errors.Join(fmt.Errorf("queue: %w", err), mo.graph.Close())
+			return nil, fmt.Errorf("queue: %w", err)
 		}
 	}
 	return mo, nil
+}
+
+// plan builds the graphs of the features.
+func (mo *momentum) plan(o BLIPOptions, arena *graph.Arena) (err error) {
+	mo.graphs, err = bucketSpec{
+		backend: mo.model.Backend(), plan: o.Plan, context: mo.model.Config.Text.Context, options: graph.Options{Arena: arena},
+		define: func(g *graph.Graph, tokens int) *graph.Node {
+			image, text := features(g, mo.model, shape{o.Batch, tokens})
+			g.Output("image", image)
+			g.Output("text", text)
+			return nil
+		},
+	}.build()
+	return err
 }
 
 // queueStream keeps the queue's random numbers apart from others of the seed.
@@ -69,7 +75,7 @@ const queueStream = 1 << 32
 func encoderParams(m *model.Model) (params []*graph.Param, err error) {
 	defer graph.Recover(&err)
 	g := graph.New(m.Backend(), graph.Options{})
-	features(g, m, 1)
+	features(g, m, shape{1, m.Config.Text.Context})
 	used := map[*graph.Param]bool{}
 	for _, p := range g.Params() {
 		used[p] = true
@@ -100,16 +106,17 @@ func randomUnitRows(rows, cols int, source rand.Source) []float32 {
 	return out
 }
 
-// run computes the momentum features of a batch.
+// run computes the momentum features of a batch, whose texts may be cut. They are in memory that the next graph overwrites.
 func (mo *momentum) run(p pairs) (image, text *device.Value, err error) {
-	if err := errors.Join(feedPairs(mo.graph, mo.model, p), mo.graph.Run()); err != nil {
+	g := mo.graphs.of(p.width())
+	if err := errors.Join(feedPairs(g.Graph, mo.model, p), g.Run()); err != nil {
 		return nil, nil, fmt.Errorf("momentum encoders: %w", err)
 	}
-	image, err = mo.graph.Value("image")
+	image, err = g.Value("image")
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err = mo.graph.Value("text")
+	text, err = g.Value("text")
 	return image, text, err
 }
 
