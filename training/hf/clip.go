@@ -1,7 +1,6 @@
 package hf
 
 import (
-	"math"
 	"slices"
 	"strings"
 
@@ -49,7 +48,7 @@ func writeCLIP(c model.Config, f *faults) object {
 	text["projection_dim"], vision["projection_dim"] = c.Embed, c.Embed
 	return object{
 		"text_config": text, "vision_config": vision, "projection_dim": c.Embed,
-		"logit_scale_init_value": math.Round(1e4*math.Log(1/0.07)) / 1e4,
+		"logit_scale_init_value": 2.6592, // ln(1/0.07), as transformers has it
 	}
 }
 

@@ -27,7 +27,7 @@ func readGPT2(s *settings) model.Config {
 	s.only("scale_attn_weights", true)
 	t := model.Text{
 		Form: model.GPT2, Vocab: s.count("vocab_size", 50257), Context: s.count("n_positions", 1024),
-		Width: s.count("n_embd", 768), Layers: s.count("n_layer", 12), Heads: s.count("n_head", 12),
+		Width: s.count("n_embd", 768), Layers: s.layers("n_layer", 12), Heads: s.count("n_head", 12),
 		NormEps: s.number("layer_norm_epsilon", 1e-5), Activation: s.activation("activation_function", "gelu_new"),
 		TieHead: s.truth("tie_word_embeddings", true),
 	}

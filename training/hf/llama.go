@@ -52,7 +52,7 @@ func readDecoder(s *settings, d decoderDefaults) model.Config {
 	s.only("hidden_act", "silu")
 	t := model.Text{
 		Vocab: s.count("vocab_size", d.vocab), Context: s.count("max_position_embeddings", d.context),
-		Width: s.count("hidden_size", 4096), Layers: s.count("num_hidden_layers", 32), Heads: s.count("num_attention_heads", 32),
+		Width: s.count("hidden_size", 4096), Layers: s.layers("num_hidden_layers", 32), Heads: s.count("num_attention_heads", 32),
 		Hidden: s.count("intermediate_size", d.hidden), NormEps: s.number("rms_norm_eps", d.eps),
 		TieHead: s.truth("tie_word_embeddings", false),
 	}

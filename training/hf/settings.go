@@ -63,6 +63,17 @@ func (s *settings) count(key string, otherwise int) int {
 	return int(v)
 }
 
+// layers reads the number of layers: their parameters are listed one by one.
+func (s *settings) layers(key string, otherwise int) int {
+	const most = 4096
+	n := s.count(key, otherwise)
+	if n > most {
+		s.fault(key, "is %d, more than the %d that are supported", n, most)
+		return otherwise
+	}
+	return n
+}
+
 func (s *settings) number(key string, otherwise float64) float64 {
 	v := otherwise
 	s.get(key, "a number", &v)

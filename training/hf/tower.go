@@ -26,12 +26,12 @@ func readTowers(s *settings, text, vision towerDefaults) model.Config {
 	c := model.Config{Kind: model.CLIP, Text: model.Text{
 		Form: model.GPT2, Vocab: t.count("vocab_size", text.vocab), Context: t.count("max_position_embeddings", text.context),
 		Width: t.count("hidden_size", text.width), Hidden: t.count("intermediate_size", text.hidden),
-		Layers: t.count("num_hidden_layers", text.layers), Heads: t.count("num_attention_heads", text.heads),
+		Layers: t.layers("num_hidden_layers", text.layers), Heads: t.count("num_attention_heads", text.heads),
 		NormEps: t.number("layer_norm_eps", text.eps), Activation: t.activation("hidden_act", text.activation), Pool: model.Last,
 	}, Vision: model.Vision{
 		Image: v.count("image_size", vision.image), Patch: v.count("patch_size", vision.patch),
 		Width: v.count("hidden_size", vision.width), Hidden: v.count("intermediate_size", vision.hidden),
-		Layers: v.count("num_hidden_layers", vision.layers), Heads: v.count("num_attention_heads", vision.heads),
+		Layers: v.layers("num_hidden_layers", vision.layers), Heads: v.count("num_attention_heads", vision.heads),
 		NormEps: v.number("layer_norm_eps", vision.eps), Activation: v.activation("hidden_act", vision.activation),
 	}}
 	c.Width = c.Vision.Width
