@@ -243,6 +243,26 @@ func TestTheWrittenTokenizerConfigurationNamesTheSpecialTokens(t *testing.T) {
 	require.Equal(t, string(tok), string(back[TokenizerFile].Data))
 }
 
+func TestTheNormalisationOfPixelsIsReadAndWritten(t *testing.T) {
+	put := func(data string) fstest.MapFS {
+		tree := files(t, "clip")
+		tree[imagesFile] = &fstest.MapFile{Data: []byte(data)}
+		return tree
+	}
+	src := open(t, FS(put(`{"image_mean":[0.48,0.45,0.4],"image_std":[0.26,0.27,0.28],"rescale_factor":0.00392156862745098}`)))
+	require.Equal(t, [3]float64{0.48, 0.45, 0.4}, src.Config.Vision.Mean)
+	require.Equal(t, [3]float64{0.26, 0.27, 0.28}, src.Config.Vision.Std)
+	require.Equal(t, src.Config, open(t, FS(export(t, src, Options{}))).Config)
+	require.Zero(t, open(t, FS(export(t, open(t, testFolder("clip")), Options{}))).Config.Vision.Std, "a half is what is not said")
+	for data, want := range map[string]string{
+		`{"do_normalize":false}`: "preprocessor_config.json: do_normalize is false", `{"image_mean":[1]}`: "image_mean has 1 numbers",
+		`{"rescale_factor":1}`: "rescale_factor is 1", `{"image_std":[0,1,1]}`: "vision.std", `[]`: "preprocessor_config.json",
+	} {
+		_, err := Open(FS(put(data)))
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	var weights []byte
 	for _, name := range folders {

@@ -177,7 +177,7 @@ func addMissing(files map[string][]byte, a architecture, c model.Config) error {
 		}
 	}
 	if c.Kind == model.CLIP {
-		if err := add("preprocessor_config.json", imageProcessor(a, c.Vision)); err != nil {
+		if err := add(imagesFile, imageProcessor(a, c.Vision)); err != nil {
 			return err
 		}
 	}
@@ -194,17 +194,6 @@ func addMissing(files map[string][]byte, a architecture, c model.Config) error {
 		files[CardFile] = []byte(card(a, c))
 	}
 	return nil
-}
-
-// imageProcessor says how images become the numbers that the model sees.
-func imageProcessor(a architecture, v model.Vision) object {
-	names := map[string]string{"clip": "CLIPImageProcessor", "siglip": "SiglipImageProcessor"}
-	half := []float64{0.5, 0.5, 0.5}
-	size := object{"height": v.Image, "width": v.Image}
-	return object{
-		"image_processor_type": names[a.modelType], "do_resize": true, "size": size, "do_center_crop": false, "do_rescale": true,
-		"rescale_factor": 1.0 / 255, "do_normalize": true, "image_mean": half, "image_std": half, "do_convert_rgb": true, "resample": 3,
-	}
 }
 
 // tokenizerConfig tells transformers the roles of special tokens.

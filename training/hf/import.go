@@ -33,7 +33,7 @@ const (
 func companions() []string {
 	return []string{
 		GenerationFile, TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-		"chat_template.jinja", "preprocessor_config.json", "vocab.json", "merges.txt",
+		"chat_template.jinja", imagesFile, "vocab.json", "merges.txt",
 	}
 }
 
@@ -63,7 +63,7 @@ func Open(f Folder) (_ *Source, err error) {
 	if !found {
 		return nil, fmt.Errorf("the folder has no %s: it is not a model in the layout of Hugging Face", ConfigFile)
 	}
-	s, err := parseSettings(raw)
+	s, err := parseSettings(ConfigFile, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +109,11 @@ func (src *Source) configure(f Folder, a architecture, s *settings) (model.Confi
 		return c, err
 	}
 	c.Text.Special = ids
+	if c.Kind == model.CLIP {
+		if err := src.readImages(&c.Vision); err != nil {
+			return c, err
+		}
+	}
 	c = c.Resolve()
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("config.json describes a model that cannot be: %w", err)

@@ -11,18 +11,19 @@ import (
 // settings reads an object of config.json key by key and collects what is wrong.
 // A key that is missing or null has the default of its class in transformers.
 type settings struct {
+	file   string
 	path   string // before a key, in messages: "text_config."
 	values map[string]json.RawMessage
 	faults *[]error
 }
 
-func parseSettings(raw []byte) (*settings, error) {
-	s := &settings{faults: new([]error)}
+func parseSettings(file string, raw []byte) (*settings, error) {
+	s := &settings{file: file, faults: new([]error)}
 	if err := json.Unmarshal(raw, &s.values); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if s.values == nil {
-		return nil, errors.New("config.json is not an object")
+		return nil, fmt.Errorf("%s is not an object", file)
 	}
 	return s, nil
 }
@@ -30,7 +31,7 @@ func parseSettings(raw []byte) (*settings, error) {
 func (s *settings) err() error { return errors.Join(*s.faults...) }
 
 func (s *settings) fault(key, format string, args ...any) {
-	*s.faults = append(*s.faults, fmt.Errorf("config.json: %s%s %s", s.path, key, fmt.Sprintf(format, args...)))
+	*s.faults = append(*s.faults, fmt.Errorf("%s: %s%s %s", s.file, s.path, key, fmt.Sprintf(format, args...)))
 }
 
 func (s *settings) has(key string) bool {
@@ -113,7 +114,7 @@ func (s *settings) ids(key string) []int32 {
 
 // sub reads an object within; what is missing is empty.
 func (s *settings) sub(key string) *settings {
-	inner := &settings{path: s.path + key + ".", faults: s.faults}
+	inner := &settings{file: s.file, path: s.path + key + ".", faults: s.faults}
 	s.get(key, "an object", &inner.values)
 	return inner
 }
