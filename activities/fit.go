@@ -60,7 +60,8 @@ func fit(ctx context.Context, t *Task, p fitParams, m *model.Model, enc *caption
 	for _, s := range sets {
 		parts = append(parts, loader.Part{Data: s})
 	}
-	l, err := loader.New(loader.Config{Batch: p.Batch, Seed: p.Seed, Image: m.Config.Vision.Image, Augment: p.Augment}, parts...)
+	mean, std := m.Config.Vision.Normalization()
+	l, err := loader.New(loader.Config{Batch: p.Batch, Seed: p.Seed, Image: m.Config.Vision.Image, Augment: p.Augment, Mean: mean, Std: std}, parts...)
 	if err != nil {
 		return Invalid(err)
 	}

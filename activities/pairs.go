@@ -116,7 +116,8 @@ type evaluationPairs struct {
 // what does not decode here is an error.
 func readPairs(stream sample.Stream, c model.Config) (*evaluationPairs, error) {
 	p := &evaluationPairs{}
-	decoder, err := loader.New(loader.Config{Batch: 1, Image: c.Vision.Image}, loader.Part{Data: oneSample{}})
+	mean, std := c.Vision.Normalization()
+	decoder, err := loader.New(loader.Config{Batch: 1, Image: c.Vision.Image, Mean: mean, Std: std}, loader.Part{Data: oneSample{}})
 	if err != nil {
 		return nil, err
 	}

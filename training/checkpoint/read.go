@@ -189,3 +189,15 @@ func (f *File) at(t Info) func(b []byte, at int64) error {
 }
 
 func missing(name string) error { return fmt.Errorf("the file has no tensor %q", name) }
+
+// Owning makes Close close c as well, and returns the file.
+func (f *File) Owning(c io.Closer) *File {
+	before := f.close
+	f.close = func() error {
+		if before == nil {
+			return c.Close()
+		}
+		return errors.Join(before(), c.Close())
+	}
+	return f
+}

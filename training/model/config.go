@@ -41,6 +41,10 @@ type Vision struct {
 	Activation  Activation `json:"activation,omitempty"`
 	PreNorm     bool       `json:"pre_norm,omitempty"`      // a norm between the positions and the first block
 	NoPatchBias bool       `json:"no_patch_bias,omitempty"` // the patches' projection has no bias
+	// Mean and Std of the pixels' channels, in 0..1: what the model sees is (pixel -
+	// Mean) / Std. Without them, both are a half: numbers from -1 to 1.
+	Mean [3]float64 `json:"mean,omitzero"`
+	Std  [3]float64 `json:"std,omitzero"`
 	// Of moonvit: Grid is the side of the table of learned positions, which is
 	// resized to each image, Side the most patches along a side of an image, Rope
 	// turns by the row and the column of a patch.
@@ -115,6 +119,14 @@ func (v Vision) Tokens() int {
 		return v.Patches() + 1
 	}
 	return v.Patches()
+}
+
+// Normalization is Mean and Std for pixels in 0..255; zero where they are not given.
+func (v Vision) Normalization() (mean, std [3]float32) {
+	for i := range mean {
+		mean[i], std[i] = float32(255*v.Mean[i]), float32(255*v.Std[i])
+	}
+	return mean, std
 }
 
 // Pixels is the number of values of an image.

@@ -86,6 +86,12 @@ func (v Vision) validate(f *faults) {
 	}
 	f.oneOf("vision.pool", string(v.Pool), string(Mean), string(First), string(Attention))
 	f.std("vision.position_std", v.PositionStd)
+	for i := range v.Mean {
+		if given := v.Mean != [3]float64{} || v.Std != [3]float64{}; given && !(v.Std[i] > 0 && math.Abs(v.Mean[i]) <= 1e3) {
+			f.add("vision.mean is %v and vision.std %v: give three numbers each, those of std positive, or neither", v.Mean, v.Std)
+			break
+		}
+	}
 	f.eps("vision.norm_eps", v.NormEps)
 	f.activation("vision.activation", v.Activation)
 	if v.Form != MoonViT {

@@ -3,10 +3,8 @@ package model
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"tempera/training/checkpoint"
 )
@@ -26,29 +24,9 @@ func (w *Weights) Get(name string) ([]float32, error) {
 	return v, nil
 }
 
-// Metadata keys of a weights file.
-const (
-	metaConfig = "tempera.config"
-	metaFormat = "format" // Hugging Face tools want it
-)
-
 // Write writes a safetensors file that carries the configuration. Equal weights
 // give equal bytes.
-func (w *Weights) Write(out io.Writer) error {
-	config, err := w.Config.JSON()
-	if err != nil {
-		return fmt.Errorf("write weights: %w", err)
-	}
-	var ts []checkpoint.Tensor
-	for _, s := range w.Config.Params() {
-		v, err := w.Get(s.Name)
-		if err != nil {
-			return fmt.Errorf("write weights: %w", err)
-		}
-		ts = append(ts, checkpoint.Float32(s.Name, s.Shape, v))
-	}
-	return checkpoint.Write(out, map[string]string{metaConfig: string(config), metaFormat: "pt"}, ts)
-}
+func (w *Weights) Write(out io.Writer) error { return WriteFrom(out, w.Config, w.Get) }
 
 // ReadWeights reads a file that Write wrote. A missing parameter, one of another
 // shape and one too many are all reported at once; a damaged file's error wraps
@@ -58,38 +36,15 @@ func ReadWeights(r io.ReaderAt, size int64) (*Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read weights: %w", err)
 	}
-	raw, ok := f.Metadata()[metaConfig]
-	if !ok {
-		return nil, fmt.Errorf("read weights: the file's metadata has no %s: it is not a model of this program", metaConfig)
-	}
-	c, err := ParseConfig([]byte(raw))
+	c, err := check(f)
 	if err != nil {
 		return nil, fmt.Errorf("read weights: %w", err)
 	}
 	w := &Weights{Config: c, values: map[string][]float32{}}
-	var faults []error
 	for _, s := range c.Params() {
-		info, ok := f.Info(s.Name)
-		if !ok {
-			faults = append(faults, fmt.Errorf("parameter %q is missing", s.Name))
-			continue
-		}
-		if !slices.Equal(info.Shape, s.Shape) {
-			faults = append(faults, fmt.Errorf("parameter %q is %v, want %v", s.Name, info.Shape, s.Shape))
-			continue
-		}
-		w.values[s.Name] = make([]float32, s.size())
-		if err := f.ReadFloat32(s.Name, w.values[s.Name]); err != nil {
+		if w.values[s.Name], err = f.Floats(s.Name); err != nil {
 			return nil, fmt.Errorf("read weights: %w", err)
 		}
-	}
-	for _, info := range f.Tensors() {
-		if w.values[info.Name] == nil && len(faults) == 0 {
-			faults = append(faults, fmt.Errorf("tensor %q is not a parameter of a %s model", info.Name, c.Kind))
-		}
-	}
-	if len(faults) > 0 {
-		return nil, fmt.Errorf("read weights: %w", errors.Join(faults...))
 	}
 	return w, nil
 }
