@@ -19,7 +19,7 @@ type Engine struct {
 	isa     *isa
 	work    chan *task
 	stop    sync.Once
-	scratch sync.Pool
+	scratch leases
 }
 
 // New starts an engine's threads. An unknown level, or one that the CPU lacks, is an error.
@@ -36,7 +36,6 @@ func New(o Options) (*Engine, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	e := &Engine{threads: threads, level: level, isa: isaOf(level)}
-	e.scratch.New = func() any { return new(lease) }
 	if threads > 1 {
 		e.work = make(chan *task, 4*threads)
 		for range threads - 1 {

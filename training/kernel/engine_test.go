@@ -84,7 +84,31 @@ func TestOneEngineServesSeveralGoroutines(t *testing.T) {
 	})
 }
 
-// The generated code reads tileArgs by offset.
+// Engines share nothing, so that two models of one process do not wait for each other.
+func TestTwoEnginesWorkAtOnce(t *testing.T) {
+	for _, l := range levels() {
+		var wg sync.WaitGroup
+		for i := range 2 {
+			e := newEngine(t, 2, l)
+			wg.Go(func() {
+				for j := range 6 {
+					a := gemmArgs(newSource(uint64(60+i)), []gemmCase{{70, 130, 600}, {3, 600, 70}}[j%2], j)
+					want := gemmRef(&a)
+					e.Gemm(a)
+					for k, v := range tight(a.C, a.M, a.N, a.LDC) {
+						if math.Abs(float64(v)-want[k]) > 1e-3 {
+							t.Errorf("engine %d: value %d is %v, want %v", i, k, v, want[k])
+							return
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// The generated code reads tileArgs and groupPack by offset.
 func TestTileArgumentsLieWhereTheAssemblyReadsThem(t *testing.T) {
 	var a tileArgs
 	for i, off := range []uintptr{
@@ -94,6 +118,14 @@ func TestTileArgumentsLieWhereTheAssemblyReadsThem(t *testing.T) {
 	} {
 		if unsafe.Sizeof(uintptr(0)) == 8 && off != uintptr(8*i) {
 			t.Fatalf("field %d lies at %d, want %d", i, off, 8*i)
+		}
+	}
+	var g groupPack
+	for i, off := range []uintptr{
+		unsafe.Offsetof(g.dst), unsafe.Offsetof(g.src), unsafe.Offsetof(g.step), unsafe.Offsetof(g.ld), unsafe.Offsetof(g.width), unsafe.Offsetof(g.count), unsafe.Offsetof(g.k),
+	} {
+		if unsafe.Sizeof(uintptr(0)) == 8 && off != uintptr(8*i) {
+			t.Fatalf("field %d of a pack lies at %d, want %d", i, off, 8*i)
 		}
 	}
 }

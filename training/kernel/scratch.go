@@ -1,5 +1,7 @@
 package kernel
 
+import "sync"
+
 // lease is scratch memory held by one call or one block of it. Its buffers only grow and come back with old contents.
 type lease struct {
 	tile tileArgs
@@ -30,5 +32,27 @@ func (l *lease) buf(i, n int) []float32 {
 	return l.bufs[i][:n]
 }
 
-func (e *Engine) lease() *lease    { return e.scratch.Get().(*lease) }
-func (e *Engine) release(l *lease) { e.scratch.Put(l) }
+// leases are the scratch memory of one engine that is not in use. They stay until the engine goes: a step needs them again.
+type leases struct {
+	mu   sync.Mutex
+	free []*lease
+}
+
+func (e *Engine) lease() *lease {
+	s := &e.scratch
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		l := s.free[n-1]
+		s.free = s.free[:n-1]
+		return l
+	}
+	return new(lease)
+}
+
+func (e *Engine) release(l *lease) {
+	s := &e.scratch
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, l)
+}
