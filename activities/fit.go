@@ -83,6 +83,7 @@ func fit(ctx context.Context, t *Task, p fitParams, m *model.Model, enc *caption
 		Progress: func(done, total int64, note string) {
 			t.Progress(Progress{Done: done, Total: total, Unit: "steps", Note: note})
 		},
+		Planned: func(m training.Memory) { t.Log.Info("memory of the training, predicted", "peak", m.String()) },
 	}
 	result, err := loop.Run(ctx)
 	if err != nil {
@@ -125,7 +126,10 @@ func newObjective(p fitParams, m *model.Model, epoch int64) (closer, error) {
 // trainingError classes what a loop returns.
 func trainingError(err error) error {
 	var diverged *training.DivergedError
+	var memory *training.MemoryError
 	switch {
+	case errors.As(err, &memory):
+		return &permanent{"OutOfMemory", err}
 	case errors.Is(err, training.ErrStopped):
 		return fmt.Errorf("%w: %w", ErrStopped, err)
 	case errors.As(err, &diverged):

@@ -25,6 +25,9 @@ type Config struct {
 	Digest string `json:"digest"`
 	// PeakFLOPS of the device, of which the metric mfu is the share in use; 0: measured at the start.
 	PeakFLOPS float64 `json:"peak_flops,omitempty"`
+	// MemoryLimit in bytes makes a run that would need more a *MemoryError, before it is allocated. 0 is four fifths of the machine's memory, or
+	// of what its control group may use.
+	MemoryLimit int64 `json:"memory_limit,omitempty"`
 }
 
 func (c Config) resolve() Config {
@@ -52,6 +55,9 @@ func (c Config) Validate() error {
 	}
 	if c.LogSteps < 0 {
 		faults = append(faults, fmt.Errorf("log_steps is %d: give 1 or more", c.LogSteps))
+	}
+	if c.MemoryLimit < 0 {
+		faults = append(faults, fmt.Errorf("memory_limit is %d: give a number of bytes, or 0 for a share of the machine's", c.MemoryLimit))
 	}
 	return errors.Join(append(faults, c.Schedule.Validate(), c.AdamW.Validate())...)
 }

@@ -28,6 +28,7 @@ type Loop struct {
 	}
 	Progress func(done, total int64, note string) // nil: nobody looks; called after every step
 	Stopping <-chan struct{}                      // closed: write a checkpoint and return ErrStopped
+	Planned  func(Memory)                         // nil: nobody looks; called before memory is allocated, also if it is too much
 }
 
 // Result is what a finished loop tells.
@@ -35,6 +36,7 @@ type Result struct {
 	Steps   int64   // all steps of the run
 	Resumed int64   // the step that this execution started from
 	Metrics Metrics // of the last step
+	Memory  Memory  // as predicted; zero where the objective is not Sized
 }
 
 // run is the state of one execution of a loop.
@@ -48,6 +50,7 @@ type run struct {
 	timer   stepTimer
 	last    time.Time // when the last checkpoint began
 	seen    Metrics
+	needed  Memory
 }
 
 // stopGrace bounds the last checkpoint of a loop whose context is cancelled.
@@ -84,12 +87,15 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 	if err := r.settle(); err != nil {
 		return Result{}, err
 	}
-	return Result{Steps: r.config.Steps, Resumed: start, Metrics: r.seen}, nil
+	return Result{Steps: r.config.Steps, Resumed: start, Metrics: r.seen, Memory: r.needed}, nil
 }
 
 // prepare makes the optimiser and restores the newest checkpoint. It returns the
 // step to go on with.
 func (r *run) prepare(ctx context.Context) (int64, error) {
+	if err := r.weigh(); err != nil {
+		return 0, err
+	}
 	adam, err := optim.NewAdamW(r.Backend, r.Objective.Params(), r.config.AdamW)
 	if err != nil {
 		return 0, err

@@ -13,6 +13,10 @@ func (t *stepTimer) start() { *t = stepTimer{since: time.Now()} }
 
 // measure adds the speed since the last measurement to m and starts anew.
 func (t *stepTimer) measure(r *run, m Metrics) {
+	m["memory_mib"] = float64(heapBytes()) / (1 << 20)
+	if needed := r.needed.Total(); needed > 0 {
+		m["memory_predicted_mib"] = float64(needed) / (1 << 20)
+	}
 	seconds := time.Since(t.since).Seconds()
 	if t.steps > 0 && seconds > 0 {
 		perStep := seconds / float64(t.steps)

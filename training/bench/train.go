@@ -37,6 +37,8 @@ type Result struct {
 	MinStepMS float64 `json:"min_step_ms"`
 	GFLOPS    float64 `json:"gflops"` // of matrix products, at the median
 	Device    string  `json:"device"`
+
+	ActivationsMiB float64 `json:"activations_mib"` // as planned
 }
 
 // Train measures whole training steps: forward, backward, clipping at 1, AdamW.
@@ -174,6 +176,13 @@ func (o Options) measure(ctx context.Context, b device.Backend, m *model.Model, 
 		items *= o.Seq
 	}
 	r.StepMS, r.MinStepMS, r.ItemsPerS = round(median, 2), round(ms[0], 2), round(float64(items)/median*1e3, 1)
+	if s, ok := obj.(training.Sized); ok {
+		needs, err := s.Needs(o.Batch)
+		if err != nil {
+			return r, err
+		}
+		r.ActivationsMiB = round(float64(needs.Activations)/(1<<20), 1)
+	}
 	if c, ok := obj.(training.Costed); ok {
 		r.GFLOPS = round(c.StepFLOPs()/median/1e6, 1)
 	}

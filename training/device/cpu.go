@@ -35,6 +35,9 @@ func (c *CPU) Alloc(words int) (Buffer, error) { return c.heap.Alloc(words) }
 // Free is part of Memory.
 func (c *CPU) Free(b Buffer) error { return c.heap.Free(b) }
 
+// Leased is part of Leasing.
+func (c *CPU) Leased() int64 { return c.engine.ScratchBytes() }
+
 // Sync is part of Memory.
 func (c *CPU) Sync() error { return nil }
 

@@ -25,6 +25,12 @@ type Memory interface {
 	Sync() error
 }
 
+// Leasing is a Memory whose kernels take memory of their own.
+type Leasing interface {
+	// Leased estimates it, in bytes.
+	Leased() int64
+}
+
 // New allocates a zeroed value with memory of its own.
 func New(m Memory, d Desc) (*Value, error) {
 	b, err := m.Alloc(d.Size())

@@ -52,11 +52,13 @@ func newModel(t testing.TB, b device.Backend, kind model.Kind) *model.Model {
 }
 
 // random fills batches of pairs; rows 0 and 1 have one caption.
-func random(c model.Config, distinct int64) training.Batches {
+func random(c model.Config, distinct int64) training.Batches { return randomRows(c, batch, distinct) }
+
+func randomRows(c model.Config, n int, distinct int64) training.Batches {
 	c = c.Resolve()
 	return func(step int64, b *training.Batch) error {
 		r := rand.New(rand.NewPCG(5, uint64(step%distinct)))
-		n, t := batch, c.Text.Context
+		t := c.Text.Context
 		tokens, lengths := b.Int32s(objective.Tokens, n*t), b.Int32s(objective.Lengths, n)
 		targets := b.Int32s(objective.Targets, n*t)
 		for i := range n {

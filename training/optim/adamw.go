@@ -98,6 +98,14 @@ func NewAdamW(b device.Backend, params []*graph.Param, o Options) (*AdamW, error
 	return a, nil
 }
 
+// StateBytes is the memory that NewAdamW takes for a parameter's moments.
+func StateBytes(p *graph.Param) int64 {
+	if !p.Trained() {
+		return 0
+	}
+	return 2 * int64(p.Value.MemSize())
+}
+
 // ScaleRates sets the share of the rate that each parameter takes; before, all
 // take the whole.
 func (a *AdamW) ScaleRates(share func(*graph.Param) float64) {

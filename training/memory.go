@@ -1,0 +1,148 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+	"runtime/metrics"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"tempera/training/device"
+	"tempera/training/optim"
+)
+
+// Memory is what a run needs at its peak, in bytes. All but the scratch of kernels, which is estimated, is exact: it is what will be allocated.
+type Memory struct {
+	Parameters  int64
+	Gradients   int64
+	Optimiser   int64
+	State       int64 // of the objective: moving averages, queues
+	Activations int64 // with their gradients, what is saved for the reverse pass, and scratch of operations
+	Inputs      int64 // of graphs
+	Scratch     int64 // of kernels
+	Batches     int64 // on the host: the one in use and the next
+	Copies      int64 // of the state, on the host: the checkpoint that is being written
+}
+
+// Total is the peak.
+func (m Memory) Total() int64 {
+	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Copies
+}
+
+func (m Memory) String() string {
+	return fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
+		size(m.Total()), size(m.Parameters), size(m.Gradients), size(m.Optimiser), size(m.State), size(m.Activations), size(m.Inputs),
+		size(m.Scratch), size(m.Batches), size(m.Copies))
+}
+
+func size(bytes int64) string {
+	if bytes >= 1<<30 {
+		return fmt.Sprintf("%.2f GiB", float64(bytes)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+}
+
+// MemoryError says that a run needs more memory than it may take. It is found before the memory is allocated; trying again does not help.
+type MemoryError struct {
+	Needed Memory
+	Limit  int64
+	Batch  int   // of the run
+	Fits   int   // the largest half, quarter and so on of the batch that fits; 0: none does
+	Needs  int64 // what a run with that batch needs
+}
+
+func (e *MemoryError) Error() string {
+	s := fmt.Sprintf("a batch of %d needs %v; the limit is %s", e.Batch, e.Needed, size(e.Limit))
+	if e.Fits == 0 {
+		return s + ": no smaller batch fits: take a smaller model or shorter texts, or raise memory_limit"
+	}
+	return s + fmt.Sprintf(": use a batch of %d (%s), or keep the batch and accumulate it in more parts, or set checkpoint to true, or raise memory_limit", e.Fits, size(e.Needs))
+}
+
+// machineShare is the share of the machine's memory that a run may take where the configuration sets no limit: the rest is for
+// the garbage of the process, for data that is being decoded, and for the system.
+const machineShare = 0.8
+
+// machineLimit is the default of Config.MemoryLimit: a share of the smaller of the control group's limit and the machine's memory.
+func machineLimit() (int64, error) {
+	limit, err := memlimit.FromSystem()
+	if err != nil {
+		return 0, fmt.Errorf("read the machine's memory: %w: set memory_limit", err)
+	}
+	switch group, err := memlimit.FromCgroup(); {
+	case err == nil:
+		limit = min(limit, group)
+	case !errors.Is(err, memlimit.ErrNoLimit) && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported):
+		return 0, fmt.Errorf("read the control group's memory: %w: set memory_limit", err)
+	}
+	return int64(machineShare * float64(limit)), nil
+}
+
+// weigh predicts the memory of the run and compares it with the limit, before gradients, moments, activations and copies are allocated.
+// Objectives that are not Sized are not weighed.
+func (r *run) weigh() error {
+	o, ok := r.Objective.(Sized)
+	if !ok {
+		return nil
+	}
+	m, err := r.memory(o, r.config.BatchSize)
+	if err != nil {
+		return fmt.Errorf("predict the memory: %w", err)
+	}
+	r.needed = m
+	if r.Planned != nil {
+		r.Planned(m)
+	}
+	limit := r.config.MemoryLimit
+	if limit == 0 {
+		if limit, err = machineLimit(); err != nil {
+			return err
+		}
+	}
+	if m.Total() <= limit {
+		return nil
+	}
+	e := &MemoryError{Needed: m, Limit: limit, Batch: r.config.BatchSize}
+	for batch := e.Batch / 2; batch > 0 && e.Fits == 0; batch /= 2 {
+		if m, err := r.memory(o, batch); err == nil && m.Total() <= limit { // an objective may not take every batch
+			e.Fits, e.Needs = batch, m.Total()
+		}
+	}
+	return e
+}
+
+// memory predicts what the run needs with batches of a size.
+func (r *run) memory(o Sized, batch int) (Memory, error) {
+	needs, err := o.Needs(batch)
+	if err != nil {
+		return Memory{}, err
+	}
+	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch}
+	for _, p := range r.Objective.Params() {
+		bytes := bytesOf(p.Value)
+		m.Parameters += bytes
+		if p.Trained() {
+			m.Gradients += bytes
+			m.Optimiser += optim.StateBytes(p)
+		}
+	}
+	for _, t := range r.Objective.State() {
+		m.State += bytesOf(t.Value)
+	}
+	if r.Checkpoints != nil {
+		m.Copies = m.Parameters + m.Optimiser + m.State
+	}
+	if b, ok := r.Backend.(device.Leasing); ok {
+		m.Scratch = b.Leased()
+	}
+	return m, nil
+}
+
+func bytesOf(v *device.Value) int64 { return int64(v.MemSize()) }
+
+// heapBytes is what the process holds: what was live at the last garbage collection, with what has come since.
+func heapBytes() int64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64())
+}
