@@ -15,6 +15,7 @@ type Backend interface {
 	Norm
 	Elementwise
 	Loss
+	Head
 	Rows
 	Experts
 	Optimiser

@@ -70,7 +70,6 @@ func (a *AttentionArgs) visible(s span, t int) int {
 	return max(0, min(s.seen, t+1+s.s-s.t))
 }
 
-
 // The blocking of attention (Dao 2023, FlashAttention-2, on the CPU): scores exist for queryBlock queries and keyBlock keys at a time, which stay in
 // the second-level cache with the packed keys and values of the block. A task of the forward pass has at most queryChunk queries.
 const (

@@ -41,7 +41,7 @@ func (e *Engine) CrossEntropy(a CrossEntropyArgs) (mean float64, counted int) {
 	if a.SoftTargets != nil {
 		a.LDSoft = needMatrix("CrossEntropy", "SoftTargets", a.SoftTargets, a.Rows, a.Classes, a.LDSoft)
 	} else {
-		counted = a.countTargets()
+		counted = countTargets("CrossEntropy", a.Targets, a.Rows, a.Classes)
 	}
 	g := a.GradScale / float32(max(1, counted))
 	e.rows(a.Rows, a.Classes, func(lo, hi int) {
@@ -51,21 +51,27 @@ func (e *Engine) CrossEntropy(a CrossEntropyArgs) (mean float64, counted int) {
 			e.crossEntropyRow(&a, l, r, g)
 		}
 	})
-	var s float64
-	for _, v := range a.Loss[:a.Rows] {
-		s += float64(v)
-	}
-	return s / float64(max(1, counted)), counted
+	return meanLoss(a.Loss[:a.Rows], counted), counted
 }
 
-func (a *CrossEntropyArgs) countTargets() int {
-	need("CrossEntropy", "Targets", a.Targets, a.Rows)
+// meanLoss is the sum of the rows' losses over the number of those that count; 0 if none does.
+func meanLoss(rows []float32, counted int) float64 {
+	var s float64
+	for _, v := range rows {
+		s += float64(v)
+	}
+	return s / float64(max(1, counted))
+}
+
+// countTargets checks the targets and counts those that are not ignored.
+func countTargets(name string, targets []int32, rows, classes int) int {
+	need(name, "Targets", targets, rows)
 	n := 0
-	for r, t := range a.Targets[:a.Rows] {
+	for r, t := range targets[:rows] {
 		if t == IgnoreIndex {
 			continue
 		}
-		require(t >= 0 && int(t) < a.Classes, "CrossEntropy.Targets[%d] is %d, classes are 0..%d", r, t, a.Classes-1)
+		require(t >= 0 && int(t) < classes, "%s.Targets[%d] is %d, classes are 0..%d", name, r, t, classes-1)
 		n++
 	}
 	return n

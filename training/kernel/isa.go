@@ -19,7 +19,7 @@ type isa struct {
 	affine  func(dst, x []float32, a, b float32) // dst = a x + b
 	lerp    func(dst, x []float32, keep float32) // dst = keep dst + (1-keep) x
 
-	expSum     func(dst, x []float32, scale, sub float32) float32  // dst = exp(scale x - sub); returns its sum
+	expSum func(dst, x []float32, scale, sub float32) float32 // dst = exp(scale x - sub); returns its sum
 	// softmaxRow takes scores x: x = 2^(scale x - newTop) where newTop is the largest of scale x and top; sum is that of x.
 	softmaxRow func(x []float32, scale, top float32) (newTop, sum float32)
 	// softmaxGradRow takes scores x and dp: x = 2^(scale x - lse), dp = gradScale x (dp - delta).

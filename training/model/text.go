@@ -189,3 +189,16 @@ func (m *Model) TokenLogits(g *graph.Graph, states *graph.Node) *graph.Node {
 	}
 	return m.linear(g, "text.head", states, op.LinearOptions{})
 }
+
+// TokenLoss is the mean cross-entropy of TokenLogits against the targets, int32 (B, T), without holding all logits of a large vocabulary.
+func (m *Model) TokenLoss(g *graph.Graph, states, targets *graph.Node, smoothing float32) *graph.Node {
+	if m.byName["text.head"+loraA] != nil {
+		return op.CrossEntropy(g, m.TokenLogits(g, states), targets, op.CrossEntropyOptions{Smoothing: smoothing})
+	}
+	o := op.HeadOptions{Bias: m.optional(g, "text.head.bias"), Smoothing: smoothing, Transposed: m.Config.Text.TieHead}
+	weight := "text.head" + weightSuffix
+	if m.Config.Text.TieHead {
+		weight = "text.token"
+	}
+	return op.HeadCrossEntropy(g, states, m.p(g, weight), targets, o)
+}

@@ -156,8 +156,7 @@ type captionInput struct {
 func defineCaptioning(g *graph.Graph, m *model.Model, in captionInput) *graph.Node {
 	tokens := g.Input(decoded, device.Int32, in.rows, in.tokens)
 	targets := g.Input(Targets, device.Int32, in.rows, in.tokens)
-	logits := m.TokenLogits(g, m.DecoderStates(g, tokens, in.memory)) // (B, T, V)
-	return op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{Smoothing: float32(in.options.Smoothing)})
+	return m.TokenLoss(g, m.DecoderStates(g, tokens, in.memory), targets, float32(in.options.Smoothing))
 }
 
 // counting is 0, 1, ..., n-1.

@@ -8,7 +8,6 @@ import (
 	"tempera/training/device"
 	"tempera/training/graph"
 	"tempera/training/model"
-	"tempera/training/op"
 	"tempera/training/optim"
 )
 
@@ -49,8 +48,7 @@ func (l *LM) define(g *graph.Graph, tokens int) *graph.Node {
 	rows := l.plan.rows()
 	ids := g.Input(Tokens, device.Int32, rows, tokens)
 	targets := g.Input(Targets, device.Int32, rows, tokens)
-	logits := l.model.TokenLogits(g, l.model.DecoderStates(g, ids, nil)) // (B, T, V)
-	loss := op.CrossEntropy(g, logits, targets, op.CrossEntropyOptions{})
+	loss := l.model.TokenLoss(g, l.model.DecoderStates(g, ids, nil), targets, 0)
 	g.Output(training.LossKey, loss)
 	if l.plan.parts() > 1 {
 		g.Seed(share, loss)

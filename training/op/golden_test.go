@@ -97,8 +97,8 @@ func goldenBuilds() map[string]map[string]goldenBuild {
 		}),
 		"attention_cross_masked": crossAttentionBuilds(keyLengths),
 		"attention_packed":       attentionBuilds(packedEnds),
-		"cross_entropy":          {"CrossEntropy": crossEntropy},
-		"cross_entropy_smoothed": {"CrossEntropy": crossEntropy},
+		"cross_entropy":          crossEntropyBuilds(),
+		"cross_entropy_smoothed": crossEntropyBuilds(),
 		"clip": {"ContrastiveLoss": func(_ *testing.T, g *graph.Graph, _ *golden.Case, in nodes) nodes {
 			loss, logits := op.ContrastiveLoss(g, op.ContrastiveArgs{Image: in["image"], Text: in["text"], LogScale: in["log_scale"]})
 			return nodes{"loss": loss, "logits": logits}
@@ -156,6 +156,24 @@ func crossEntropy(t *testing.T, g *graph.Graph, c *golden.Case, in nodes) nodes 
 	}
 	o := op.CrossEntropyOptions{Smoothing: param[float32](t, c, "label_smoothing")}
 	return nodes{"loss": op.CrossEntropy(g, in["logits"], in["labels"], o)}
+}
+
+// crossEntropyBuilds also takes the logits as the input of a head whose weight is the identity.
+func crossEntropyBuilds() map[string]goldenBuild {
+	builds := map[string]goldenBuild{"CrossEntropy": crossEntropy}
+	for name, rows := range map[string]int{"HeadCrossEntropy": 1 << 10, "HeadCrossEntropy, two rows at a time": 2} {
+		builds[name] = func(t *testing.T, g *graph.Graph, c *golden.Case, in nodes) nodes {
+			v := in["logits"].Desc().Cols()
+			identity := make([]float32, v*v)
+			for i := range v {
+				identity[i*(v+1)] = 1
+			}
+			w := &graph.Param{Name: "identity", Value: must(device.FromFloats(g.Backend(), identity, v, v)), Frozen: true}
+			o := op.HeadOptions{Smoothing: param[float32](t, c, "label_smoothing")}
+			return nodes{"loss": op.HeadCrossEntropyOf(g, in["logits"], g.Param(w), in["labels"], op.HeadTestOptions{HeadOptions: o, Most: rows * v})}
+		}
+	}
+	return builds
 }
 
 func flatHeads(g *graph.Graph, x *graph.Node) *graph.Node {
