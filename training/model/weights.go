@@ -69,19 +69,12 @@ func ReadWeights(r io.ReaderAt, size int64) (*Weights, error) {
 	w := &Weights{Config: c, values: map[string][]float32{}}
 	var faults []error
 	for _, s := range c.Params() {
-		info, ok := f.Info(s.Name)
-		if !ok {
-			faults = append(faults, fmt.Errorf("parameter %q is missing", s.Name))
+		v, err := readParam(f, s)
+		if err != nil {
+			faults = append(faults, err)
 			continue
 		}
-		if !slices.Equal(info.Shape, s.Shape) {
-			faults = append(faults, fmt.Errorf("parameter %q is %v, want %v", s.Name, info.Shape, s.Shape))
-			continue
-		}
-		w.values[s.Name] = make([]float32, s.size())
-		if err := f.ReadFloat32(s.Name, w.values[s.Name]); err != nil {
-			return nil, fmt.Errorf("read weights: %w", err)
-		}
+		w.values[s.Name] = v
 	}
 	for _, info := range f.Tensors() {
 		if w.values[info.Name] == nil && len(faults) == 0 {
@@ -92,6 +85,19 @@ func ReadWeights(r io.ReaderAt, size int64) (*Weights, error) {
 		return nil, fmt.Errorf("read weights: %w", errors.Join(faults...))
 	}
 	return w, nil
+}
+
+// readParam reads one parameter. Its error names what is wrong with it.
+func readParam(f *checkpoint.File, s Spec) ([]float32, error) {
+	info, ok := f.Info(s.Name)
+	if !ok {
+		return nil, fmt.Errorf("parameter %q is missing", s.Name)
+	}
+	if !slices.Equal(info.Shape, s.Shape) {
+		return nil, fmt.Errorf("parameter %q is %v, want %v", s.Name, info.Shape, s.Shape)
+	}
+	v := make([]float32, s.size())
+	return v, f.ReadFloat32(s.Name, v)
 }
 
 // Digest is the SHA-256 of the file that Write writes, in hexadecimal.
