@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"tempera/infra/artifact"
 	"tempera/training/device"
+	"tempera/training/hf"
 	"tempera/training/kernel"
 	"tempera/training/model"
 	"tempera/training/tokenizer"
@@ -60,21 +63,51 @@ func loadModel(ctx context.Context, t *Task, a artifact.Artifact) (_ *loadedMode
 }
 
 // saveModel publishes a model with its tokenizer (a file of another artifact)
-// and a card that says how it came about.
+// and a card that says how it came about. What lies beside the weights of the
+// model that it was trained from, such as a chat template, goes with it.
 func saveModel(ctx context.Context, t *Task, w *model.Weights, tok artifact.File) (artifact.Artifact, error) {
-	weights, err := putStream(ctx, t.Store, w.Write)
+	files := modelFiles{Config: w.Config, Weights: w.Get, Card: modelCard(t, w.Config)}
+	files.Beside = append(files.Beside, artifact.File{Path: tokenizerFile, Ref: tok.Ref})
+	if from, ok := t.Input("model"); ok {
+		m, err := artifact.LoadManifest(ctx, t.Store, from)
+		if err != nil {
+			return artifact.Artifact{}, err
+		}
+		files.Beside = append(files.Beside, companionsOf(m)...)
+	}
+	return files.store(ctx, t)
+}
+
+// companionsOf are the files beside weights and tokenizer that go with a model.
+func companionsOf(m *artifact.Manifest) []artifact.File {
+	var found []artifact.File
+	for _, f := range m.Files {
+		if f.Path != tokenizerFile && slices.Contains(hf.Companions(), f.Path) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// modelFiles are the files of a model artifact.
+type modelFiles struct {
+	Config  model.Config
+	Weights func(name string) ([]float32, error)
+	Card    string
+	Beside  []artifact.File // the tokenizer, and what else goes with the model
+}
+
+func (f modelFiles) store(ctx context.Context, t *Task) (artifact.Artifact, error) {
+	weights, err := putStream(ctx, t.Store, func(w io.Writer) error { return model.WriteFrom(w, f.Config, f.Weights) })
 	if err != nil {
 		return artifact.Artifact{}, fmt.Errorf("store the weights: %w", err)
 	}
-	config, err := w.Config.JSON()
+	config, err := f.Config.JSON()
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	files := []artifact.File{{Path: weightsFile, Ref: weights}, {Path: tokenizerFile, Ref: tok.Ref}}
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{configFile, config}, {cardFile, []byte(modelCard(t, w.Config))}} {
+	files := append([]artifact.File{{Path: weightsFile, Ref: weights}}, f.Beside...)
+	for _, f := range []text{{configFile, config}, {cardFile, []byte(f.Card)}} {
 		ref, err := artifact.PutBytes(ctx, t.Store, f.data)
 		if err != nil {
 			return artifact.Artifact{}, err

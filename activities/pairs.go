@@ -34,13 +34,12 @@ func newCaptionEncoder(tok *tokenizer.Tokenizer, c model.Config) *captionEncoder
 // maxKnown bounds the memory of an encoder.
 const maxKnown = 1 << 18
 
-// put writes one caption as BOS, its tokens, EOS and padding into a row of
-// context ids and returns the length without padding. What does not fit is cut.
+// put writes one caption and padding into a row of context ids and returns the
+// length without padding. What does not fit of the caption is cut.
 func (e *captionEncoder) put(row []int32, caption string) int32 {
 	ids, ok := e.known[caption]
 	if !ok {
-		ids = append([]int32{e.special.BOS}, e.tokenizer.EncodePlain(caption)...)
-		ids = append(ids[:min(len(ids), e.context-1)], e.special.EOS)
+		ids = e.wrap(e.tokenizer.EncodePlain(caption))
 		if len(e.known) < maxKnown {
 			e.known[caption] = ids
 		}
@@ -50,6 +49,16 @@ func (e *captionEncoder) put(row []int32, caption string) int32 {
 		row[i] = e.special.Pad
 	}
 	return int32(n)
+}
+
+// wrap puts a caption's ids between those that the tokenizer's template has before
+// and after them, or, where it has no template, between BOS and EOS.
+func (e *captionEncoder) wrap(ids []int32) []int32 {
+	if around := len(e.tokenizer.Wrap(nil)); around > 0 {
+		return e.tokenizer.Wrap(ids[:min(len(ids), max(e.context-around, 0))])
+	}
+	ids = append([]int32{e.special.BOS}, ids...)
+	return append(ids[:min(len(ids), e.context-1)], e.special.EOS)
 }
 
 // rows encodes captions: tokens (n, context) and lengths (n).

@@ -169,22 +169,41 @@ func publishArtifact(ctx context.Context, t *Task, p publishParams, a artifact.A
 			there[n.Name] = n.Size
 		}
 	}
-	written, err := linkFiles(ctx, t, v, publishedFiles{m.Files, texts, there})
+	written, err := fillFolder(ctx, t, v, m, publishedFiles{m.Files, texts, there})
 	if err != nil {
 		return err
 	}
-	for _, text := range texts {
+	t.Log.Info("published", "folder", v.File(""), "files", written, "already there", len(there))
+	return artifact.Complete(ctx, t.Store, v)
+}
+
+// fillFolder writes the files of a folder that are not there: a model that
+// transformers has a form for in that form, anything else as it is.
+func fillFolder(ctx context.Context, t *Task, v artifact.Version, m *artifact.Manifest, f publishedFiles) (written int, err error) {
+	if m.Type == artifact.TypeModel {
+		why, err := ownLayout(ctx, t.Store, m)
+		if err != nil {
+			return 0, err
+		}
+		if why == nil {
+			return writeTransformers(ctx, t, v, m, f)
+		}
+		t.Log.Info("published in a layout of our own", "because", why)
+	}
+	if written, err = linkFiles(ctx, t, v, f); err != nil {
+		return written, err
+	}
+	for _, text := range f.texts {
 		name := v.File(text.path)
-		if _, ok := there[name]; ok {
+		if _, ok := f.there[name]; ok {
 			continue
 		}
 		if err := t.Store.Write(ctx, name, bytes.NewReader(text.data), int64(len(text.data))); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+			return written, fmt.Errorf("write %s: %w", name, err)
 		}
 		written++
 	}
-	t.Log.Info("published", "folder", v.File(""), "files", written, "already there", len(there))
-	return artifact.Complete(ctx, t.Store, v)
+	return written, nil
 }
 
 // publishedFiles are the files of a folder.

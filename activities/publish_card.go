@@ -105,6 +105,8 @@ func ownCard(ctx context.Context, s artifact.Blobs, m *artifact.Manifest) (strin
 type versionCard struct {
 	version    artifact.Version
 	kind       model.Kind
+	config     model.Config
+	ownLayout  error  // why the files are not in the layout of transformers; nil: they are
 	own        string // the artifact's card, which says how it was trained
 	evaluation *Evaluation
 	gaps       []Gap
@@ -124,7 +126,10 @@ func newVersionCard(ctx context.Context, t *Task, v artifact.Version, m *artifac
 			return nil, err
 		}
 	}
-	c.kind = config.Kind
+	c.kind, c.config = config.Kind, config
+	if c.ownLayout, err = ownLayout(ctx, t.Store, m); err != nil {
+		return nil, err
+	}
 	if v.Evaluation != nil {
 		e, err := loadEvaluation(ctx, t.Store, *v.Evaluation)
 		if err != nil {

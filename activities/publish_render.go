@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tempera/training/hf"
 	"tempera/training/model"
 )
 
@@ -27,6 +28,7 @@ func (c *versionCard) render() string {
 		fmt.Fprintf(&b, "## Training\n\n%s\n\n", body)
 	}
 	c.sources(&b)
+	c.layout(&b)
 	b.WriteString(publication(c.version))
 	return b.String()
 }
@@ -35,11 +37,20 @@ func (c *versionCard) frontMatter(b *strings.Builder) {
 	if c.version.License != "" {
 		fmt.Fprintf(b, "license: %s\n", strconv.Quote(c.version.License))
 	}
-	b.WriteString("library_name: tempera\n")
-	if task := tasks[c.kind]; task != "" {
+	library, task := "transformers", tasks[c.kind]
+	if c.ownLayout != nil {
+		library = "tempera"
+	} else {
+		task = hf.Task(c.config)
+	}
+	fmt.Fprintf(b, "library_name: %s\n", library)
+	if task != "" {
 		fmt.Fprintf(b, "pipeline_tag: %s\n", task)
 	}
-	b.WriteString("tags:\n  - vision-language\n")
+	b.WriteString("tags:\n")
+	if c.kind != model.LM {
+		b.WriteString("  - vision-language\n")
+	}
 	if c.kind != "" {
 		fmt.Fprintf(b, "  - %s\n", c.kind)
 	}
@@ -64,6 +75,16 @@ func (c *versionCard) frontMatter(b *strings.Builder) {
 		fmt.Fprintf(b, "          - type: %s\n            value: %s\n            name: %s\n", name, decimal(v.Mean),
 			strconv.Quote(fmt.Sprintf("%s (95 %% interval %s to %s)", titleOf(name), decimal(v.Low), decimal(v.High))))
 	}
+}
+
+// layout says what reads the files.
+func (c *versionCard) layout(b *strings.Builder) {
+	b.WriteString("## Files\n\n")
+	if c.ownLayout == nil {
+		b.WriteString("The folder is in the layout of Hugging Face's transformers: `from_pretrained` reads it.\n\n")
+		return
+	}
+	fmt.Fprintf(b, "Tempera reads the weights; transformers does not: %s.\n\n", strings.ReplaceAll(c.ownLayout.Error(), "\n", "; "))
 }
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }

@@ -29,7 +29,7 @@ func readCLIP(s *settings) model.Config {
 		towerDefaults{width: 768, hidden: 3072, layers: 12, heads: 12, image: 224, patch: 32, activation: "quick_gelu", eps: 1e-5})
 	c.Embed = s.count("projection_dim", 512)
 	c.Loss = model.Softmax
-	c.Text.Causal = true
+	c.Text.Causal, c.Text.Pool = true, model.Last
 	if t := s.sub("text_config"); slices.Equal(t.ids("eos_token_id"), []int32{2}) {
 		// The first configurations have wrong ids. Since then transformers takes 2 to
 		// mean the greatest id (modeling_clip.py), where CLIP's end token is.
@@ -44,7 +44,8 @@ func writeCLIP(c model.Config, f *faults) object {
 	must(f, "vision.form", c.Vision.Form, model.CLIPVision)
 	must(f, "vision.pool", c.Vision.Pool, model.First)
 	must(f, "text.causal", c.Text.Causal, true)
-	text, vision := writeTowers(c, f, "clip")
+	must(f, "text.pool", c.Text.Pool, model.Last)
+	text, vision := writeTowers(c, "clip")
 	text["projection_dim"], vision["projection_dim"] = c.Embed, c.Embed
 	return object{
 		"text_config": text, "vision_config": vision, "projection_dim": c.Embed,

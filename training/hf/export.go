@@ -13,9 +13,6 @@ import (
 	"tempera/training/model"
 )
 
-// CardFile is the model card.
-const CardFile = "README.md"
-
 // Options say how a model is written. Zero means the default.
 type Options struct {
 	DType      checkpoint.DType // F32, the default, F16 or BF16

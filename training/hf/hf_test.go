@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -216,7 +217,10 @@ func TestTowersGiveTheFeaturesOfTransformers(t *testing.T) {
 			texts, images := want.shape("input_ids"), want.shape("pixel_values")
 			ids := want.ids()
 			g := run(t, b, func(g *graph.Graph) {
-				in := model.Texts{Tokens: g.Input("tokens", device.Int32, texts...), Last: g.Input("last", device.Int32, texts[0])}
+				in := model.Texts{Tokens: g.Input("tokens", device.Int32, texts...)}
+				if src.Config.Text.Pool == model.Last {
+					in.Last = g.Input("last", device.Int32, texts[0])
+				}
 				text := m.TextFeature(g, m.TextStates(g, in), in)
 				image := m.ImageFeature(g, m.VisionStates(g, g.Input("images", device.Float32, images...)))
 				g.Output("text_embeds", text)
@@ -224,7 +228,9 @@ func TestTowersGiveTheFeaturesOfTransformers(t *testing.T) {
 				g.Output("cos", op.Linear(g, op.L2Normalize(g, text), op.L2Normalize(g, image), nil, op.LinearOptions{Transposed: true}))
 			}, func(g *graph.Graph) {
 				require.NoError(t, g.Feed("tokens", ids))
-				require.NoError(t, g.Feed("last", lasts(src, ids, texts)))
+				if src.Config.Text.Pool == model.Last {
+					require.NoError(t, g.Feed("last", lasts(src, ids, texts)))
+				}
 				require.NoError(t, g.Feed("images", want.floats("pixel_values")))
 			})
 			for _, output := range []string{"text_embeds", "image_embeds"} {
@@ -245,16 +251,50 @@ func TestTowersGiveTheFeaturesOfTransformers(t *testing.T) {
 	}
 }
 
-// lasts are the rows of the tokens whose states are the texts' features.
+func TestAScorerGivesTheFeaturesOfTransformers(t *testing.T) {
+	for _, name := range []string{"clip", "siglip"} {
+		t.Run(name, func(t *testing.T) {
+			src, want := open(t, testFolder(name)), readGolden(t, name)
+			m, err := src.Load(newCPU(t))
+			require.NoError(t, err)
+			s, err := model.NewScorer(m, 2)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
+			shape := want.shape("input_ids")
+			var lengths []int32
+			for r, last := range lasts(src, want.ids(), shape) {
+				lengths = append(lengths, last-int32(r*shape[1])+1)
+			}
+			text, err := s.TextFeatures(want.ids(), lengths)
+			require.NoError(t, err)
+			image, err := s.ImageFeatures(want.floats("pixel_values"), want.shape("pixel_values")[0])
+			require.NoError(t, err)
+			require.Less(t, distance(text, normalised(want.floats("text_embeds"), s.Embed())), tolerance)
+			require.Less(t, distance(image, normalised(want.floats("image_embeds"), s.Embed())), tolerance)
+		})
+	}
+}
+
+func normalised(rows []float32, width int) []float32 {
+	out := slices.Clone(rows)
+	for from := 0; from < len(out); from += width {
+		var squares float64
+		for _, v := range out[from : from+width] {
+			squares += float64(v) * float64(v)
+		}
+		for i := range width {
+			out[from+i] /= float32(math.Sqrt(squares))
+		}
+	}
+	return out
+}
+
+// lasts are the rows of the first end tokens, whose states are the features of texts.
 func lasts(src *Source, ids []int32, shape []int) []int32 {
 	last := make([]int32, shape[0])
 	for r := range last {
-		end := shape[1] - 1
-		if src.Config.Text.Causal { // clip: the first end
-			for end = 0; ids[r*shape[1]+end] != src.Config.Text.Special.EOS; end++ { //nolint:revive // it counts
-			}
-		}
-		last[r] = int32(r*shape[1] + end)
+		row := ids[r*shape[1] : (r+1)*shape[1]]
+		last[r] = int32(r*shape[1] + slices.Index(row, src.Config.Text.Special.EOS))
 	}
 	return last
 }

@@ -18,6 +18,7 @@ import (
 const (
 	ConfigFile     = "config.json"
 	GenerationFile = "generation_config.json"
+	CardFile       = "README.md"
 	TokenizerFile  = "tokenizer.json"
 )
 
@@ -28,9 +29,9 @@ const (
 	maxIndex     = 100 << 20
 )
 
-// companions are the files beside the weights that a copy of the model needs.
-// Reading them changes nothing; they go where the model goes.
-func companions() []string {
+// Companions are the files beside the weights that a copy of the model needs.
+// They go where the model goes.
+func Companions() []string {
 	return []string{
 		GenerationFile, TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 		"chat_template.jinja", imagesFile, "vocab.json", "merges.txt",
@@ -88,7 +89,7 @@ func Open(f Folder) (_ *Source, err error) {
 func (src *Source) configure(f Folder, a architecture, s *settings) (model.Config, error) {
 	s.checkNeutral()
 	c := a.read(s)
-	for _, name := range companions() {
+	for _, name := range append(Companions(), CardFile) {
 		limit := int64(maxConfig)
 		if name == TokenizerFile || name == "vocab.json" || name == "merges.txt" {
 			limit = maxTokenizer

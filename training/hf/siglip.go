@@ -26,7 +26,7 @@ func readSigLIP(s *settings) model.Config {
 	if c.Embed != c.Vision.Width {
 		t.fault("projection_size", "is %d and vision_config.hidden_size is %d: texts and images need one space", c.Embed, c.Vision.Width)
 	}
-	c.Loss = model.Sigmoid
+	c.Loss, c.Text.Pool = model.Sigmoid, model.End
 	c.Vision.Form, c.Vision.Pool = model.SigLIPVision, model.Attention
 	return c
 }
@@ -35,7 +35,8 @@ func writeSigLIP(c model.Config, f *faults) object {
 	must(f, "vision.form", c.Vision.Form, model.SigLIPVision)
 	must(f, "vision.pool", c.Vision.Pool, model.Attention)
 	must(f, "text.causal", c.Text.Causal, false)
-	text, vision := writeTowers(c, f, "siglip")
+	must(f, "text.pool", c.Text.Pool, model.End)
+	text, vision := writeTowers(c, "siglip")
 	text["projection_size"] = c.Embed
 	return object{"text_config": text, "vision_config": vision}
 }

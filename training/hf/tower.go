@@ -27,7 +27,7 @@ func readTowers(s *settings, text, vision towerDefaults) model.Config {
 		Form: model.GPT2, Vocab: t.count("vocab_size", text.vocab), Context: t.count("max_position_embeddings", text.context),
 		Width: t.count("hidden_size", text.width), Hidden: t.count("intermediate_size", text.hidden),
 		Layers: t.layers("num_hidden_layers", text.layers), Heads: t.count("num_attention_heads", text.heads),
-		NormEps: t.number("layer_norm_eps", text.eps), Activation: t.activation("hidden_act", text.activation), Pool: model.Last,
+		NormEps: t.number("layer_norm_eps", text.eps), Activation: t.activation("hidden_act", text.activation),
 	}, Vision: model.Vision{
 		Image: v.count("image_size", vision.image), Patch: v.count("patch_size", vision.patch),
 		Width: v.count("hidden_size", vision.width), Hidden: v.count("intermediate_size", vision.hidden),
@@ -39,9 +39,8 @@ func readTowers(s *settings, text, vision towerDefaults) model.Config {
 }
 
 // writeTowers writes text_config and vision_config.
-func writeTowers(c model.Config, f *faults, modelType string) (text, vision object) {
+func writeTowers(c model.Config, modelType string) (text, vision object) {
 	t, v := c.Text, c.Vision
-	must(f, "text.pool", t.Pool, model.Last)
 	text = object{
 		"model_type": modelType + "_text_model", "vocab_size": t.Vocab, "max_position_embeddings": t.Context, "hidden_size": t.Width,
 		"intermediate_size": t.Hidden, "num_hidden_layers": t.Layers, "num_attention_heads": t.Heads, "layer_norm_eps": t.NormEps,

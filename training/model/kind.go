@@ -57,6 +57,7 @@ const (
 	Mean      Pool = "mean"      // over the tokens that are not padding
 	First     Pool = "first"     // the first token; of an image, a class token
 	Last      Pool = "last"      // the last token that is not padding
+	End       Pool = "end"       // of a text: the last token of the context, padding being tokens like others, to attention too (SigLIP)
 	Attention Pool = "attention" // of an image: a learned query attends to the patches, an MLP follows
 )
 

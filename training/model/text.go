@@ -91,6 +91,9 @@ type textPath struct {
 func (m *Model) text(g *graph.Graph, t Texts, path textPath) Decoded {
 	c := m.Config.Text
 	b, n := t.Tokens.Dim(0), t.Tokens.Dim(1)
+	if c.Pool == End {
+		t.Lengths = nil
+	}
 	x := m.embed(g, t) // (B, T, C)
 	if t.Ends != nil {
 		x = g.Reshape(x, 1, b*n, c.Width)
@@ -170,6 +173,11 @@ func (m *Model) TextFeature(g *graph.Graph, states *graph.Node, t Texts) *graph.
 	case Last:
 		rows := g.Reshape(states, states.Dim(0)*states.Dim(1), states.Dim(2))
 		x = op.GatherRows(g, rows, t.Last)
+	case End:
+		if n := m.Config.Text.Context; states.Dim(1) != n {
+			panic(&graph.Fault{Op: "text feature", Reason: fmt.Sprintf("texts have %d tokens: text.pool end needs them padded to the context, %d", states.Dim(1), n)})
+		}
+		x = op.SelectToken(g, states, -1)
 	default:
 		x = op.MeanPool(g, states, t.Lengths)
 	}

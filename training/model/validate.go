@@ -138,7 +138,7 @@ func (t Text) validate(f *faults) {
 	f.positive("text.context", t.Context)
 	f.tower("text", t.Width, t.Layers, t.Heads, t.Hidden)
 	t.validateHeads(f)
-	f.oneOf("text.pool", string(t.Pool), string(Mean), string(First), string(Last))
+	f.oneOf("text.pool", string(t.Pool), string(Mean), string(First), string(Last), string(End))
 	f.oneOf("text.norm", string(t.Norm), string(LayerNorm), string(RMSNorm))
 	f.oneOf("text.position", string(t.Position), string(Learned), string(Rotary))
 	f.oneOf("text.mlp", string(t.MLP), string(Plain), string(Gated))
@@ -191,6 +191,9 @@ func (t Text) validateEncoder(f *faults, kind Kind) {
 	}
 	if t.Experts != nil {
 		f.add("text.experts is for lm and vlm: remove it")
+	}
+	if t.Pool == End && kind != CLIP {
+		f.add("text.pool is end: it is for clip; use first, last or mean")
 	}
 }
 

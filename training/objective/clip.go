@@ -40,6 +40,9 @@ func NewCLIP(m *model.Model, p Plan) (*CLIP, error) {
 	if p.Batch < 2 {
 		return nil, fmt.Errorf("clip objective: a batch of %d has nothing to contrast: use 2 or more", p.Batch)
 	}
+	if m.Config.Text.Pool == model.End {
+		p.Lengths = nil // texts are padded to the context, and padding counts
+	}
 	c := &CLIP{model: m, plan: p}
 	var err error
 	if p.parts() > 1 {

@@ -35,11 +35,14 @@ func plannedObjectives() map[string]planned {
 	}
 	sigmoid, last := tinyOf(model.CLIP), tinyOf(model.CLIP)
 	sigmoid.Loss, last.Text.Pool, last.Text.Causal = model.Sigmoid, model.Last, true
+	siglip := sigmoid
+	siglip.Vision.Form, siglip.Text.Pool, siglip.Embed = model.SigLIPVision, model.End, siglip.Vision.Width
 	return map[string]planned{
 		"lm":                      {tinyOf(model.LM), func(m *model.Model, p Plan) (training.Objective, error) { return NewLM(m, p) }, true},
 		"clip":                    {tinyOf(model.CLIP), clip, true},
 		"clip by its last tokens": {last, clip, true},
 		"siglip":                  {sigmoid, clip, true},
+		"siglip in its own form":  {siglip, clip, true},
 		"captioning":              {tinyOf(model.BLIP), blip(Captioning(rows)), true},
 		"blip":                    {tinyOf(model.BLIP), blip(small()), false},
 	}

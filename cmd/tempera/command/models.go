@@ -18,12 +18,12 @@ import (
 func modelsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "models",
-		Short: "Published models: their versions, cards and aliases",
+		Short: "Published models: their versions, cards and aliases, and folders of transformers in and out",
 		Long: `Stages of the kind publish put models into models/<name>/<version>/ and move their
 aliases. A pipeline takes one as input by model:<name>@<version or alias>;
 tempera artifacts pull fetches it.`,
 	}
-	c.AddCommand(modelsListCommand(a), modelsShowCommand(a), modelsAliasCommand(a))
+	c.AddCommand(modelsListCommand(a), modelsShowCommand(a), modelsAliasCommand(a), modelsImportCommand(a), modelsExportCommand(a))
 	return c
 }
 
