@@ -22,11 +22,9 @@ func FuzzRoundTrip(f *testing.F) {
 		if got := tok.Decode(tok.EncodePlain(text)); got != text {
 			t.Fatalf("%q comes back as %q", text, got)
 		}
-		if joined := strings.Join(slices.Collect(split(text)), ""); joined != text {
-			t.Fatalf("%q is split into words of %q", text, joined)
-		}
 		if text != "" {
-			if got, want := tok.merge(text), plainMerge(tok, text); !slices.Equal(got, want) {
+			b := tok.model.(*bpe)
+			if got, want := b.encode(nil, text), plainMerge(b, text); !slices.Equal(got, want) {
 				t.Fatalf("%q merges to %v, want %v", text, got, want)
 			}
 		}
@@ -34,23 +32,23 @@ func FuzzRoundTrip(f *testing.F) {
 }
 
 // plainMerge applies the merges to the bytes of a word one after the other.
-func plainMerge(t *Tokenizer, word string) []int32 {
+func plainMerge(b *bpe, word string) []int32 {
 	var ids []int32
 	for i := range len(word) {
-		ids = append(ids, t.bytes[word[i]])
+		ids = append(ids, b.starts[0][word[i]])
 	}
 	for {
 		best := -1
 		for i := 1; i < len(ids); i++ {
-			m, ok := t.ranks[pair{ids[i-1], ids[i]}]
-			if ok && (best < 0 || m.rank < t.ranks[pair{ids[best-1], ids[best]}].rank) {
+			m, ok := b.merges[pairOf(ids[i-1], ids[i])]
+			if ok && (best < 0 || m.rank < b.merges[pairOf(ids[best-1], ids[best])].rank) {
 				best = i
 			}
 		}
 		if best < 0 {
 			return ids
 		}
-		ids[best-1] = t.ranks[pair{ids[best-1], ids[best]}].id
+		ids[best-1] = b.merges[pairOf(ids[best-1], ids[best])].id
 		ids = slices.Delete(ids, best, best+1)
 	}
 }
@@ -67,9 +65,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if text := "a [BOS] \xff"; !tok.options.prefixSpace && !tok.options.lowercase && tok.Decode(tok.Encode(text)) != text {
-			t.Fatalf("%q comes back as %q", text, tok.Decode(tok.Encode(text)))
-		}
+		tok.Decode(tok.EncodeSpecial("a [BOS] \xff 日本 <0xE2>"))
 		if _, err := tok.JSON(); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +86,9 @@ func BenchmarkEncodeUnknownWords(b *testing.B) {
 	text := randomWords(20_000)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		clear(tok.cache.words)
+		for i := range tok.cache {
+			tok.cache[i].Store(nil)
+		}
 		tok.Encode(text)
 	}
 }

@@ -1,66 +1,64 @@
-// Package tokenizer turns text into token ids and back by byte-level byte-pair
-// encoding, and trains such vocabularies. It reads and writes Hugging Face's
-// tokenizer.json and gives the ids that Hugging Face's libraries give.
+// Package tokenizer turns text into token ids and back. It reads and writes
+// Hugging Face's tokenizer.json and gives the ids that Hugging Face's library
+// gives, whether the model is byte-pair encoding (GPT-2, Llama, Qwen2, CLIP),
+// WordPiece (BERT) or Unigram (T5, SigLIP). It trains byte-level byte-pair
+// encoding, which is what this module's own models use.
 //
-// Text is cut in four steps: added tokens such as [EOS] are taken out; the rest
-// is lower-cased, where the tokenizer does that; it is split into words (see
-// split); the bytes of each word are merged pair by pair in the order in which
-// training found the pairs. Every byte is a token of its own, so that any bytes
-// at all come back as they were.
+// Text is cut in steps: added tokens such as [EOS] are taken out (added.go); the
+// rest is normalized (package normalize) and split into words (package
+// pretoken); the model makes tokens of each word (bpe.go, wordpiece.go,
+// unigram.go); the template puts special tokens around all (template.go).
+// Package decode joins tokens into text.
 //
-// Start reading at Train and Tokenizer.Encode.
+// Bytes that are no UTF-8 are text as well. A vocabulary of bytes keeps them,
+// unless a normalizer changes them; to any other they are a U+FFFD each.
+//
+// Start reading at Parse and Tokenizer.Encode.
 package tokenizer
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"tempera/training/tokenizer/decode"
+	"tempera/training/tokenizer/normalize"
+	"tempera/training/tokenizer/pretoken"
 )
 
 // Tokenizer encodes and decodes. Its methods may be called concurrently.
 type Tokenizer struct {
-	tokens  []string         // bytes of each id, as decoding writes them; holes are ""
-	names   []string         // of each id as tokenizer.json has it: bytes as visible characters
-	ids     map[string]int32 // by name
-	bytes   [256]int32       // of the tokens of one byte
-	merges  []pair           // in order of rank
-	ranks   map[pair]merge
-	added   []Added // in the order of their ids
-	options format
+	file  file // as it was read or made
+	names []string
+	ids   vocabulary
+	added []Added // in the order of their ids
 
-	cache struct {
-		sync.RWMutex
-		words map[string][]int32
-	}
+	whole      *addedSet // added tokens that are matched before normalizing
+	normalized *addedSet // those that are matched after
+	normalize  normalize.Step
+	words      pretoken.Splitter
+	model      model
+	template   []item // nil without one
+	decoder    decode.Decoder
+	keepsBytes bool // bytes that are no UTF-8 have tokens
+	namesBytes bool // the decoder reads names of bytes
+
+	cache   *[cachedWords]atomic.Pointer[cached]
+	seed    maphash.Seed
+	scratch sync.Pool // of *words
 }
 
-// Added is a token that is matched as a whole before anything else is done.
-type Added struct {
-	ID      int32
-	Text    string
-	Special bool // not part of what a person reads
-}
+// vocabulary is tokens by their names in tokenizer.json.
+type vocabulary map[string]int32
 
-// pair is two neighbouring tokens.
-type pair struct{ left, right int32 }
-
-// merge says when a pair is merged, and into what.
-type merge struct{ rank, id int32 }
-
-// format is what tokenizer.json says beside vocabulary and merges.
-type format struct {
-	lowercase    bool
-	prefixSpace  bool   // a space is put before text that does not begin with one
-	wholeText    bool   // words are not split
-	ignoreMerges bool   // a word that is a token is that token, whatever the merges
-	template     []item // of what TemplateProcessing makes; nil without one
-}
-
-// item is one part of a template.
-type item struct {
-	text bool // the ids of the text; otherwise the token id
-	id   int32
+// model makes tokens of words.
+type model interface {
+	// encode appends the ids of a word that is not empty.
+	encode(ids []int32, word string) []int32
 }
 
 // SpecialNames are the texts of the tokens that models need.
@@ -140,130 +138,94 @@ func (t *Tokenizer) Added() []Added { return slices.Clone(t.added) }
 // as in Hugging Face's libraries; the template is not applied.
 func (t *Tokenizer) Encode(text string) []int32 {
 	ids := make([]int32, 0, len(text)/3+1)
-	for text != "" {
-		at, a := t.nextAdded(text)
-		ids = t.encodeText(ids, text[:at])
-		if a == nil {
-			break
-		}
-		ids = append(ids, a.ID)
-		text = text[at+len(a.Text):]
-	}
+	t.whole.cut(t.text(text), func(part string, start int) {
+		ids = t.encodeText(ids, pretoken.Word{Text: part, First: start == 0}, t.normalized)
+	}, func(id int32) { ids = append(ids, id) })
 	return ids
 }
 
 // EncodePlain is Encode for text that nobody vouches for: what looks like an
 // added token in it stays text.
 func (t *Tokenizer) EncodePlain(text string) []int32 {
-	return t.encodeText(make([]int32, 0, len(text)/3+1), text)
+	return t.encodeText(make([]int32, 0, len(text)/3+1), pretoken.Word{Text: t.text(text), First: true}, nil)
 }
 
-// Wrap puts ids into the tokenizer's template, e.g. between [BOS] and [EOS].
-// Without a template it returns a copy.
-func (t *Tokenizer) Wrap(ids []int32) []int32 {
-	if t.options.template == nil {
-		return slices.Clone(ids)
-	}
-	out := make([]int32, 0, len(ids)+len(t.options.template))
-	for _, i := range t.options.template {
-		if i.text {
-			out = append(out, ids...)
-		} else {
-			out = append(out, i.id)
-		}
-	}
-	return out
-}
+// EncodeSpecial is Encode with the template's tokens, such as [CLS] and [SEP]:
+// what a model takes.
+func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.Wrap(t.Encode(text)) }
 
-// nextAdded finds the first added token in a text, of several there the
-// longest; without one, at is the length of the text.
-func (t *Tokenizer) nextAdded(text string) (at int, found *Added) {
-	at = len(text)
-	for i := range t.added {
-		a := &t.added[i]
-		k := strings.Index(text[:min(len(text), at+len(a.Text))], a.Text)
-		if k >= 0 && (k < at || k == at && found != nil && len(a.Text) > len(found.Text)) {
-			at, found = k, a
-		}
+// encodeText appends the ids of a text without added tokens that are matched
+// before normalizing. First says that the whole text begins with it.
+func (t *Tokenizer) encodeText(ids []int32, w pretoken.Word, added *addedSet) []int32 {
+	if t.normalize != nil {
+		w.Text = t.normalize(w.Text)
 	}
-	return at, found
-}
-
-// encodeText appends the ids of a text without added tokens.
-func (t *Tokenizer) encodeText(ids []int32, text string) []int32 {
-	if text == "" {
-		return ids
-	}
-	if t.options.lowercase {
-		text = lower(text)
-	}
-	if t.options.prefixSpace && text[0] != ' ' {
-		text = " " + text
-	}
-	if t.options.wholeText {
-		return t.encodeWord(ids, text)
-	}
-	for word := range split(text) {
-		ids = t.encodeWord(ids, word)
-	}
+	added.cut(w.Text, func(text string, start int) {
+		ids = t.encodeWords(ids, pretoken.Word{Text: text, First: w.First && start == 0})
+	}, func(id int32) { ids = append(ids, id) })
 	return ids
 }
 
-// Bounds of the cache of words: 64 Ki words of at most 64 bytes.
+// words are two lists that the steps of splitting fill in turn.
+type words [2][]pretoken.Word
+
+func (t *Tokenizer) encodeWords(ids []int32, w pretoken.Word) []int32 {
+	if w.Text == "" {
+		return ids
+	}
+	lists, ok := t.scratch.Get().(*words)
+	if !ok {
+		lists = &words{}
+	}
+	from, to := append(lists[0][:0], w), lists[1]
+	for _, step := range t.words.Steps {
+		to = to[:0]
+		for _, w := range from {
+			to = step(to, w)
+		}
+		from, to = to, from
+	}
+	for _, w := range from {
+		if w.Text != "" {
+			ids = t.encodeWord(ids, w.Text)
+		}
+	}
+	*lists = words{from, to}
+	t.scratch.Put(lists)
+	return ids
+}
+
+// Bounds of the cache of words: 64 Ki words of at most 64 bytes. A word takes
+// the place of another with the same hash.
 const (
 	cachedWords    = 1 << 16
 	cachedWordSize = 64
 )
 
+type cached struct {
+	word string
+	ids  []int32
+}
+
 // encodeWord appends the ids of a word, from the cache where they are known.
 func (t *Tokenizer) encodeWord(ids []int32, word string) []int32 {
 	if len(word) > cachedWordSize {
-		return append(ids, t.merge(word)...)
+		return t.model.encode(ids, word)
 	}
-	t.cache.RLock()
-	known, ok := t.cache.words[word]
-	t.cache.RUnlock()
-	if ok {
-		return append(ids, known...)
+	place := &t.cache[maphash.String(t.seed, word)%cachedWords]
+	if known := place.Load(); known != nil && known.word == word {
+		return append(ids, known.ids...)
 	}
-	known = t.merge(word)
-	t.cache.Lock()
-	if len(t.cache.words) < cachedWords {
-		t.cache.words[strings.Clone(word)] = known
-	}
-	t.cache.Unlock()
-	return append(ids, known...)
+	before := len(ids)
+	ids = t.model.encode(ids, word)
+	place.Store(&cached{strings.Clone(word), slices.Clone(ids[before:])})
+	return ids
 }
 
-// Decode returns the text of ids, special tokens included, so that it undoes
-// Encode to the byte. An id that is not in the vocabulary becomes U+FFFD.
-func (t *Tokenizer) Decode(ids []int32) string {
-	var b strings.Builder
-	for _, id := range ids {
-		b.WriteString(t.text(id))
+// text makes the bytes that are no UTF-8 what the model can read.
+func (t *Tokenizer) text(text string) string {
+	if t.keepsBytes || utf8.ValidString(text) {
+		return text
 	}
-	return b.String()
-}
-
-// DecodePlain is Decode without the special tokens: what a person reads.
-func (t *Tokenizer) DecodePlain(ids []int32) string {
-	var b strings.Builder
-	for _, id := range ids {
-		if !t.special(id) {
-			b.WriteString(t.text(id))
-		}
-	}
-	return b.String()
-}
-
-func (t *Tokenizer) text(id int32) string {
-	if _, ok := t.Token(id); !ok {
-		return "\uFFFD"
-	}
-	return t.tokens[id]
-}
-
-func (t *Tokenizer) special(id int32) bool {
-	k, ok := slices.BinarySearchFunc(t.added, id, func(a Added, id int32) int { return int(a.ID) - int(id) })
-	return ok && t.added[k].Special
+	return string([]rune(text))
 }

@@ -1,14 +1,18 @@
 package tokenizer
 
 import (
+	"bytes"
 	"cmp"
-	"container/heap"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
+
+	"tempera/training/tokenizer/bytelevel"
+	"tempera/training/tokenizer/match"
+	"tempera/training/tokenizer/normalize"
 )
 
 // TrainOptions say what vocabulary is wanted. The zero value trains 8192 tokens.
@@ -40,255 +44,187 @@ var ErrNoText = errors.New("the corpus has no text to train a tokenizer on")
 func Train(texts iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	o.VocabSize = cmp.Or(o.VocabSize, DefaultVocabSize)
 	o.MinFrequency = cmp.Or(o.MinFrequency, DefaultMinFrequency)
-	t, err := empty(o)
-	if err != nil {
+	special := append(o.Names.withDefaults().list(), o.Extra...)
+	if err := o.validate(special); err != nil {
 		return nil, err
 	}
-	counts := map[string]int{}
-	for text := range texts {
-		t.count(text, counts)
+	counts, err := countWords(texts, o, special)
+	if err != nil {
+		return nil, err
 	}
 	if len(counts) == 0 {
 		return nil, ErrNoText
 	}
-	newTrainer(t, counts, o.MinFrequency).run(o.VocabSize)
-	t.finish()
-	return t, nil
+	tr := newTrainer(counts, special, o.MinFrequency)
+	tr.run(o.VocabSize)
+	f, err := o.file(tr, special)
+	if err != nil {
+		return nil, err
+	}
+	return f.tokenizer()
 }
 
-// empty makes a tokenizer of special tokens and bytes.
-func empty(o TrainOptions) (*Tokenizer, error) {
-	t := &Tokenizer{ids: map[string]int32{}, ranks: map[pair]merge{}}
-	t.options.lowercase, t.options.prefixSpace = o.Lowercase, o.PrefixSpace
+func (o TrainOptions) validate(special []string) error {
 	var faults []error
-	for _, name := range append(o.Names.withDefaults().list(), o.Extra...) {
-		_, taken := t.ids[name]
-		switch _, isBytes := bytesOfName(name); {
+	for i, name := range special {
+		switch {
 		case name == "":
 			faults = append(faults, errors.New("a special token has no text"))
-		case taken:
+		case slices.Contains(special[:i], name):
 			faults = append(faults, fmt.Errorf("special token %q is there twice", name))
-		case isBytes && len([]rune(name)) == 1:
+		case isByte(name):
 			faults = append(faults, fmt.Errorf("special token %q is a byte's own token: use a longer one", name))
 		}
-		t.added = append(t.added, Added{ID: int32(len(t.names)), Text: name, Special: true})
-		t.add(name, name)
 	}
-	if least := len(t.added) + 256; o.VocabSize < least {
+	if least := len(special) + 256; o.VocabSize < least {
 		faults = append(faults, fmt.Errorf("a vocabulary of %d has no room for %d special tokens and 256 bytes: use at least %d",
-			o.VocabSize, len(t.added), least))
+			o.VocabSize, len(special), least))
 	}
 	if o.MinFrequency < 1 {
 		faults = append(faults, fmt.Errorf("a minimum frequency of %d: use at least 1", o.MinFrequency))
 	}
 	for _, name := range o.Template {
-		id, ok := t.ids[name]
-		if name != textItem && !ok {
+		if name != textItem && !slices.Contains(special, name) {
 			faults = append(faults, fmt.Errorf("the template names %q, which is no special token", name))
 		}
-		t.options.template = append(t.options.template, item{text: name == textItem, id: id})
 	}
-	bytes := make([]byte, 256)
-	for b := range bytes {
-		bytes[b] = byte(b)
-	}
-	slices.SortFunc(bytes, func(a, b byte) int { return cmp.Compare(runeOfByte[a], runeOfByte[b]) })
-	for _, b := range bytes {
-		t.add(string(runeOfByte[b]), string([]byte{b}))
-	}
-	return t, errors.Join(faults...)
+	return errors.Join(faults...)
+}
+
+func isByte(name string) bool {
+	b, ok := bytelevel.Bytes(name)
+	return ok && len(b) == 1
 }
 
 // textItem stands for the text in a template.
 const textItem = "$A"
 
-// add gives the next id to a token.
-func (t *Tokenizer) add(name, bytes string) int32 {
-	id := int32(len(t.names))
-	t.ids[name] = id
-	t.names, t.tokens = append(t.names, name), append(t.tokens, bytes)
-	return id
-}
-
-// finish makes what follows from vocabulary and merges.
-func (t *Tokenizer) finish() {
-	for b := range t.bytes {
-		t.bytes[b] = t.ids[string(runeOfByte[b])]
+// countWords counts the words of texts. What looks like a special token is left
+// out, as it will never be merged.
+func countWords(texts iter.Seq[string], o TrainOptions, special []string) (map[string]int, error) {
+	words, err := match.Regex(match.GPT2)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(t.added, func(a, b Added) int { return cmp.Compare(a.ID, b.ID) })
-	t.cache.words = map[string][]int32{}
-}
-
-// count adds the words of a text. What looks like a special token is left out,
-// as it will never be merged.
-func (t *Tokenizer) count(text string, counts map[string]int) {
-	for text != "" {
-		at, a := t.nextAdded(text)
-		part := text[:at]
-		if t.options.lowercase {
-			part = lower(part)
-		}
-		if t.options.prefixSpace && part != "" && part[0] != ' ' {
-			part = " " + part
-		}
-		for word := range split(part) {
-			if _, ok := counts[word]; !ok {
-				word = strings.Clone(word) // not to keep the text
+	added := make([]Added, len(special))
+	for i, name := range special {
+		added[i] = Added{ID: int32(i), Text: name}
+	}
+	set := newAddedSet(added, func(a Added) string { return a.Text })
+	counts := map[string]int{}
+	for text := range texts {
+		set.cut(text, func(part string, _ int) {
+			if o.Lowercase {
+				part = normalize.Lower(part)
 			}
-			counts[word]++
-		}
-		if a == nil {
-			return
-		}
-		text = text[at+len(a.Text):]
-	}
-}
-
-// trainer holds the words of a corpus while their pairs are merged.
-type trainer struct {
-	t        *Tokenizer
-	words    [][]int32
-	weights  []int // how often each word occurs
-	counts   map[pair]int
-	where    map[pair][]int32 // the words that may have a pair, some more than once
-	queue    pairQueue
-	least    int
-	reserved map[string]bool // names that no merge may make
-}
-
-func newTrainer(t *Tokenizer, counts map[string]int, least int) *trainer {
-	tr := &trainer{
-		t: t, least: least, counts: map[pair]int{},
-		where: map[pair][]int32{}, reserved: map[string]bool{},
-	}
-	for _, a := range t.added {
-		tr.reserved[a.Text] = true
-	}
-	for _, word := range slices.Sorted(maps.Keys(counts)) {
-		ids := make([]int32, len(word))
-		for i := range ids {
-			ids[i] = t.ids[string(runeOfByte[word[i]])]
-		}
-		tr.words = append(tr.words, ids)
-		tr.weights = append(tr.weights, counts[word])
-	}
-	for w, ids := range tr.words {
-		for i := 1; i < len(ids); i++ {
-			tr.found(pair{ids[i-1], ids[i]}, int32(w), tr.weights[w])
-		}
-	}
-	for p, n := range tr.counts {
-		tr.queue = append(tr.queue, counted{p, n})
-	}
-	heap.Init(&tr.queue)
-	return tr
-}
-
-// found counts a pair n times more, in a word.
-func (tr *trainer) found(p pair, word int32, n int) {
-	tr.counts[p] += n
-	if in := tr.where[p]; len(in) == 0 || in[len(in)-1] != word {
-		tr.where[p] = append(in, word)
-	}
-}
-
-// run merges until the vocabulary is full or no pair is frequent enough.
-func (tr *trainer) run(size int) {
-	for len(tr.t.names) < size && len(tr.queue) > 0 {
-		top := heap.Pop(&tr.queue).(counted)
-		if n := tr.counts[top.pair]; n != top.count {
-			if n >= tr.least {
-				heap.Push(&tr.queue, counted{top.pair, n}) // it was counted before other merges
+			if o.PrefixSpace && part[0] != ' ' {
+				part = " " + part
 			}
+			for start, end := range words(part) {
+				word := part[start:end]
+				if _, ok := counts[word]; !ok {
+					word = strings.Clone(word) // not to keep the text
+				}
+				counts[word]++
+			}
+		}, func(int32) {})
+	}
+	return counts, nil
+}
+
+// byteLevelPart is the ByteLevel of a pre-tokenizer or a decoder.
+type byteLevelPart struct {
+	Type           string `json:"type"`
+	AddPrefixSpace bool   `json:"add_prefix_space"`
+	TrimOffsets    bool   `json:"trim_offsets"`
+	UseRegex       bool   `json:"use_regex"`
+}
+
+// file writes what was learnt.
+func (o TrainOptions) file(tr *trainer, special []string) (file, error) {
+	f := file{Version: "1.0"}
+	for id, name := range special {
+		f.AddedTokens = append(f.AddedTokens, addedJSON{ID: int32(id), Content: name, Special: true})
+	}
+	merges := make([]string, len(tr.merges))
+	for i, p := range tr.merges {
+		merges[i] = tr.names[p.left] + " " + tr.names[p.right] // no name has a space
+	}
+	vocab, err := orderedVocab(tr.names)
+	if err != nil {
+		return f, err
+	}
+	parts := []struct {
+		to *json.RawMessage
+		v  any
+	}{
+		{&f.PreTokenizer, byteLevelPart{"ByteLevel", o.PrefixSpace, true, true}},
+		{&f.Decoder, byteLevelPart{"ByteLevel", true, true, true}},
+		{&f.Model, trainedModel{Type: "BPE", Vocab: vocab, Merges: merges}},
+	}
+	if o.Lowercase {
+		parts = append(parts, struct {
+			to *json.RawMessage
+			v  any
+		}{&f.Normalizer, map[string]string{"type": "Lowercase"}})
+	}
+	if len(o.Template) > 0 {
+		parts = append(parts, struct {
+			to *json.RawMessage
+			v  any
+		}{&f.PostProcessor, o.templateJSON(special)})
+	}
+	for _, p := range parts {
+		if *p.to, err = plain(p.v); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// trainedModel is bpeJSON with the vocabulary in order.
+type trainedModel struct {
+	Type                    string          `json:"type"`
+	Dropout                 *float64        `json:"dropout"`
+	UnkToken                *string         `json:"unk_token"`
+	ContinuingSubwordPrefix *string         `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         *string         `json:"end_of_word_suffix"`
+	FuseUnk                 bool            `json:"fuse_unk"`
+	ByteFallback            bool            `json:"byte_fallback"`
+	IgnoreMerges            bool            `json:"ignore_merges"`
+	Vocab                   json.RawMessage `json:"vocab"`
+	Merges                  []string        `json:"merges"`
+}
+
+// orderedVocab writes a vocabulary in the order of the ids.
+func orderedVocab(names []string) (json.RawMessage, error) {
+	var b bytes.Buffer
+	sep := byte('{')
+	for id, name := range names {
+		q, err := plain(name)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteByte(sep)
+		b.Write(bytes.TrimSpace(q))
+		fmt.Fprintf(&b, ":%d", id)
+		sep = ','
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+func (o TrainOptions) templateJSON(special []string) processor {
+	p := processor{Type: "TemplateProcessing", SpecialTokens: map[string]specialIDs{}}
+	for _, name := range o.Template {
+		if name == textItem {
+			p.Single = append(p.Single, piece{Sequence: &pieceID{ID: "A"}})
 			continue
 		}
-		if top.count < tr.least {
-			return
-		}
-		tr.merge(top.pair)
+		p.Single = append(p.Single, piece{SpecialToken: &pieceID{ID: name}})
+		id := int32(slices.Index(special, name))
+		p.SpecialTokens[name] = specialIDs{ID: name, IDs: []int32{id}, Tokens: []string{name}}
 	}
-}
-
-// merge makes one token of a pair, wherever it occurs.
-func (tr *trainer) merge(p pair) {
-	t := tr.t
-	name := t.names[p.left] + t.names[p.right]
-	if tr.reserved[name] {
-		delete(tr.counts, p)
-		return
-	}
-	id, ok := t.ids[name] // two pairs may make the same token
-	if !ok {
-		id = t.add(name, t.tokens[p.left]+t.tokens[p.right])
-	}
-	if _, again := t.ranks[p]; !again { // the other pair may have made this one anew
-		t.ranks[p] = merge{int32(len(t.merges)), id}
-		t.merges = append(t.merges, p)
-	}
-	touched := map[pair]struct{}{}
-	for _, w := range tr.where[p] {
-		tr.mergeWord(w, p, id, touched)
-	}
-	delete(tr.where, p)
-	delete(tr.counts, p)
-	for q := range touched {
-		if n := tr.counts[q]; n >= tr.least {
-			heap.Push(&tr.queue, counted{q, n})
-		}
-	}
-}
-
-// mergeWord merges a pair in one word, in place, and recounts the pairs beside
-// it.
-func (tr *trainer) mergeWord(w int32, p pair, id int32, touched map[pair]struct{}) {
-	ids, n := tr.words[w], tr.weights[w]
-	move := func(from, to pair) {
-		tr.counts[from] -= n
-		tr.found(to, w, n)
-		touched[from], touched[to] = struct{}{}, struct{}{}
-	}
-	out := 0
-	for i := 0; i < len(ids); i++ {
-		if i+1 == len(ids) || ids[i] != p.left || ids[i+1] != p.right {
-			ids[out] = ids[i]
-			out++
-			continue
-		}
-		if out > 0 {
-			move(pair{ids[out-1], p.left}, pair{ids[out-1], id})
-		}
-		if i+2 < len(ids) {
-			move(pair{p.right, ids[i+2]}, pair{id, ids[i+2]})
-		}
-		ids[out] = id
-		out++
-		i++
-	}
-	tr.words[w] = ids[:out]
-}
-
-// counted is a pair with its count at some time.
-type counted struct {
-	pair  pair
-	count int
-}
-
-// pairQueue is a heap with the pair to merge next on top.
-type pairQueue []counted
-
-func (q pairQueue) Len() int { return len(q) }
-func (q pairQueue) Less(i, j int) bool {
-	return cmp.Or(
-		cmp.Compare(q[j].count, q[i].count),
-		cmp.Compare(q[i].pair.left, q[j].pair.left),
-		cmp.Compare(q[i].pair.right, q[j].pair.right),
-	) < 0
-}
-func (q pairQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *pairQueue) Push(x any)   { *q = append(*q, x.(counted)) }
-func (q *pairQueue) Pop() any {
-	last := len(*q) - 1
-	x := (*q)[last]
-	*q = (*q)[:last]
-	return x
+	p.Pair = append(slices.Clone(p.Single), piece{Sequence: &pieceID{ID: "B", TypeID: 1}})
+	return p
 }
