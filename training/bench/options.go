@@ -12,10 +12,12 @@ import (
 
 // Options are the shape and length of a measurement.
 type Options struct {
-	Model   string // gpt, clip or blip
+	Model   string // gpt, llama, clip or blip
+	Loss    string // clip: softmax or sigmoid
 	Layers  int
 	Dim     int
 	Heads   int
+	KVHeads int // llama: heads of keys and values; 0: Heads
 	FF      int
 	Vocab   int
 	Batch   int
@@ -36,14 +38,15 @@ type Options struct {
 // Defaults are those of the peers.
 func Defaults() Options {
 	return Options{
-		Model: "gpt", Layers: 4, Dim: 256, Heads: 4, FF: 1024, Vocab: 512, Batch: 8, Seq: 128,
+		Model: "gpt", Loss: "softmax", Layers: 4, Dim: 256, Heads: 4, FF: 1024, Vocab: 512, Batch: 8, Seq: 128,
 		Image: 64, Patch: 8, Embed: 256, Threads: 2, Steps: 20, Warmup: 5,
 	}
 }
 
 // Bind adds a flag per option, with the present values as defaults.
 func (o *Options) Bind(f *pflag.FlagSet) {
-	f.StringVar(&o.Model, "model", o.Model, "shape: gpt, clip or blip")
+	f.StringVar(&o.Model, "model", o.Model, "shape: gpt, llama, clip or blip")
+	f.StringVar(&o.Loss, "loss", o.Loss, "of clip: softmax or sigmoid")
 	for _, i := range []struct {
 		to         *int
 		name, help string
@@ -51,6 +54,7 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		{&o.Layers, "layers", "layers of each tower"},
 		{&o.Dim, "dim", "width"},
 		{&o.Heads, "heads", "attention heads"},
+		{&o.KVHeads, "kv-heads", "llama: heads of keys and values (0: --heads)"},
 		{&o.FF, "ff", "width within the MLP"},
 		{&o.Vocab, "vocab", "size of the vocabulary"},
 		{&o.Batch, "batch", "sequences or pairs of a step"},
@@ -73,9 +77,12 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 func (o Options) Validate() error {
 	var faults []error
 	switch o.Model {
-	case "gpt", "clip", "blip":
+	case "gpt", "llama", "clip", "blip":
 	default:
-		faults = append(faults, fmt.Errorf("there is no shape %q: use gpt, clip or blip", o.Model))
+		faults = append(faults, fmt.Errorf("there is no shape %q: use gpt, llama, clip or blip", o.Model))
+	}
+	if o.Loss != "softmax" && o.Loss != "sigmoid" {
+		faults = append(faults, fmt.Errorf("loss is %q: use softmax or sigmoid", o.Loss))
 	}
 	if o.Steps < 1 || o.Warmup < 0 {
 		faults = append(faults, fmt.Errorf("steps is %d and warmup %d: measure 1 step or more after 0 or more", o.Steps, o.Warmup))

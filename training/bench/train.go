@@ -20,7 +20,7 @@ import (
 	"tempera/training/optim"
 )
 
-// Result is one line of JSON. An item is a token (gpt) or an image-text pair
+// Result is one line of JSON. An item is a token (gpt, llama) or an image-text pair
 // (clip, blip).
 type Result struct {
 	Peer      string  `json:"peer"`
@@ -77,18 +77,27 @@ func (o Options) backend() (*device.CPU, func(), error) {
 }
 
 func (o Options) config() model.Config {
-	c := model.Config{
-		Kind: model.CLIP, Width: o.Dim, Embed: o.Embed, Activation: model.GELUTanh,
-		Vision: model.Vision{Image: o.Image, Patch: o.Patch, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF},
-		Text:   model.Text{Vocab: o.Vocab, Context: o.Seq, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF, Causal: true, Pool: model.Last},
-	}
+	text := model.Text{Vocab: o.Vocab, Context: o.Seq, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF}
+	c := model.Config{Width: o.Dim}
 	switch o.Model {
-	case "gpt":
-		c.Kind, c.Vision, c.Embed = model.LM, model.Vision{}, 0
-		c.Text.Causal, c.Text.Pool, c.Text.TieHead = false, "", true
-	case "blip":
-		c.Kind, c.Text.Causal, c.Text.Pool = model.BLIP, false, ""
+	case "gpt", "llama":
+		c.Kind, text.TieHead = model.LM, true
+		if o.Model == "llama" {
+			text.Form, text.KVHeads = model.Llama, o.KVHeads
+		}
+	default:
+		c.Kind, c.Embed = model.CLIP, o.Embed
+		c.Vision = model.Vision{Image: o.Image, Patch: o.Patch, Layers: o.Layers, Heads: o.Heads, Hidden: o.FF}
+		if o.Model == "blip" {
+			c.Kind = model.BLIP
+			break
+		}
+		c.Loss, text.Causal, text.Pool = model.Loss(o.Loss), true, model.Last
 	}
+	if o.Model != "llama" {
+		c.Activation = model.GELUTanh
+	}
+	c.Text = text
 	return c.Resolve()
 }
 
@@ -108,6 +117,9 @@ func (o Options) plan() objective.Plan {
 	return objective.Plan{Batch: o.Batch, Accumulate: o.Accumulate, Checkpoint: o.Checkpoint}
 }
 
+// text tells whether the model sees no images.
+func (o Options) text() bool { return o.Model == "gpt" || o.Model == "llama" }
+
 // batch is random: speed does not depend on the data.
 func (o Options) batch(c model.Config) *training.Batch {
 	r := rand.New(rand.NewPCG(0, 0))
@@ -124,7 +136,7 @@ func (o Options) batch(c model.Config) *training.Batch {
 		copy(targets[i*o.Seq:(i+1)*o.Seq], row[1:])
 		lengths[i] = int32(o.Seq)
 	}
-	if o.Model != "gpt" {
+	if !o.text() {
 		images := b.Float32s(objective.Images, o.Batch*c.Vision.Pixels())
 		for i := range images {
 			images[i] = float32(r.NormFloat64())
@@ -140,7 +152,7 @@ func (o Options) measure(ctx context.Context, b device.Backend, m *model.Model, 
 	}
 	r = Result{Peer: "tempera", Model: o.Model, Loss: "lm", Batch: o.Batch, Seq: o.Seq}
 	if o.Model == "clip" {
-		r.Loss = "softmax"
+		r.Loss = o.Loss
 	}
 	r.Params = parameters(m)
 	batch := o.batch(m.Config)
@@ -172,7 +184,7 @@ func (o Options) measure(ctx context.Context, b device.Backend, m *model.Model, 
 	slices.Sort(ms)
 	median := (ms[(len(ms)-1)/2] + ms[len(ms)/2]) / 2
 	items := o.Batch
-	if o.Model == "gpt" {
+	if o.text() {
 		items *= o.Seq
 	}
 	r.StepMS, r.MinStepMS, r.ItemsPerS = round(median, 2), round(ms[0], 2), round(float64(items)/median*1e3, 1)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestEveryShapeIsMeasured(t *testing.T) {
-	for _, shape := range []string{"gpt", "clip", "blip"} {
+	for _, shape := range []string{"gpt", "llama", "clip", "blip"} {
 		t.Run(shape, func(t *testing.T) {
 			o := Defaults()
 			o.Model = shape

@@ -33,7 +33,7 @@ func benchLoadCommand(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := o.Validate()
-			if o.Model == "gpt" || images < o.Batch {
+			if (o.Model != "clip" && o.Model != "blip") || images < o.Batch {
 				err = errors.Join(err, fmt.Errorf("%d images for a %s: choose clip or blip, and at least --batch images", images, o.Model))
 			}
 			if err != nil {
