@@ -138,7 +138,7 @@ type compute struct {
 }
 
 func newCompute(t *Task) (*compute, error) {
-	e, err := kernel.New(kernel.Options{Threads: t.Threads})
+	e, err := kernel.New(kernel.Options{Threads: t.Threads, Level: t.Level})
 	if err != nil {
 		return nil, fmt.Errorf("compute device: %w", err)
 	}

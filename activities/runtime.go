@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"tempera/infra/artifact"
+	"tempera/training/kernel"
 	"tempera/workflows/stage"
 )
 
@@ -40,6 +41,8 @@ type Runtime struct {
 	Data string
 	// Threads is how many cores a kind may keep busy, see Task.Threads; 0 is all.
 	Threads int
+	// Level is the CPU features that kernels use, see Task.Level.
+	Level kernel.Level
 	// Deployment is the version of the worker, to which the runs that it starts
 	// are pinned; zero: none.
 	Deployment worker.WorkerDeploymentVersion
@@ -160,7 +163,7 @@ func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result
 	defer cancel()
 	t := &Task{
 		Request: a.request, Store: a.runtime.Store, Log: a.log.Logger, Scratch: scratch,
-		Data: a.runtime.Data, Threads: cmp.Or(a.runtime.Threads, runtime.NumCPU()),
+		Data: a.runtime.Data, Threads: cmp.Or(a.runtime.Threads, runtime.NumCPU()), Level: a.runtime.Level,
 		Checkpoints: a.points, Metrics: a.metrics,
 		Progress: func(p Progress) {
 			a.progress.Store(&p)

@@ -23,6 +23,7 @@ type AttentionOptions struct {
 	Causal   bool
 	Backward bool // measure the backward pass too
 	Threads  int
+	Level    kernel.Level
 	Repeats  int
 }
 
@@ -41,6 +42,7 @@ func (o *AttentionOptions) Bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.Causal, "causal", o.Causal, "mask later tokens")
 	f.BoolVar(&o.Backward, "backward", o.Backward, "measure the backward pass too")
 	f.IntVar(&o.Threads, "threads", o.Threads, "threads")
+	BindLevel(f, &o.Level)
 	f.IntVar(&o.Repeats, "repeats", o.Repeats, "passes that are measured; the fastest counts")
 }
 
@@ -60,6 +62,9 @@ func (o AttentionOptions) Validate() error {
 	}
 	if o.Threads < 0 {
 		faults = append(faults, fmt.Errorf("threads is %d: give a number, or 0 for all cores", o.Threads))
+	}
+	if _, err := o.Level.Resolve(); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
@@ -89,7 +94,7 @@ func Attention(ctx context.Context, o AttentionOptions) (AttentionResult, error)
 	if o.KVHeads == 0 {
 		o.KVHeads = o.Heads
 	}
-	e, err := kernel.New(kernel.Options{Threads: o.Threads})
+	e, err := kernel.New(kernel.Options{Threads: o.Threads, Level: o.Level})
 	if err != nil {
 		return AttentionResult{}, err
 	}

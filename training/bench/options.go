@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
+
+	"tempera/training/kernel"
 )
 
 // Options are the shape and length of a measurement.
@@ -26,6 +28,7 @@ type Options struct {
 	Patch   int
 	Embed   int
 	Threads int
+	Level   kernel.Level
 	Steps   int
 	Warmup  int
 
@@ -70,7 +73,13 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
 	f.BoolVar(&o.Checkpoint, "checkpoint", o.Checkpoint, "compute each layer again in the reverse pass instead of keeping what is inside")
+	BindLevel(f, &o.Level)
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
+}
+
+// BindLevel adds the flag that pins the CPU level.
+func BindLevel(f *pflag.FlagSet, l *kernel.Level) {
+	f.Var(l, "cpu-level", "CPU features to use: portable, avx2 or avx512 (default: the fastest that the CPU has, or $"+kernel.EnvLevel+")")
 }
 
 // Validate returns all faults that the model's own check does not find.
@@ -92,6 +101,9 @@ func (o Options) Validate() error {
 	}
 	if o.Batch < 1 {
 		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
+	}
+	if _, err := o.Level.Resolve(); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

@@ -69,7 +69,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 
 // backend is the processor with the threads asked for, and what ends it.
 func (o Options) backend() (*device.CPU, func(), error) {
-	e, err := kernel.New(kernel.Options{Threads: o.Threads})
+	e, err := kernel.New(kernel.Options{Threads: o.Threads, Level: o.Level})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -27,7 +27,7 @@ func New(o Options) (*Engine, error) {
 	if o.Threads < 0 {
 		return nil, fmt.Errorf("threads is %d: use 0 for all cores or a positive number", o.Threads)
 	}
-	level, err := resolveLevel(o.Level)
+	level, err := o.Level.Resolve()
 	if err != nil {
 		return nil, err
 	}

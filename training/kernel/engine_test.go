@@ -41,6 +41,25 @@ func TestTheEnvironmentPinsTheLevel(t *testing.T) {
 	}
 }
 
+func TestALevelThatTheCPULacksIsAnErrorThatNamesTheBest(t *testing.T) {
+	var flag Level
+	for _, name := range []string{"avx2", "avx512"} {
+		if err := flag.Set(name); err != nil || flag.String() != name {
+			t.Fatalf("the flag is %v after %s: %v", flag, name, err)
+		}
+		_, err := New(Options{Threads: 1, Level: flag})
+		if supported(flag) {
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), Detect().String()) {
+			t.Fatalf("the error of %s is %v, want one that names %v", name, err, Detect())
+		}
+	}
+	if flag.Set("sse9") == nil {
+		t.Fatal("an unknown level is accepted")
+	}
+}
+
 func TestEveryItemRunsOnceFromManyGoroutinesAndNested(t *testing.T) {
 	e := newEngine(t, 3, Portable)
 	var hits [50][20]atomic.Int32

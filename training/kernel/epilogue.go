@@ -13,9 +13,13 @@ func (a *GemmArgs) target() (out []float32, ld int) {
 	return a.C, a.LDC
 }
 
-// epilogue does what the tiles have not done: keeps the pre-activation, activates, adds the residual.
+// epilogue does what the tiles have not done: keeps the pre-activation, activates or gates, adds the residual.
 func (e *Engine) epilogue(a *GemmArgs, s area) {
 	p := &a.Epilogue
+	if p.Gated {
+		e.gate(a, s)
+		return
+	}
 	if p.Pre == nil && p.Activation == Identity {
 		return
 	}
@@ -41,16 +45,30 @@ func (e *Engine) epilogue(a *GemmArgs, s area) {
 	}
 }
 
+// gate is the epilogue of a gated product.
+func (e *Engine) gate(a *GemmArgs, s area) {
+	p := &a.Epilogue
+	width := s.c1 - s.c0
+	for r := s.r0; r < s.r1; r++ {
+		c, pre := a.C[r*a.LDC+s.c0:][:width], p.Pre[r*p.LDPre+s.c0:]
+		e.isa.swiglu(c, pre[:width], pre[a.columns():][:width])
+		if p.Residual != nil {
+			e.isa.add(c, c, p.Residual[r*p.LDResidual+s.c0:][:width])
+		}
+	}
+}
+
 // emptyProduct is a product over no k.
 func (e *Engine) emptyProduct(a *GemmArgs, s area) {
 	out, ld := a.target()
-	for r := s.r0; r < s.r1; r++ {
-		c := out[r*ld+s.c0 : r*ld+s.c1]
+	for i := range (s.r1 - s.r0) * a.halves() {
+		r, col := s.r0+i/a.halves(), i%a.halves()*a.columns()+s.c0
+		c := out[r*ld+col:][:s.c1-s.c0]
 		if !a.Accumulate {
 			clear(c)
 		}
 		if a.Epilogue.Bias != nil {
-			e.isa.add(c, c, a.Epilogue.Bias[s.c0:s.c1])
+			e.isa.add(c, c, a.Epilogue.Bias[col:][:len(c)])
 		}
 		if a.Epilogue.inTile() {
 			e.isa.add(c, c, a.Epilogue.Residual[r*a.Epilogue.LDResidual+s.c0:][:len(c)])

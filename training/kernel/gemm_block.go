@@ -3,10 +3,9 @@ package kernel
 // blocking is how a level cuts a product so that each part lies in the cache that its use needs. Rows of A, k long, of tiles tiles, and
 // panels panels of B, k high, share the second-level cache: the tiles pass over the panels strip by strip. The panels of columns columns wait
 // in the third level for the next rows of A. Up to direct panels, A is not packed.
-
 type blocking struct{ k, tiles, panels, columns, direct int }
 
-// area is the rows [r0, r1) and columns [c0, c1) of C.
+// area is the rows [r0, r1) and columns [c0, c1) of C; of a gated product, whose columns come in two halves, the same columns of each half.
 type area struct{ r0, r1, c0, c1 int }
 
 // gemmBlock computes an area of C on one thread. c0 is the first column of a panel.
@@ -27,7 +26,7 @@ func (e *Engine) gemmBlock(a *GemmArgs, l *lease, s area) {
 		for k0 := 0; k0 < a.K; k0 += t.block.k {
 			st := step{area: area{r0: s.r0, r1: s.r1, c0: c0, c1: min(s.c1, c0+t.block.columns)}, k0: k0, kc: min(t.block.k, a.K-k0)}
 			if a.Packed == nil {
-				st.b = l.buf(bufB, t.padded(st.c1-c0)*st.kc+t.nr)
+				e.placeB(a, l, &st)
 				st.fresh = true
 			}
 			e.gemmStep(a, l, &st)
@@ -39,12 +38,27 @@ func (e *Engine) gemmBlock(a *GemmArgs, l *lease, s area) {
 type step struct {
 	area
 	k0, kc int
-	b      []float32 // the panels of B, unless the matrix came packed
+	b      []float32 // the panels of B, those of a second half behind those of the first, unless the matrix came packed
+	padded int       // columns of a half in b
 	fresh  bool      // they have yet to be packed, by the first rows that need them
 	panels aPanels
 }
 
 func (s *step) last(a *GemmArgs) bool { return s.k0+s.kc == a.K }
+
+// placeB finds room for the step's panels of B.
+func (e *Engine) placeB(a *GemmArgs, l *lease, s *step) {
+	s.padded = e.isa.tile.padded(s.c1 - s.c0)
+	s.b = l.buf(bufB, a.halves()*s.padded*s.kc+e.isa.tile.nr)
+}
+
+// panelsOfB returns the panels of a half's columns from c0 on.
+func (s *step) panelsOfB(a *GemmArgs, half, c0 int) []float32 {
+	if a.Packed != nil {
+		return a.Packed.panels(s.k0, s.kc, half, c0)
+	}
+	return s.b[(half*s.padded+c0-s.c0)*s.kc:]
+}
 
 // gemmStep takes the rows block by block.
 func (e *Engine) gemmStep(a *GemmArgs, l *lease, s *step) {
@@ -81,24 +95,24 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 		wide = t.block.panels / 2 * t.nr
 	}
 	for c0 := s.c0; c0 < s.c1; c0 += wide {
-		c := strip{area: area{c0: c0, c1: min(s.c1, c0+wide)}}
-		if p := a.Packed; p != nil {
-			c.b = p.data[s.k0*p.padded+c0*s.kc:]
-		} else {
-			c.b = s.b[(c0-s.c0)*s.kc:]
-		}
-		if s.fresh {
-			t.packB(c.b, a.block(s, c.area))
-		}
-		if next := (c.c1 - c0) * s.kc; !s.fresh && next < len(c.b) {
-			c.next, c.strips = next, strips
-		}
-		for i := r.first; i < r.end; i++ {
-			c.r0, c.r1, c.index = s.r0+s.panels.row(i), s.r0+s.panels.row(i+1), i-r.first
-			e.rowsOfA(a, l, s, r, i)
-			e.gemmStrip(a, l, s, &c)
-			if s.last(a) {
-				e.epilogue(a, c.area)
+		c1 := min(s.c1, c0+wide)
+		for half := range a.halves() {
+			c := strip{area: area{c0: half*a.columns() + c0, c1: half*a.columns() + c1}, b: s.panelsOfB(a, half, c0), strips: strips}
+			switch {
+			case s.fresh:
+				t.packB(c.b, a.block(s, c.area))
+			case half+1 < a.halves():
+				c.next = s.panelsOfB(a, half+1, c0)
+			case c1 < s.c1:
+				c.next = s.panelsOfB(a, 0, c1)
+			}
+			for i := r.first; i < r.end; i++ {
+				c.r0, c.r1, c.index = s.r0+s.panels.row(i), s.r0+s.panels.row(i+1), i-r.first
+				e.rowsOfA(a, l, s, r, i)
+				e.gemmStrip(a, l, s, &c)
+				if s.last(a) && half+1 == a.halves() {
+					e.epilogue(a, area{r0: c.r0, r1: c.r1, c0: c0, c1: c1})
+				}
 			}
 		}
 	}
@@ -107,12 +121,12 @@ func (e *Engine) gemmRows(a *GemmArgs, l *lease, s *step, r *rowBlock) {
 // fewStrips is the number of row panels up to which blocks of columns are half as wide, so that the next one fits beside them.
 const fewStrips = 8
 
-// strip is the columns of a block in the rows of one row panel; b are the panels of B, those of the next block from next on. The strips of a
-// block, of which this one has an index, share the work of asking for those; with 0 strips nobody does.
+// strip is the columns of a block in the rows of one row panel. b are the panels of B, next those of the block to come, if they are in memory:
+// the strips of a block, of which this one has an index, share the work of asking for them.
 type strip struct {
 	area
-	b                   []float32
-	next, index, strips int
+	b, next       []float32
+	index, strips int
 }
 
 // block names the columns of an area in the step's rows of B.
@@ -156,8 +170,9 @@ func (e *Engine) tiles(a *GemmArgs, l *lease, s *step, r *tileRun) {
 	x.count = r.count
 	x.b, x.bStep, x.bPair = &r.b[r.at*s.kc], r.wide*s.kc, t.nr*s.kc
 	x.ahead, x.aheadK = nil, 0
-	if r.strips > 0 {
-		x.ahead, x.aheadK = &r.b[min(len(r.b)-1, r.next+(r.index*r.next+r.at*s.kc)/r.strips)], 4*r.wide/r.strips
+	if len(r.next) > 0 {
+		at := (r.index*(r.c1-r.c0) + r.at) * s.kc / r.strips
+		x.ahead, x.aheadK = &r.next[min(len(r.next)-1, at)], 4*r.wide/r.strips
 	}
 	out, ldout := a.target()
 	x.c, x.ldc = &out[r.r0*ldout+col], ldout

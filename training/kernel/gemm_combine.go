@@ -18,25 +18,32 @@ func (a *GemmArgs) combines(s area) bool {
 
 // gemmCombine computes an area as sums of the rows of B. Every element is the chain that a tile makes.
 func (e *Engine) gemmCombine(a *GemmArgs, l *lease, s area) {
-	k := e.isa.tile.block.k
 	for c0 := s.c0; c0 < s.c1; c0 += combineColumns {
-		c := area{r0: s.r0, r1: s.r1, c0: c0, c1: min(s.c1, c0+combineColumns)}
-		wide := c.c1 - c0
-		sums := l.buf(bufTile, (s.r1-s.r0)*wide)
-		for k0 := 0; k0 < a.K; k0 += k {
-			kc := min(k, a.K-k0)
-			clear(sums)
-			for at := k0; at < k0+kc; at += combineRows {
-				n := min(combineRows, k0+kc-at)
-				for r := s.r0; r < s.r1; r++ {
-					e.combineInto(a, sums[(r-s.r0)*wide:][:wide], c0, rowPart{r: r, k: at, n: n})
-				}
-			}
-			e.finishRows(a, sums, &finish{
-				row: s.r0, rows: s.r1 - s.r0, col: c0, width: wide, ld: wide, addToC: a.Accumulate || k0 > 0, last: k0+kc == a.K,
-			})
+		c1 := min(s.c1, c0+combineColumns)
+		for half := range a.halves() {
+			n := half * a.columns()
+			e.combineBlock(a, l, area{r0: s.r0, r1: s.r1, c0: n + c0, c1: n + c1})
 		}
-		e.epilogue(a, c)
+		e.epilogue(a, area{r0: s.r0, r1: s.r1, c0: c0, c1: c1})
+	}
+}
+
+// combineBlock computes the products of an area.
+func (e *Engine) combineBlock(a *GemmArgs, l *lease, s area) {
+	k, wide := e.isa.tile.block.k, s.c1-s.c0
+	sums := l.buf(bufTile, (s.r1-s.r0)*wide)
+	for k0 := 0; k0 < a.K; k0 += k {
+		kc := min(k, a.K-k0)
+		clear(sums)
+		for at := k0; at < k0+kc; at += combineRows {
+			n := min(combineRows, k0+kc-at)
+			for r := s.r0; r < s.r1; r++ {
+				e.combineInto(a, sums[(r-s.r0)*wide:][:wide], s.c0, rowPart{r: r, k: at, n: n})
+			}
+		}
+		e.finishRows(a, sums, &finish{
+			row: s.r0, rows: s.r1 - s.r0, col: s.c0, width: wide, ld: wide, addToC: a.Accumulate || k0 > 0, last: k0+kc == a.K,
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ func (e *Engine) gemm(a *GemmArgs) {
 	if e.threads == 1 || a.K == 0 || a.M*a.N*a.K < serialWork {
 		l := e.lease()
 		defer e.release(l)
-		e.gemmBlock(a, l, area{r1: a.M, c1: a.N})
+		e.gemmBlock(a, l, area{r1: a.M, c1: a.columns()})
 		return
 	}
 	if n := e.cuts(e.isa.tile.panelsOf(a.M).count, leastPanels); n >= e.threads {
@@ -44,19 +44,18 @@ func (e *Engine) gemmByRows(a *GemmArgs, n int) {
 			l := e.lease()
 			defer e.release(l)
 			r0, r1 := rows(i)
-			e.gemmBlock(a, l, area{r0: r0, r1: r1, c1: a.N})
+			e.gemmBlock(a, l, area{r0: r0, r1: r1, c1: a.columns()})
 		})
 		return
 	}
 	shared := e.lease()
 	defer e.release(shared)
-	for c0 := 0; c0 < a.N; c0 += t.block.columns {
-		for k0 := 0; k0 < a.K; k0 += t.block.k {
-			s := step{area: area{c0: c0, c1: min(a.N, c0+t.block.columns)}, k0: k0, kc: min(t.block.k, a.K-k0)}
-			s.b = shared.buf(bufB, t.padded(s.c1-c0)*s.kc+t.nr)
-			e.blocks(s.c1-c0, t.block.panels*t.nr/2, func(lo, hi int) {
-				t.packB(s.b[lo*s.kc:], a.block(&s, area{c0: c0 + lo, c1: c0 + hi}))
-			})
+	b := &t.block
+	for c0 := 0; c0 < a.columns(); c0 += b.columns {
+		for k0 := 0; k0 < a.K; k0 += b.k {
+			s := step{area: area{c0: c0, c1: min(a.columns(), c0+b.columns)}, k0: k0, kc: min(b.k, a.K-k0)}
+			e.placeB(a, shared, &s)
+			e.packShared(a, &s)
 			e.parallel(n, func(i int) {
 				l := e.lease()
 				defer e.release(l)
@@ -68,14 +67,25 @@ func (e *Engine) gemmByRows(a *GemmArgs, n int) {
 	}
 }
 
+// packShared packs the step's panels of B on all threads.
+func (e *Engine) packShared(a *GemmArgs, s *step) {
+	t := &e.isa.tile
+	size := t.block.panels / 2 * t.nr
+	perHalf := (s.c1 - s.c0 + size - 1) / size
+	e.parallel(perHalf*a.halves(), func(i int) {
+		half, lo := i/perHalf, s.c0+i%perHalf*size
+		t.packB(s.panelsOfB(a, half, lo), a.block(s, area{c0: half*a.columns() + lo, c1: half*a.columns() + min(s.c1, lo+size)}))
+	})
+}
+
 // gemmByColumns gives each task some columns, for which it packs B itself.
 func (e *Engine) gemmByColumns(a *GemmArgs) {
 	nr := e.isa.tile.nr
-	panels := (a.N + nr - 1) / nr
+	panels := (a.columns() + nr - 1) / nr
 	n := max(1, e.cuts(panels, 1))
 	e.parallel(n, func(i int) {
 		l := e.lease()
 		defer e.release(l)
-		e.gemmBlock(a, l, area{r1: a.M, c0: panels * i / n * nr, c1: min(a.N, panels*(i+1)/n*nr)})
+		e.gemmBlock(a, l, area{r1: a.M, c0: panels * i / n * nr, c1: min(a.columns(), panels*(i+1)/n*nr)})
 	})
 }

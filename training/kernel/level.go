@@ -41,6 +41,15 @@ func ParseLevel(s string) (Level, error) {
 	return Auto, fmt.Errorf("unknown CPU level %q: use portable, avx2 or avx512", s)
 }
 
+// Set reads a level's name: with String and Type it makes a level a command line flag.
+func (l *Level) Set(s string) (err error) {
+	*l, err = ParseLevel(s)
+	return err
+}
+
+// Type names the flag's type.
+func (l *Level) Type() string { return "level" }
+
 // Detect returns the fastest level of this CPU.
 func Detect() Level {
 	for _, l := range []Level{AVX512, AVX2} {
@@ -51,7 +60,8 @@ func Detect() Level {
 	return Portable
 }
 
-func resolveLevel(l Level) (Level, error) {
+// Resolve returns the level that an engine of this level would use. One that is unknown or that this CPU lacks is an error.
+func (l Level) Resolve() (Level, error) {
 	if l == Auto {
 		env, err := ParseLevel(os.Getenv(EnvLevel))
 		if err != nil {

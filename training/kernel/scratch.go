@@ -14,6 +14,7 @@ const (
 	bufA = iota
 	bufB
 	bufTile
+	bufPre
 	buf0
 	buf1
 	buf2

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"tempera/infra/telemetry"
+	"tempera/training/kernel"
 )
 
 // Flags are the flags that `worker` and `tempera worker` share.
@@ -18,6 +19,7 @@ type Flags struct {
 	queues        []string
 	slots         int
 	threads       int
+	level         kernel.Level
 	workflowSlots int
 	health        string
 	healthFile    string
@@ -35,6 +37,8 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.queues, "queues", []string{WorkflowQueue, CPUQueue}, "what to work on: workflow, cpu, gpu")
 	fs.IntVar(&f.slots, "slots", 1, "stages, or shards of them, at a time on each of the queues cpu and gpu")
 	fs.IntVar(&f.threads, "threads", 0, "cores for one stage (default: all of them, divided by the slots)")
+	fs.Var(&f.level, "cpu-level", "CPU features for the kernels, the same on every worker whose results should agree to the bit: portable, avx2 or avx512 "+
+		"(default: the fastest that the CPU has, or $"+kernel.EnvLevel+")")
 	fs.IntVar(&f.workflowSlots, "workflow-slots", 200, "workflow tasks at a time")
 	fs.StringVar(&f.health, "health", "127.0.0.1:9464", "address of /healthz, /readyz and /metrics; \"\" serves none, port 0 takes a free one")
 	fs.StringVar(&f.healthFile, "health-file", "", "file to write that address to")
@@ -51,7 +55,7 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 func (f *Flags) Options(w io.Writer) (Options, error) {
 	log, err := telemetry.NewLogger(w, f.logFormat, f.logLevel)
 	o := Options{
-		Queues: f.queues, Slots: f.slots, Threads: f.threads, WorkflowSlots: f.workflowSlots,
+		Queues: f.queues, Slots: f.slots, Threads: f.threads, Level: f.level, WorkflowSlots: f.workflowSlots,
 		Health: f.health, HealthFile: f.healthFile, Cache: f.cache, CacheBytes: f.cacheMiB << 20,
 		Grace: f.grace, StartLimit: f.startLimit, Log: log,
 	}

@@ -26,6 +26,7 @@ import (
 	"tempera/infra/devstack"
 	"tempera/infra/telemetry"
 	"tempera/infra/temporalx"
+	"tempera/training/kernel"
 )
 
 // Options of a worker process. Zero fields take the defaults.
@@ -36,6 +37,7 @@ type Options struct {
 	// queue; 1. One training takes every core.
 	Slots         int
 	Threads       int           // cores for one activity; all of them divided by Slots
+	Level         kernel.Level  // CPU features for the kernels; the fastest that the CPU has
 	WorkflowSlots int           // workflow tasks at a time; 200
 	Health        string        // address of /healthz, /readyz and /metrics; "" serves none
 	HealthFile    string        // where the address is written; "" nowhere
@@ -80,6 +82,9 @@ func (o Options) Validate() error {
 		if n.value < 0 {
 			faults = append(faults, fmt.Errorf("%s: want no negative value", n.name))
 		}
+	}
+	if _, err := o.Level.Resolve(); err != nil {
+		faults = append(faults, err)
 	}
 	if (o.Deployment.DeploymentName == "") != (o.Deployment.BuildID == "") {
 		faults = append(faults, errors.New("a deployment wants a name and a build id, or neither"))

@@ -32,7 +32,7 @@ func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Wor
 	}
 	runtime := &activities.Runtime{
 		Store: s.store, Client: s.temporal, Kinds: activities.NewCatalog(activities.All()...),
-		Scratch: scratch, Data: downloads, Threads: o.Threads, Log: o.Log,
+		Scratch: scratch, Data: downloads, Threads: o.Threads, Level: o.Level, Log: o.Log,
 		Console: o.Endpoints.S3.ConsoleURL, Deployment: o.Deployment,
 	}
 	var list []worker.Worker
