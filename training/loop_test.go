@@ -35,7 +35,7 @@ func newPull(t *testing.T) *pull {
 	e, err := kernel.New(kernel.Options{Threads: 1})
 	require.NoError(t, err)
 	t.Cleanup(e.Close)
-	b := device.NewCPU(e)
+	b := device.NewCPUOn(e, device.OpaqueHeap())
 	p, err := graph.NewParam(b, "p", 3)
 	require.NoError(t, err)
 	p.Grad, err = device.New(b, p.Value.Desc())

@@ -10,8 +10,8 @@
 //	h := op.Embedding(g, g.Param(table), x)
 //	...
 //	g.Output("loss", loss)
-//	err := g.Compile(loss)
-//	err = g.Feed("tokens", tokens)
+//	err := g.Compile(loss)              // plans
+//	err = g.Feed("tokens", tokens)      // the first use allocates
 //	err = g.Run()                       // forward and backward: adds to the gradients of the parameters
 //	loss, err := g.Read("loss")
 //
@@ -20,7 +20,15 @@
 // what is needed is computed first: frozen parameters, inputs and what lies below them get no gradient code, and
 // operations learn which gradients are wanted.
 //
-// Gorgonia. Nodes ignore the values that the machine hands them and use the places given at Compile, because the
+// A reverse pass can also start at nodes whose gradient is fed (Graph.Seed): a loss that is a part of a larger one, or features that are judged in
+// another graph.
+//
+// Memory. Compile plans and allocates nothing; Memory tells what would be allocated, Together what several graphs would. What the reverse pass
+// reads is kept until then, but for what lies inside a Graph.Block where Options.Checkpoint is set: that is computed again. Graphs that never run at
+// once can share an Arena, and any number of graphs share parameters and gradients.
+//
+// Gorgonia. Steps run in the order in which they were defined: each is a child of the one before, which is also what makes sums of gradients the same
+// bits whatever else a graph holds. Nodes ignore the values that the machine hands them and use the places given at Compile, because the
 // machine forgets its registers at each reset; each run checks that the machine keeps the order that the
 // memory plan assumes. The machine merges nodes of equal 32-bit hash, so operations are salted until hashes differ.
 //

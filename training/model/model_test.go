@@ -18,7 +18,7 @@ func newCPU(t *testing.T) device.Backend {
 	e, err := kernel.New(kernel.Options{Threads: 2})
 	require.NoError(t, err)
 	t.Cleanup(e.Close)
-	return device.NewCPU(e)
+	return device.NewCPUOn(e, device.OpaqueHeap()) // no one reads memory but through the backend
 }
 
 func tiny(kind Kind) Config {

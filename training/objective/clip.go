@@ -92,7 +92,7 @@ func (c *CLIP) Params() []*graph.Param { return c.model.Params() }
 // State is part of training.Objective: there is none.
 func (c *CLIP) State() []optim.Tensor { return nil }
 
-// Step is part of training.Objective. Metrics: loss, scale.
+// Step is part of training.Objective. Metrics: loss, scale, and with the loss sigmoid bias.
 func (c *CLIP) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	p, err := readPairs(c.model, c.plan.Batch, b)
 	if err != nil {
@@ -102,11 +102,26 @@ func (c *CLIP) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := device.ReadFloats(c.model.Backend(), c.model.Param("log_scale").Value)
+	scale, err := c.scalar("log_scale")
 	if err != nil {
 		return nil, err
 	}
-	return training.Metrics{training.LossKey: loss, "scale": math.Exp(float64(s[0]))}, nil
+	metrics := training.Metrics{training.LossKey: loss, "scale": math.Exp(scale)}
+	if c.model.Config.Loss == model.Sigmoid {
+		if metrics["bias"], err = c.scalar("logit_bias"); err != nil {
+			return nil, err
+		}
+	}
+	return metrics, nil
+}
+
+// scalar reads a parameter of one element.
+func (c *CLIP) scalar(name string) (float64, error) {
+	v, err := device.ReadFloats(c.model.Backend(), c.model.Param(name).Value)
+	if err != nil {
+		return 0, err
+	}
+	return float64(v[0]), nil
 }
 
 func (c *CLIP) run(p pairs) (float64, error) {

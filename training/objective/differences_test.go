@@ -51,10 +51,16 @@ func differentiables() map[string]differentiated {
 	}
 	queued, within := small(), small()
 	queued.AlphaSteps, within.Queue = 4, 0
-	sigmoid := tinyOf(model.CLIP)
+	sigmoid, llama, experts, adapted := tinyOf(model.CLIP), tinyOf(model.LM), tinyOf(model.LM), tinyOf(model.LM)
 	sigmoid.Loss, sigmoid.LogitBias = model.Sigmoid, -1
+	llama.Text.Form, llama.Text.KVHeads, llama.Text.TieHead = model.Qwen2, 1, true
+	experts.Text.Form, experts.Text.Layers, experts.Text.Experts = model.Llama, 2, &model.Experts{Count: 3, Active: 2, Shared: 1, Hidden: 5, Dense: 1}
+	adapted.LoRA = &model.LoRA{Rank: 2, Alpha: 4}
 	return map[string]differentiated{
 		"lm":                          {config: tinyOf(model.LM), build: lm(Plan{Batch: rows})},
+		"lm of llama's form":          {config: llama, build: lm(Plan{Batch: rows})},
+		"lm with experts":             {config: experts, build: lm(Plan{Batch: rows, Checkpoint: true})},
+		"lm with trained branches":    {config: adapted, build: lm(Plan{Batch: rows})},
 		"clip":                        {config: tinyOf(model.CLIP), build: clip(Plan{Batch: rows})},
 		"siglip":                      {config: sigmoid, build: clip(Plan{Batch: rows})},
 		"blip with hard targets":      {config: tinyOf(model.BLIP), build: blip(queued)},

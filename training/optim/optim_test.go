@@ -19,7 +19,7 @@ func newCPU(t *testing.T) *device.CPU {
 	e, err := kernel.New(kernel.Options{Threads: 1})
 	require.NoError(t, err)
 	t.Cleanup(e.Close)
-	return device.NewCPU(e)
+	return device.NewCPUOn(e, device.OpaqueHeap()) // no one reads memory but through the backend
 }
 
 func param(t *testing.T, b device.Backend, name string, data []float32) *graph.Param {
