@@ -21,6 +21,7 @@ type fitParams struct {
 	Batch        int            `json:"batch" doc:"Pairs of a step." min:"2"`
 	LearningRate float64        `json:"learning_rate" doc:"Peak learning rate; it falls along a cosine." above:"0"`
 	WarmUp       int64          `json:"warm_up" doc:"Steps of linear warm-up; at most a tenth of the steps is used." min:"0"`
+	Optimizer    string         `json:"optimizer" doc:"What turns gradients into updates: adamw, or muon for the matrices of blocks, which takes the same rate and decay." enum:"adamw,muon"`
 	Decay        float64        `json:"decay" doc:"Decoupled weight decay of matrices." min:"0"`
 	ClipNorm     float64        `json:"clip_norm" doc:"Largest norm of the gradient." above:"0"`
 	Seed         uint64         `json:"seed" doc:"Seed of the initial weights, of the order of the data and of every draw."`
@@ -44,7 +45,7 @@ func (p fitParams) Validate() error {
 
 func defaultFit() fitParams {
 	return fitParams{
-		Objective: "blip", Steps: 500, Batch: 64, LearningRate: 2e-3, WarmUp: 50, Decay: 0.1, ClipNorm: 1,
+		Objective: "blip", Steps: 500, Batch: 64, LearningRate: 2e-3, WarmUp: 50, Optimizer: "adamw", Decay: 0.1, ClipNorm: 1,
 		ITC: 1, ITM: 1, LM: 1, Queue: 8, Smoothing: 0.1, Checkpoint: 10,
 	}
 }
@@ -71,7 +72,7 @@ func fit(ctx context.Context, t *Task, p fitParams, m *model.Model, enc *caption
 	}
 	defer func() { err = errors.Join(err, goal.Close()) }()
 	adam := optim.DefaultOptions()
-	adam.Decay, adam.Clip = p.Decay, p.ClipNorm
+	adam.Method, adam.Decay, adam.Clip = optim.Method(p.Optimizer), p.Decay, p.ClipNorm
 	loop := training.Loop{
 		Config: training.Config{
 			Steps: p.Steps, BatchSize: p.Batch, Seed: p.Seed, AdamW: adam, Digest: t.Key,

@@ -43,7 +43,7 @@ type Result struct {
 type run struct {
 	*Loop
 	config  Config
-	adam    *optim.AdamW
+	adam    optim.Optimizer
 	saver   *saver // nil: no checkpoints
 	feed    *feed
 	history history
@@ -96,7 +96,7 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 	if err := r.weigh(); err != nil {
 		return 0, err
 	}
-	adam, err := optim.NewAdamW(r.Backend, r.Objective.Params(), r.config.AdamW)
+	adam, err := optim.New(r.Backend, r.Objective.Params(), r.config.AdamW)
 	if err != nil {
 		return 0, err
 	}
@@ -116,9 +116,7 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 	for _, p := range r.Objective.Params() {
 		live = append(live, optim.Tensor{Name: "param." + p.Name, Value: p.Value})
 	}
-	for _, t := range adam.State() {
-		live = append(live, optim.Tensor{Name: "adamw." + t.Name, Value: t.Value})
-	}
+	live = append(live, adam.State()...)
 	for _, t := range r.Objective.State() {
 		live = append(live, optim.Tensor{Name: "state." + t.Name, Value: t.Value})
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"tempera/training/device"
-	"tempera/training/optim"
 )
 
 // Memory is what a run needs at its peak, in bytes. All but the scratch of kernels, which is estimated, is exact: it is what will be allocated.
@@ -123,7 +122,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 		m.Parameters += bytes
 		if p.Trained() {
 			m.Gradients += bytes
-			m.Optimiser += optim.StateBytes(p)
+			m.Optimiser += r.config.AdamW.StateBytes(p)
 		}
 	}
 	for _, t := range r.Objective.State() {

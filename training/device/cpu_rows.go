@@ -161,6 +161,16 @@ func (c *CPU) AdamW(a AdamWArgs) {
 	})
 }
 
+// Muon is part of Optimiser.
+func (c *CPU) Muon(a MuonArgs) {
+	s := a.P.Shape()
+	rows, cols := s[len(s)-2], s[len(s)-1]
+	c.engine.Muon(kernel.MuonArgs{
+		Batch: a.P.Size() / max(1, rows*cols), Rows: rows, Cols: cols, P: c.f(a.P), G: c.f(a.G), M: c.f(a.M),
+		LR: a.LR, Momentum: a.Momentum, Decay: a.Decay, GradScale: a.GradScale,
+	})
+}
+
 // EMA is part of Optimiser.
 func (c *CPU) EMA(dst, x *Value, decay float32) {
 	mustMatch("EMA", dst, x)

@@ -3,6 +3,7 @@ package device
 // Optimiser updates parameters.
 type Optimiser interface {
 	AdamW(a AdamWArgs)
+	Muon(a MuonArgs)
 	// EMA moves an average: dst = decay dst + (1-decay) x.
 	EMA(dst, x *Value, decay float32)
 	// Clamp limits every element to [lo, hi].
@@ -18,4 +19,17 @@ type AdamWArgs struct {
 	LR, Beta1, Beta2, Eps float64
 	Decay, GradScale      float64
 	Step                  int
+}
+
+// MuonArgs is one step of Muon on matrices P, of rank 2 or more: the last two dimensions are rows and columns, those before count matrices. With
+// the gradient G times GradScale (0 means 1) and the momentum M it is
+//
+//	m = Momentum m + g,  u = g + Momentum m,  p = (1 - LR Decay) p - LR 0.2 sqrt(max(rows, columns)) orthogonal(u)
+//
+// where orthogonal(u) is five Newton-Schulz steps x = 3.4445 x - 4.7750 s x + 2.0315 s s x, s = x x^T, from x = u / (|u| + 1e-7) (Jordan et al. 2024;
+// scale of Liu et al. 2025).
+type MuonArgs struct {
+	P, G, M          *Value
+	LR, Momentum     float64
+	Decay, GradScale float64
 }

@@ -272,6 +272,36 @@ func TestAResumedRunEqualsAnUninterruptedOneToTheBit(t *testing.T) {
 	}
 }
 
+func TestMuonGivesTheSameBitsForAnyNumberOfThreadsAndAfterAStop(t *testing.T) {
+	for _, s := range subjects() {
+		if s.name != "lm" && s.name != "blip" {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			muon := func(l *training.Loop) { l.Config.AdamW.Method = optim.UseMuon }
+			adamw, _, err := train(t, s, 1, nil)
+			require.NoError(t, err)
+			whole, _, err := train(t, s, 1, muon)
+			require.NoError(t, err)
+			require.NotEqual(t, digest(t, adamw), digest(t, whole))
+			store, stop := &kept{}, make(chan struct{})
+			_, _, err = train(t, s, 2, func(l *training.Loop) {
+				muon(l)
+				l.Checkpoints, l.Stopping = store, stop
+				l.Progress = func(done, _ int64, _ string) {
+					if done == 5 {
+						close(stop)
+					}
+				}
+			})
+			require.ErrorIs(t, err, training.ErrStopped)
+			resumed, _, err := train(t, s, 2, func(l *training.Loop) { muon(l); l.Checkpoints = store })
+			require.NoError(t, err)
+			require.Equal(t, digest(t, whole), digest(t, resumed))
+		})
+	}
+}
+
 func TestTheFirstTenLossesStayWhatTheyWere(t *testing.T) {
 	for _, s := range subjects() {
 		t.Run(s.name, func(t *testing.T) {

@@ -171,9 +171,91 @@ func TestTheScheduleWarmsUpAndFallsAlongACosine(t *testing.T) {
 }
 
 func TestOptionsNameEveryFault(t *testing.T) {
-	err := Options{Beta1: 1, Beta2: -1, Eps: 0, Decay: -1, Clip: math.NaN()}.Validate()
-	for _, part := range []string{"beta1", "beta2", "eps", "decay", "clip"} {
+	err := Options{Method: "sgd", Momentum: 1, Beta1: 1, Beta2: -1, Eps: 0, Decay: -1, Clip: math.NaN()}.Validate()
+	for _, part := range []string{"sgd", "momentum", "beta1", "beta2", "eps", "decay", "clip"} {
 		require.ErrorContains(t, err, part)
 	}
 	require.NoError(t, DefaultOptions().Validate())
+}
+
+func TestMuonTakesMatricesOfBlocksAndLeavesTheRestToAdamW(t *testing.T) {
+	b := newCPU(t)
+	matrix := func(name string, rows, cols int) *graph.Param {
+		p := param(t, b, name, make([]float32, rows*cols))
+		p.Value, p.Grad = p.Value.View(device.Floats(rows, cols)), p.Grad.View(device.Floats(rows, cols))
+		g := make([]float32, rows*cols)
+		for i := range g {
+			g[i] = float32(math.Sin(float64(7*i*i + 1)))
+		}
+		require.NoError(t, b.UploadFloats(p.Grad, g))
+		return p
+	}
+	q, token := matrix("text.blocks.0.causal.qkv.weight", 3, 8), matrix("text.token", 3, 8)
+	bias, frozen := param(t, b, "text.blocks.0.causal.qkv.bias", []float32{0, 0}), matrix("text.blocks.1.mlp.up.weight", 2, 2)
+	frozen.Frozen = true
+	require.NoError(t, b.UploadFloats(bias.Grad, []float32{1, -1}))
+	params := []*graph.Param{token, q, frozen, bias}
+	o, err := New(b, params, Options{Method: UseMuon, Beta1: 0.9, Beta2: 0.99, Eps: 1e-12, Clip: 1})
+	require.NoError(t, err)
+	var names []string
+	for _, s := range o.State() {
+		names = append(names, s.Name)
+	}
+	require.Equal(t, []string{
+		"muon.m.text.blocks.0.causal.qkv.weight", "adamw.m.text.token", "adamw.v.text.token",
+		"adamw.m.text.blocks.0.causal.qkv.bias", "adamw.v.text.blocks.0.causal.qkv.bias",
+	}, names)
+	norm, err := o.GradNorm()
+	require.NoError(t, err)
+	o.ScaleRates(func(p *graph.Param) float64 {
+		if p == q {
+			return 0.5
+		}
+		return 1
+	})
+	o.Step(0, 0.1, norm)
+	for i, v := range read(t, b, token.Value) { // AdamW's first step is the rate, against the gradient
+		g := read(t, b, token.Grad)[i]
+		require.InDelta(t, -0.1*math.Copysign(1, float64(g)), v, 1e-4)
+	}
+	require.InDelta(t, -0.1, read(t, b, bias.Value)[0], 1e-4)
+	require.Zero(t, read(t, b, frozen.Value)[0])
+	var square float64 // of three singular values of about 1 each, times half the rate and 0.2 sqrt(8)
+	for _, v := range read(t, b, q.Value) {
+		square += float64(v) * float64(v)
+	}
+	require.InDelta(t, 3, square/math.Pow(0.05*0.2*math.Sqrt(8), 2), 0.9)
+}
+
+func TestMuonSolvesASmallProblem(t *testing.T) {
+	const n, steps = 12, 100
+	target := make([]float32, n*n) // an ill-conditioned matrix
+	for i := range n {
+		for j := range n {
+			target[i*n+j] = float32(math.Cos(float64(i*j)) / float64(1+i*i))
+		}
+	}
+	run := func(m Method) float64 {
+		b := newCPU(t)
+		p := param(t, b, "x.blocks.0.weight", make([]float32, n*n))
+		p.Value, p.Grad = p.Value.View(device.Floats(n, n)), p.Grad.View(device.Floats(n, n))
+		o, err := New(b, []*graph.Param{p}, Options{Method: m, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+		require.NoError(t, err)
+		s := Schedule{Peak: 0.2, Steps: steps}
+		var loss float64
+		for step := range int64(steps) {
+			x := read(t, b, p.Value)
+			loss = 0
+			for i := range x {
+				x[i] -= target[i]
+				loss += float64(x[i]) * float64(x[i])
+			}
+			require.NoError(t, b.UploadFloats(p.Grad, x))
+			norm, err := o.GradNorm()
+			require.NoError(t, err)
+			o.Step(step, s.At(step), norm)
+		}
+		return loss
+	}
+	require.Less(t, run(UseMuon), 0.2) // from 19
 }

@@ -154,6 +154,12 @@ func optimiserTrials() []trial {
 				P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, GradScale: 0.5, Step: 3,
 			})
 		}},
+		{method: "Muon", name: "on two matrices", values: []operand{f(2, 7, 12), f(2, 7, 12), f(2, 7, 12)}, call: func(b device.Backend, v []*device.Value) {
+			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.95, Decay: 0.1, GradScale: 0.5})
+		}},
+		{method: "Muon", name: "on a tall matrix", values: []operand{f(19, 6), f(19, 6), f(19, 6)}, call: func(b device.Backend, v []*device.Value) {
+			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
+		}},
 		{method: "EMA", values: []operand{f(n), f(n)}, call: func(b device.Backend, v []*device.Value) { b.EMA(v[0], v[1], 0.9) }},
 		{method: "Clamp", exact: true, values: []operand{f(n)}, call: func(b device.Backend, v []*device.Value) { b.Clamp(v[0], -0.5, 1) }},
 		{method: "SumSquares", values: []operand{f(n), f(7, 3), scalar(0)}, call: func(b device.Backend, v []*device.Value) {

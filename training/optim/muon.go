@@ -1,0 +1,102 @@
+package optim
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"tempera/training/device"
+	"tempera/training/graph"
+)
+
+// Muon orthogonalises the momentum of matrices (Jordan et al. 2024), with the
+// scale and the decoupled decay of Liu et al. 2025 (Moonlight), under which it
+// takes AdamW's rate and decay. Parameters that are not Hidden are AdamW's.
+//
+// A weight that holds several projections side by side, such as qkv, is one matrix.
+type Muon struct {
+	group            // all parameters
+	momentum float64 // of matrices
+	hidden   []hidden
+	rest     *AdamW // nil: there is no other parameter
+}
+
+// hidden is a parameter that Muon updates, and its momentum.
+type hidden struct {
+	at int // among the group's parameters
+	m  *device.Value
+}
+
+var _ Optimizer = (*Muon)(nil)
+
+// Hidden tells whether Muon updates a parameter: one of rank 2 or more, such as the weights of experts, in a block of layers. Embeddings, heads and
+// the projections into and out of a tower are not in a block.
+func Hidden(p *graph.Param) bool {
+	return p.Value.Desc().Rank() >= 2 && strings.Contains(p.Name, ".blocks.")
+}
+
+const defaultMomentum = 0.95
+
+// NewMuon allocates gradients, where no graph has done so yet, and state.
+func NewMuon(b device.Backend, params []*graph.Param, o Options) (*Muon, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("muon: %w", err)
+	}
+	g, err := newGroup(b, params, o)
+	if err != nil {
+		return nil, fmt.Errorf("muon: %w", err)
+	}
+	u := &Muon{group: g, momentum: cmp.Or(o.Momentum, defaultMomentum)}
+	var others []*graph.Param
+	for i, p := range g.params {
+		if !Hidden(p) {
+			others = append(others, p)
+			continue
+		}
+		m, err := device.New(b, p.Value.Desc())
+		if err != nil {
+			return nil, fmt.Errorf("muon: momentum of %s: %w", p.Name, err)
+		}
+		u.hidden = append(u.hidden, hidden{i, m})
+	}
+	if len(others) > 0 {
+		if u.rest, err = NewAdamW(b, others, o); err != nil {
+			return nil, fmt.Errorf("muon: %w", err)
+		}
+	}
+	return u, nil
+}
+
+// ScaleRates is part of Optimizer.
+func (u *Muon) ScaleRates(share func(*graph.Param) float64) {
+	u.group.ScaleRates(share)
+	if u.rest != nil {
+		u.rest.ScaleRates(share)
+	}
+}
+
+// Step is part of Optimizer.
+func (u *Muon) Step(step int64, lr, norm float64) {
+	scale := u.clip(norm)
+	for _, h := range u.hidden {
+		p := u.params[h.at]
+		u.backend.Muon(device.MuonArgs{
+			P: p.Value, G: p.Grad, M: h.m, LR: lr * u.rates[h.at], Momentum: u.momentum, Decay: u.decay(p), GradScale: scale,
+		})
+	}
+	if u.rest != nil {
+		u.rest.Step(step, lr, norm)
+	}
+}
+
+// State is part of Optimizer.
+func (u *Muon) State() []Tensor {
+	var ts []Tensor
+	for _, h := range u.hidden {
+		ts = append(ts, Tensor{"muon.m." + u.params[h.at].Name, h.m})
+	}
+	if u.rest != nil {
+		ts = append(ts, u.rest.State()...)
+	}
+	return ts
+}
