@@ -72,6 +72,21 @@ func decode1(dst []float32, b []byte, f func(byte) float32) {
 	}
 }
 
+// fromBrains and fromHalves have loops of their own: models are mostly of these.
+func fromBrains(dst []float32, b []byte) {
+	b = b[:2*len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(b[2*i])<<16 | uint32(b[2*i+1])<<24)
+	}
+}
+
+func fromHalves(dst []float32, b []byte) {
+	b = b[:2*len(dst)]
+	for i := range dst {
+		dst[i] = fromHalf(uint16(b[2*i]) | uint16(b[2*i+1])<<8)
+	}
+}
+
 func decoderOf(i Info) (decoder, error) {
 	d, ok := decoders[i.DType]
 	if !ok {

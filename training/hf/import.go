@@ -243,7 +243,18 @@ func (src *Source) fill(v []float32, s model.Spec, parts []part) error {
 // Load makes a model on a device. Parameters are uploaded one after the other, so
 // that little more than one of them is in memory beside the model.
 func (src *Source) Load(b device.Backend) (*model.Model, error) {
-	return model.LoadFrom(b, src.Config, src.Get)
+	var scratch []float32 // of one parameter after the other
+	return model.LoadFrom(b, src.Config, func(name string) ([]float32, error) {
+		s, parts := src.specs[name], src.params[name]
+		n := product(s.Shape)
+		if len(parts) == 1 && parts[0].whole(n) {
+			return src.Get(name)
+		}
+		if cap(scratch) < n {
+			scratch = make([]float32, n)
+		}
+		return scratch[:n], src.fill(scratch[:n], s, parts)
+	})
 }
 
 // Weights copies all parameters to the host, on all cores. They do not need the

@@ -58,29 +58,6 @@ func (p part) save(tensor, param []float32, width int) {
 	turn(dst, param[p.column:], turning{rows: n, columns: p.rows, toStride: n, fromStride: width})
 }
 
-// turning is a matrix (rows, columns) that becomes (columns, rows); strides are
-// the lengths of the rows in memory.
-type turning struct{ rows, columns, toStride, fromStride int }
-
-// turn transposes in squares that stay in the first-level cache.
-func turn(to, from []float32, t turning) {
-	const side = 32
-	for r0 := 0; r0 < t.rows; r0 += side {
-		r1 := min(r0+side, t.rows)
-		for c0 := 0; c0 < t.columns; c0 += side {
-			c1 := min(c0+side, t.columns)
-			for c := c0; c < c1; c++ {
-				row := to[c*t.toStride+r0 : c*t.toStride+r1]
-				at := r0*t.fromStride + c
-				for i := range row {
-					row[i] = from[at]
-					at += t.fromStride
-				}
-			}
-		}
-	}
-}
-
 // mapping collects the parts of a configuration.
 type mapping struct {
 	config model.Config
