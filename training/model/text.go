@@ -95,7 +95,7 @@ func (m *Model) text(g *graph.Graph, t Texts, path textPath) Decoded {
 	if t.Ends != nil {
 		x = g.Reshape(x, 1, b*n, c.Width)
 	}
-	a := attend{rope: m.rotary(g, t), AttentionOptions: op.AttentionOptions{
+	a := attend{rope: m.rotary(t), AttentionOptions: op.AttentionOptions{
 		Heads: c.Heads, KVHeads: c.KVHeads, Causal: path.causal, KeyLengths: t.Lengths, Packed: t.Ends,
 	}}
 	tower := m.textTower()
@@ -137,7 +137,7 @@ func (m *Model) embed(g *graph.Graph, t Texts) *graph.Node {
 
 // rotary is how queries and keys turn; nil where positions are learned. All layers
 // share one table.
-func (m *Model) rotary(g *graph.Graph, t Texts) *op.RoPEOptions {
+func (m *Model) rotary(t Texts) *op.RoPEOptions {
 	c := m.Config.Text
 	if c.Position != Rotary {
 		return nil
