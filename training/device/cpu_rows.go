@@ -193,3 +193,19 @@ func (c *CPU) SumSquares(vs []*Value) (float64, error) {
 	}
 	return s, nil
 }
+
+// Grid is part of Rows.
+func (c *CPU) Grid(a GridArgs) {
+	c.engine.Grid(kernel.GridArgs{
+		Side: a.Side, Cols: a.Cols, Down: c.i(a.Down), Across: c.i(a.Across), Heights: c.i(a.Heights), Widths: c.i(a.Widths),
+		Table: c.f(a.Table), Y: c.f(a.Y),
+	})
+}
+
+// GridBackward is part of Rows.
+func (c *CPU) GridBackward(a GridBackwardArgs) {
+	c.engine.GridBackward(kernel.GridBackwardArgs{
+		Side: a.Side, Cols: a.Cols, Down: c.i(a.Down), Across: c.i(a.Across), Heights: c.i(a.Heights), Widths: c.i(a.Widths),
+		DTable: c.f(a.DTable), DY: c.f(a.DY),
+	})
+}

@@ -9,6 +9,8 @@ type Rows interface {
 	Unpatchify(a PatchifyArgs)
 	MeanPool(a MeanPoolArgs)
 	MeanPoolBackward(a MeanPoolBackwardArgs)
+	Grid(a GridArgs)
+	GridBackward(a GridBackwardArgs)
 }
 
 // GatherArgs copies row Index[i] of the TableRows x Cols Table, of either type, to row i of Y, whose rows are LDY apart (0: Cols); a negative
@@ -54,4 +56,19 @@ type MeanPoolBackwardArgs struct {
 	B, T, C         int
 	Lengths, DY, DX *Value
 	Accumulate      bool
+}
+
+// GridArgs is y[i] = the vector at (Down[i], Across[i]) of a Side x Side table of vectors of Cols elements that is resized bicubically to Heights[i]
+// x Widths[i], as PyTorch's interpolate does (a = -0.75, corners not aligned). The four are int32 vectors of one length; sizes are positive.
+type GridArgs struct {
+	Side, Cols                    int
+	Down, Across, Heights, Widths *Value
+	Table, Y                      *Value
+}
+
+// GridBackwardArgs accumulates the gradient of the table.
+type GridBackwardArgs struct {
+	Side, Cols                    int
+	Down, Across, Heights, Widths *Value
+	DTable, DY                    *Value
 }

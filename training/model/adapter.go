@@ -135,18 +135,21 @@ func ReadLoRA(r io.ReaderAt, size int64, base *Weights) (*Weights, error) {
 		return nil, errors.Join(errors.New("read lora: it was trained on another model: give the weights that it began with"), err)
 	}
 	w := &Weights{Config: c, values: map[string][]float32{}}
-	var faults []error
+	var trained []Spec
 	for _, s := range c.Params() {
 		if s.state || !c.LoRA.trains(s.Name) {
 			w.values[s.Name] = base.values[s.Name]
-			continue
+		} else {
+			trained = append(trained, s)
 		}
-		v, err := readParam(f, s)
-		faults = append(faults, err)
-		w.values[s.Name] = v
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := checkTensors(f, c.Kind, trained); err != nil {
 		return nil, fmt.Errorf("read lora: %w", err)
+	}
+	for _, s := range trained {
+		if w.values[s.Name], err = f.Floats(s.Name); err != nil {
+			return nil, fmt.Errorf("read lora: %w", err)
+		}
 	}
 	return w, nil
 }

@@ -93,6 +93,7 @@ func TestLoRATrainsWhatItNamesOnly(t *testing.T) {
 		return op.CrossEntropy(g, logits, g.Input("targets", device.Int32, 2, 6), op.CrossEntropyOptions{})
 	})
 	require.NoError(t, err)
+	require.NoError(t, g.Run())
 	for _, p := range m.Params() {
 		trained := isLoRA(p.Name) || p.Name == "text.norm.weight"
 		require.Equal(t, trained, p.Trained(), p.Name)

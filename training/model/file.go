@@ -57,9 +57,14 @@ func check(f *checkpoint.File) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	return c, checkTensors(f, c.Kind, c.Params())
+}
+
+// checkTensors holds the tensors of a file to what it should hold.
+func checkTensors(f *checkpoint.File, kind Kind, specs []Spec) error {
 	var faults []error
 	known := map[string]bool{}
-	for _, s := range c.Params() {
+	for _, s := range specs {
 		known[s.Name] = true
 		info, ok := f.Info(s.Name)
 		switch {
@@ -73,10 +78,10 @@ func check(f *checkpoint.File) (Config, error) {
 	}
 	for _, info := range f.Tensors() {
 		if !known[info.Name] {
-			faults = append(faults, fmt.Errorf("tensor %q is not a parameter of a %s model", info.Name, c.Kind))
+			faults = append(faults, fmt.Errorf("tensor %q is not a parameter of a %s model", info.Name, kind))
 		}
 	}
-	return c, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // WriteFrom writes a file of weights that ReadWeights and OpenFile read, with

@@ -121,11 +121,77 @@ func languageModel(m *Model, in inputs) *graph.Node {
 	return op.CrossEntropy(in.g, logits, in.ints("targets", 2, n), op.CrossEntropyOptions{})
 }
 
+func contrast(m *Model, in inputs) *graph.Node {
+	g, c, v := in.g, m.Config.Text, m.Config.Vision
+	lengths := in.c.ints(in.t, "lengths")
+	b := len(lengths)
+	var ends []int32
+	for i, l := range lengths {
+		ends = append(ends, int32(i*c.Context)+l-1)
+	}
+	text := Texts{Tokens: in.ints("tokens", b, c.Context), Lengths: in.ints("lengths"), Last: g.Ints(ends)}
+	a := op.ContrastiveArgs{LogScale: g.Param(m.Param("log_scale"))}
+	a.Image = m.ImageFeature(g, m.VisionStates(g, in.floats("images", b, 3, v.Image, v.Image)))
+	a.Text = m.TextFeature(g, m.TextStates(g, text), text)
+	g.Output("image", a.Image)
+	g.Output("text", a.Text)
+	var loss, logits *graph.Node
+	if m.Config.Loss == Sigmoid {
+		a.Bias = g.Param(m.Param("logit_bias"))
+		loss, logits = op.SigLIPLoss(g, a)
+	} else {
+		loss, logits = op.ContrastiveLoss(g, a)
+	}
+	g.Output("logits", logits)
+	return loss
+}
+
+// visionLanguageModel packs the images of a case into room that is larger.
+func visionLanguageModel(m *Model, in inputs) *graph.Node {
+	t, g, n := in.t, in.g, m.Config.Text.Context
+	var given []struct {
+		Height, Width int
+		Pixels        []float32
+	}
+	require.NoError(t, json.Unmarshal(in.c.Inputs["images"], &given))
+	var images []Image
+	patches, p := 0, m.Config.Vision.Patch
+	for _, im := range given {
+		images = append(images, Image{im.Pixels, im.Height, im.Width})
+		patches += im.Height / p * (im.Width / p)
+	}
+	room := PackedShape{Patches: patches + 8, Images: len(images) + 2}
+	packed, err := m.Config.PackImages(room, images)
+	require.NoError(t, err)
+	in.feed[patchesInput] = packed.Patches
+	for name, v := range packed.ints {
+		in.feed[name] = v
+	}
+	tokens := 0
+	for _, n := range packed.Tokens {
+		tokens += n
+	}
+	words, slots, err := m.Config.PlaceImages(in.c.ints(t, "tokens"), tokens)
+	require.NoError(t, err)
+	in.feed["words"], in.feed["slots"] = words, slots
+
+	input := m.PackedInput(g, room)
+	states := m.PackedStates(g, input)
+	g.Output("states", g.Reshape(op.SliceTokens(g, g.Reshape(states, 1, room.Patches, states.Dim(1)), 0, patches), patches, states.Dim(1)))
+	text := Texts{
+		Tokens: g.Input("words", device.Int32, len(images), n), Slots: g.Input("slots", device.Int32, len(images), n),
+		Patches: m.ProjectPacked(g, states, input),
+	}
+	logits := m.TokenLogits(g, m.Decode(g, text, nil).States)
+	g.Output("logits", logits)
+	return op.CrossEntropy(g, logits, in.ints("targets", len(images), n), op.CrossEntropyOptions{})
+}
+
 func TestModelsAgreeWithPyTorch(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	kinds := map[Kind]define{LM: languageModel}
+	kinds := map[Kind]define{LM: languageModel, CLIP: contrast, VLM: visionLanguageModel}
 	for _, file := range files {
 		c, config := readGolden(t, file)
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {

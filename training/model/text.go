@@ -146,12 +146,9 @@ func (m *Model) rotary(t Texts) *op.RoPEOptions {
 		return nil
 	}
 	r := c.Rotation()
-	table, err := m.backend.NewRoPETable(device.RoPESpec{
+	table := m.table(device.RoPESpec{
 		Width: c.HeadWidth, Frequencies: r.Frequencies, Magnitude: r.Magnitude, Rows: counting(c.Context),
 	})
-	if err != nil {
-		panic(&graph.Fault{Op: "rope", Reason: err.Error()})
-	}
 	return &op.RoPEOptions{HeadWidth: c.HeadWidth, Heads: c.Heads + c.KVHeads, Table: table, Index: t.Positions}
 }
 

@@ -15,8 +15,12 @@ func (m *Model) VisionStates(g *graph.Graph, images *graph.Node) *graph.Node {
 	if v.ClassToken() {
 		x = op.PrependToken(g, x, m.p(g, "vision.class"))
 	}
-	x = op.AddPosition(g, x, m.p(g, "vision.position"))
-	return m.visionBlocks(g, x, attend{AttentionOptions: op.AttentionOptions{Heads: v.Heads}})
+	a := attend{AttentionOptions: op.AttentionOptions{Heads: v.Heads}}
+	position := m.p(g, "vision.position")
+	if v.Form == MoonViT {
+		position, a.rope = m.evenGrid(g)
+	}
+	return m.visionBlocks(g, op.AddPosition(g, x, position), a)
 }
 
 // visionBlocks is what follows the positions.

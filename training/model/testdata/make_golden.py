@@ -213,6 +213,63 @@ def head(p, t, x):
     return linear(p, "text.head", x, t["vocab"], False)
 
 
+# ------------------------------------------------------------------ images
+
+
+def vision_tower(v):
+    t = dict(norm="layer_norm", eps=v.get("norm_eps", 1e-5), mlp="plain", bias="all", activation=v["activation"], heads=v["heads"],
+             kv_heads=v["heads"], head_width=v["width"] // v["heads"], hidden=v["hidden"])
+    return t
+
+
+def embed_patches(p, v, images):
+    """A convolution whose stride is its kernel; the weight is (in, out)."""
+    n, c = v["patch"], v["width"]
+    kernel = p("vision.patch.weight", 3 * n * n, c).T.reshape(c, 3, n, n)
+    bias = None if v["form"] == "clip" else p("vision.patch.bias", c)
+    return F.conv2d(images, kernel, bias, stride=n).flatten(2).transpose(1, 2)
+
+
+def vision_blocks(p, v, x, rotate=lambda y: y):
+    t = vision_tower(v)
+    if v["form"] == "clip":
+        x = norm(p, "vision.pre_norm", x, t)
+    for l in range(v["layers"]):
+        x = self_attention(p, f"vision.blocks.{l}.self", x, t, False, rotate)
+        x = mlp(p, f"vision.blocks.{l}.mlp", x, t)
+    return norm(p, "vision.norm", x, t)
+
+
+def pool_by_attention(p, v, x):
+    t, (b, _, c) = vision_tower(v), x.shape
+    q = linear(p, "vision.pool.q", p("vision.pool.probe", c), c, True).expand(b, 1, c)
+    k, value = linear(p, "vision.pool.kv", x, 2 * c, True).chunk(2, -1)
+    y = attention(heads(q, v["heads"]), heads(k, v["heads"]), heads(value, v["heads"]), False)
+    y = linear(p, "vision.pool.out", y.transpose(1, 2).flatten(2), c, True)
+    return mlp(p, "vision.pool.mlp", y, t)[:, 0]
+
+
+def moonvit(p, v, image):
+    """One image (3, H, W) of any size: its patches (P, C)."""
+    h, w = image.shape[1] // v["patch"], image.shape[2] // v["patch"]
+    x = embed_patches(p, v, image[None])
+    table = p("vision.position", v["grid"] * v["grid"], v["width"]).reshape(1, v["grid"], v["grid"], -1).permute(0, 3, 1, 2)
+    x = x + F.interpolate(table, size=(h, w), mode="bicubic").flatten(2).transpose(1, 2)
+    half = v["width"] // v["heads"] // 2
+    inv = 1.0 / (10000.0 ** (torch.arange(0, half, 2).double() / half))
+    rows = torch.arange(h).double().repeat_interleave(w)[:, None] * inv
+    cols = torch.arange(w).double().repeat(h)[:, None] * inv
+    return vision_blocks(p, v, x, lambda y: torch.cat([turn(y[..., :half], rows), turn(y[..., half:], cols)], -1))[0], h, w
+
+
+def project(p, projector, x, h, w, out):
+    """Patches (h w, C) to tokens (h w/4, out): LayerNorm, squares of 2 x 2 joined, linear, GELU, linear."""
+    c = x.shape[-1]
+    x = norm(p, "projector.norm", x, dict(norm="layer_norm", eps=1e-5))
+    x = x.reshape(h // 2, 2, w // 2, 2, c).permute(0, 2, 1, 3, 4).reshape(h * w // 4, 4 * c)
+    return linear(p, "projector.down", F.gelu(linear(p, "projector.up", x, projector["hidden"], True)), out, True)
+
+
 # ------------------------------------------------------------------ cases
 
 
@@ -293,5 +350,77 @@ def language():
                        experts={"count": 6, "active": 2, "shared": 1, "hidden": 7, "dense": 1, "scale": 2.446}))
 
 
+def pixels(n, seed):
+    return [round(math.cos(0.37 * i + 0.011 * i * i + seed), 4) for i in range(n)]
+
+
+def contrast(name, loss, vision, text):
+    config = {"kind": "clip", "width": 12, "embed": 8 if loss == "softmax" else vision["width"], "loss": loss, "vision": vision, "text": text}
+    p, b = Params(), 3
+    t = tower(text, 12, "quick_gelu" if loss == "softmax" else "gelu_tanh")
+    side, n = vision["image"], text["context"]
+    flat = pixels(b * 3 * side * side, 1)
+    tokens = torch.tensor(sequence(b * n, t["vocab"])).reshape(b, n)
+    lengths = [n, n - 2, 1] if loss == "softmax" else [n] * b
+    x = embed_patches(p, vision, torch.tensor(flat).reshape(b, 3, side, side))
+    if vision["form"] == "clip":
+        x = torch.cat([p("vision.class", vision["width"]).expand(b, 1, -1), x], 1)
+    x = vision_blocks(p, vision, x + p("vision.position", x.shape[1], vision["width"]))
+    if vision["form"] == "clip":
+        image = x[:, 0] @ p("image_projection.weight", vision["width"], config["embed"])
+    else:
+        image = pool_by_attention(p, vision, x)
+    states = text_blocks(p, t, token_embedding(p, t, tokens), "self", bool(text.get("causal")))
+    states = torch.stack([states[i, l - 1] for i, l in enumerate(lengths)])
+    features = linear(p, "text_projection", states, config["embed"], vision["form"] == "siglip")
+    cosines = F.normalize(image, dim=-1) @ F.normalize(features, dim=-1).T
+    logits = p("log_scale", 1).exp() * cosines
+    if loss == "softmax":
+        answer = torch.arange(b)
+        value = (F.cross_entropy(logits, answer) + F.cross_entropy(logits.T, answer)) / 2
+    else:
+        logits = logits + p("logit_bias", 1)
+        value = -F.logsigmoid((2 * torch.eye(b) - 1) * logits).sum() / b
+    inputs = {"images": flat, "tokens": tokens.flatten().tolist(), "lengths": lengths}
+    write(name, config, inputs, p, {"image": image, "text": features, "logits": logits}, value)
+
+
+def vlm(name, sizes):
+    """A vision-language model that sees images of some sizes, in pixels, one in each text."""
+    vision = dict(form="moonvit", image=8, patch=2, width=16, layers=2, heads=2, hidden=20, grid=3, activation="gelu_tanh")
+    text = dict(LLAMA, context=14, special={"pad": 0, "bos": 1, "eos": 2, "enc": 3, "image": 22}, rope={"theta": 100.0})
+    config = {"kind": "vlm", "width": 16, "vision": vision, "projector": {"hidden": 18}, "text": text}
+    p, t, n = Params(), tower(text, 16), text["context"]
+    images, states, features = [], [], []
+    for i, (height, width) in enumerate(sizes):
+        flat = pixels(3 * height * width, i)
+        images.append({"height": height, "width": width, "pixels": flat})
+        x, h, w = moonvit(p, vision, torch.tensor(flat).reshape(3, height, width))
+        states.append(x)
+        features.append(project(p, config["projector"], x, h, w, 16))
+    rows, embedded = [], []
+    for i, image in enumerate(features):
+        words = [j % 22 for j in sequence(n, 22, 3, 1, i)]
+        words[1:1 + len(image)] = [22] * len(image)
+        rows.append(words)
+        ids = torch.tensor([-1 if j == 22 else j for j in words])
+        x = token_embedding(p, t, ids)
+        embedded.append(torch.cat([x[:1], image, x[1 + len(image):]]))
+    logits = head(p, t, text_blocks(p, t, torch.stack(embedded), "causal", True))
+    targets = [[j if j != 22 and k > 0 else -100 for k, j in enumerate(words)][1:] + [-100] for words in rows]
+    loss = F.cross_entropy(logits.flatten(0, 1), torch.tensor(targets).flatten(), ignore_index=-100)
+    inputs = {"images": images, "tokens": sum(rows, []), "targets": sum(targets, [])}
+    write(name, config, inputs, p, {"states": torch.cat(states), "logits": logits}, loss)
+
+
+def vision():
+    shape = dict(image=6, patch=2, width=16, layers=2, heads=2, hidden=20)
+    text = dict(vocab=23, context=5, layers=2, heads=2, hidden=20, pool="last")
+    contrast("clip", "softmax", dict(shape, form="clip", activation="quick_gelu"), dict(text, causal=True, activation="quick_gelu"))
+    contrast("siglip", "sigmoid", dict(shape, form="siglip", activation="gelu_tanh", norm_eps=1e-6), dict(text, activation="gelu_tanh"))
+    vlm("vlm", [(8, 12), (4, 4), (12, 16)])
+
+
 if __name__ == "__main__":
     language()
+    vision()
