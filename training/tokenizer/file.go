@@ -225,7 +225,7 @@ func (t *Tokenizer) normalForm(a Added) string {
 	if t.normalize == nil || !a.Normalized {
 		return a.Text
 	}
-	return t.normalize(a.Text)
+	return t.normalize(normalize.Text{String: a.Text}).String
 }
 
 // spoken is an added token as the decoder takes it: where that reads names of

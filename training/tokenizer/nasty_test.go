@@ -34,6 +34,7 @@ var nastyByHand = []string{
 	"", " ", "  ", "\n", "\r\n", "\t", "\x00", "\u00a0", "\u200b", "\ufeff", "\ufeffHello", "\ufffd",
 	"Hello, world!", "hello world", " hello  world ", "I'm you're we've he'll she'd it's don't DON'T I'M",
 	"I’m you’re we’ve he’ll she’d it’s don’t", "ʼs ＇s ′s ‘s `s 'ſ 'S 'LL 'Re 'vE", "o'clock rock'n'roll 'tis 'twas",
+	"it'ſx don'ſt I'STOP we'Llama", "aaa aaaaa ooo eeeee -----=====",
 	"3.14159 1,000,000 0x1F 1e-9 ½ ² Ⅷ ٣٤ १२३ 𝟘𝟙 ㉈ 12345678901234567890", "1234 12 1 123456",
 	"日本語のテキスト", "中文分词测试，你好。", "한국어 텍스트", "ไทยภาษา", "العربية مع حركات مُحَمَّد", "עברית עם נִקּוּד", "हिन्दी देवनागरी क्षत्रिय",
 	"👨‍👩‍👧‍👦👍🏽🏳️‍🌈🇩🇪🇫🇷", "e\u0301 é \u1e9b\u0323 ﬁ ﬀ ㎏ ｆｕｌｌ", "A\u030a\u0327 \u0344 \u0958 \u2126 \u212b", "ΑΣ ὈΔΥΣΣΕΎΣ İI ıi ǅ ß ẞ",

@@ -14,7 +14,9 @@ import (
 // id that is not in the vocabulary becomes U+FFFD.
 func (t *Tokenizer) Decode(ids []int32) string { return decodeAll(t.DecodeStream(), ids) }
 
-// DecodePlain is Decode without the special tokens: what a person reads.
+// DecodePlain is Decode without the special tokens: what a person reads. Hugging
+// Face's library (0.23) leaves those in whose normalized form is another text;
+// here they go as well.
 func (t *Tokenizer) DecodePlain(ids []int32) string { return decodeAll(t.DecodePlainStream(), ids) }
 
 func decodeAll(s *Stream, ids []int32) string {

@@ -158,7 +158,8 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.Wrap(t.Encode(
 // before normalizing. First says that the whole text begins with it.
 func (t *Tokenizer) encodeText(ids []int32, w pretoken.Word, added *addedSet) []int32 {
 	if t.normalize != nil {
-		w.Text = t.normalize(w.Text)
+		n := t.normalize(normalize.Text{String: w.Text})
+		w = pretoken.Word{Text: n.String, First: w.First && !n.Cut}
 	}
 	added.cut(w.Text, func(text string, start int) {
 		ids = t.encodeWords(ids, pretoken.Word{Text: text, First: w.First && start == 0})

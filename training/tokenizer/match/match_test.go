@@ -57,7 +57,7 @@ func cases(t *testing.T) [][]string {
 
 func texts(t *testing.T) []string {
 	t.Helper()
-	out := []string{"'S 'ſ 'LL 'rE\r\n \r\n x", "a\r\n\n  b", "12345 6", " \t\n .\r\n", "x  \u00a0y", "<|endoftext|>"}
+	out := []string{"it'ſx a'Sx", "'S 'ſ 'LL 'rE\r\n \r\n x", "a\r\n\n  b", "12345 6", " \t\n .\r\n", "x  \u00a0y", "<|endoftext|>"}
 	for _, c := range cases(t) {
 		out = append(out, c[0])
 	}

@@ -12,41 +12,34 @@ import (
 func bert(p part) Step {
 	var steps []Step
 	if p.CleanText {
-		steps = append(steps, clean)
+		steps = append(steps, filter(clean))
 	}
 	if p.ChineseChars {
-		steps = append(steps, isolateIdeographs)
+		steps = append(steps, keepingFront(isolateIdeographs))
 	}
 	accents := p.Lowercase
 	if p.StripAccents != nil {
 		accents = *p.StripAccents
 	}
 	if accents {
-		steps = append(steps, nfd.apply, without(charclass.Nonspacing))
+		steps = append(steps, keepingFront(nfd.apply), without(charclass.Nonspacing))
 	}
 	if p.Lowercase {
-		steps = append(steps, Lower)
+		steps = append(steps, keepingFront(Lower))
 	}
-	return func(text string) string {
-		for _, s := range steps {
-			text = s(text)
-		}
-		return text
-	}
+	return all(steps)
 }
 
-func clean(text string) string {
-	return eachRune(text, func(r rune) rune {
-		switch c := charclass.Of(r); {
-		case r == '\t' || r == '\n' || r == '\r':
-			return ' '
-		case c&charclass.Other != 0:
-			return deleted
-		case c&charclass.Space != 0:
-			return ' '
-		}
-		return r
-	})
+func clean(r rune) rune {
+	switch c := charclass.Of(r); {
+	case r == '\t' || r == '\n' || r == '\r':
+		return ' '
+	case c&charclass.Other != 0:
+		return deleted
+	case c&charclass.Space != 0:
+		return ' '
+	}
+	return r
 }
 
 func isolateIdeographs(text string) string {

@@ -15,7 +15,19 @@ import (
 )
 
 // Step changes a text. It may be called concurrently.
-type Step func(text string) string
+type Step func(Text) Text
+
+// Text is a text that is being normalized.
+type Text struct {
+	String string
+	Cut    bool // what it began with has been removed
+}
+
+// keepingFront makes a step of a function that removes nothing from the front
+// that counts as such.
+func keepingFront(f func(string) string) Step {
+	return func(t Text) Text { return Text{f(t.String), t.Cut} }
+}
 
 // part holds the fields of every normalizer.
 type part struct {
@@ -47,15 +59,15 @@ func Parse(raw json.RawMessage) (Step, error) {
 	case "Sequence":
 		return sequence(p.Normalizers)
 	case "NFC":
-		return nfc.apply, nil
+		return keepingFront(nfc.apply), nil
 	case "NFD":
-		return nfd.apply, nil
+		return keepingFront(nfd.apply), nil
 	case "NFKC":
-		return nfkc.apply, nil
+		return keepingFront(nfkc.apply), nil
 	case "NFKD":
-		return nfkd.apply, nil
+		return keepingFront(nfkd.apply), nil
 	case "Lowercase":
-		return Lower, nil
+		return keepingFront(Lower), nil
 	case "StripAccents":
 		return without(charclass.Mark), nil
 	case "BertNormalizer":
@@ -63,20 +75,20 @@ func Parse(raw json.RawMessage) (Step, error) {
 	case "Replace":
 		return replace(p)
 	case "Prepend":
-		return func(text string) string {
+		return keepingFront(func(text string) string {
 			if text == "" {
 				return text
 			}
 			return p.Prepend + text
-		}, nil
+		}), nil
 	case "Strip":
-		return func(text string) string { return strip(text, p) }, nil
+		return func(t Text) Text { return strip(t, p) }, nil
 	case "Nmt":
-		return nmt, nil
+		return filter(nmt), nil
 	case "Precompiled":
 		return precompiled(p.Charsmap)
 	case "ByteLevel":
-		return bytelevel.Name, nil
+		return keepingFront(bytelevel.Name), nil
 	case "":
 		return nil, errors.New("it has no type")
 	}
@@ -94,12 +106,17 @@ func sequence(raws []json.RawMessage) (Step, error) {
 			steps = append(steps, s)
 		}
 	}
-	return func(text string) string {
+	return all(steps), nil
+}
+
+// all takes one step after the other.
+func all(steps []Step) Step {
+	return func(t Text) Text {
 		for _, s := range steps {
-			text = s(text)
+			t = s(t)
 		}
-		return text
-	}, nil
+		return t
+	}
 }
 
 func replace(p part) (Step, error) {
@@ -107,18 +124,27 @@ func replace(p part) (Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(text string) string { return match.Replace(m, text, p.Content) }, nil
+	return func(t Text) Text {
+		for start, end := range m(t.String) { // what replaces runes counts as the last of them
+			t.Cut = t.Cut || start == 0 && (p.Content == "" || utf8.RuneCountInString(t.String[:end]) > 1)
+			break
+		}
+		t.String = match.Replace(m, t.String, p.Content)
+		return t
+	}, nil
 }
 
-func strip(text string, p part) string {
+func strip(t Text, p part) Text {
 	is := func(r rune) bool { return charclass.Is(r, charclass.Space) }
 	if p.StripLeft {
-		text = strings.TrimLeftFunc(text, is)
+		before := len(t.String)
+		t.String = strings.TrimLeftFunc(t.String, is)
+		t.Cut = t.Cut || len(t.String) < before
 	}
 	if p.StripRight {
-		text = strings.TrimRightFunc(text, is)
+		t.String = strings.TrimRightFunc(t.String, is)
 	}
-	return text
+	return t
 }
 
 // deleted is what a function of eachRune returns for a rune to leave out.
@@ -164,27 +190,34 @@ func Lower(text string) string {
 	return eachRune(text, charclass.Lower)
 }
 
-func without(c charclass.Class) Step {
-	return func(text string) string {
-		return eachRune(text, func(r rune) rune {
-			if charclass.Is(r, c) {
-				return deleted
-			}
-			return r
-		})
+// filter replaces every rune by another, or deletes it.
+func filter(to func(rune) rune) Step {
+	return func(t Text) Text {
+		if r, _ := utf8.DecodeRuneInString(t.String); t.String != "" && to(r) == deleted {
+			t.Cut = true
+		}
+		t.String = eachRune(t.String, to)
+		return t
 	}
 }
 
-// nmt is SentencePiece's cleaning of control characters and odd spaces.
-func nmt(text string) string {
-	return eachRune(text, func(r rune) rune {
-		switch {
-		case r >= 0x01 && r <= 0x08, r == 0x0b, r >= 0x0e && r <= 0x1f, r == 0x7f, r == 0x8f, r == 0x9f:
+func without(c charclass.Class) Step {
+	return filter(func(r rune) rune {
+		if charclass.Is(r, c) {
 			return deleted
-		case r == 0x09, r == 0x0a, r == 0x0c, r == 0x0d, r == 0x1680, r >= 0x200b && r <= 0x200f,
-			r == 0x2028, r == 0x2029, r == 0x2581, r == 0xfeff, r == 0xfffd:
-			return ' '
 		}
 		return r
 	})
+}
+
+// nmt is SentencePiece's cleaning of control characters and odd spaces.
+func nmt(r rune) rune {
+	switch {
+	case r >= 0x01 && r <= 0x08, r == 0x0b, r >= 0x0e && r <= 0x1f, r == 0x7f, r == 0x8f, r == 0x9f:
+		return deleted
+	case r == 0x09, r == 0x0a, r == 0x0c, r == 0x0d, r == 0x1680, r >= 0x200b && r <= 0x200f,
+		r == 0x2028, r == 0x2029, r == 0x2581, r == 0xfeff, r == 0xfffd:
+		return ' '
+	}
+	return r
 }

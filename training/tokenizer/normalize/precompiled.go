@@ -36,14 +36,15 @@ func precompiled(encoded string) (Step, error) {
 	for i := range m.trie {
 		m.trie[i] = binary.LittleEndian.Uint32(data[4*i:])
 	}
-	return m.apply, nil
+	return keepingFront(m.apply), nil
 }
 
 // longest is the bytes of the longest grapheme that is looked up as a whole.
 const longest = 5
 
 // apply replaces graphemes, and where a whole one is not known or too long its
-// runes. This is the reference's way, and SentencePiece's only nearly.
+// runes. This is the reference's way, and SentencePiece's only nearly; nor does
+// the reference notice that it removes the front of a text.
 func (m *charsmap) apply(text string) string {
 	var b strings.Builder
 	b.Grow(len(text))
