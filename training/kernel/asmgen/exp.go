@@ -21,46 +21,60 @@ func expSetup() {
 // exp2Minus1OverX are the coefficients, from the constant, of a minimax polynomial for (2^x - 1)/x, x in [-1/2, 1/2].
 var exp2Minus1OverX = []float64{0.6931469775850198, 0.24022242072106373, 0.05550733760969487, 0.00967151337127755, 0.0013264723084709072}
 
-// exp2 replaces x by 2^x, relative error below 2e-7: a polynomial of the rest, to whose exponent the integer part is added. n and p are scratch.
-func exp2(x, n, p reg.VecPhysical) {
-	VMINPS(x, v(expHigh), x)
-	exp2Negative(x, n, p)
+// exp2 replaces register z of every chain by 2^z, relative error below 2e-7: a polynomial of the rest, to whose exponent the integer part is
+// added. Registers n and p are scratch.
+func (c chains) exp2(z, n, p int) {
+	c.each(func(i int) { VMINPS(x(i, z), v(expHigh), x(i, z)) })
+	c.exp2Negative(z, n, p)
 }
 
-// exp2Negative is exp2 for x below expHigh.
-func exp2Negative(x, n, p reg.VecPhysical) {
-	VMAXPS(x, v(expLow), x)
-	VADDPS(v(expRound), x, n)
-	VSUBPS(v(expRound), n, p)
-	VSUBPS(p, x, x)
-	top := len(exp2Minus1OverX) - 1
-	VMOVUPS(constant(exp2Minus1OverX[top]), p)
-	for i := top - 1; i >= 0; i-- {
-		VFMADD213PS(constant(exp2Minus1OverX[i]), x, p)
-	}
-	VFMADD213PS(constant(1), p, x)
-	VPSLLD(Imm(23), n, n)
-	VPADDD(n, x, x)
+// exp2Negative is exp2 for numbers below expHigh.
+func (c chains) exp2Negative(z, n, p int) {
+	c.each(func(i int) { VMAXPS(x(i, z), v(expLow), x(i, z)) })
+	c.each(func(i int) { VADDPS(v(expRound), x(i, z), x(i, n)) })
+	c.each(func(i int) { VSUBPS(v(expRound), x(i, n), x(i, p)) })
+	c.each(func(i int) { VSUBPS(x(i, p), x(i, z), x(i, z)) })
+	c.polynomial(exp2Minus1OverX, z, p)
+	c.each(func(i int) { VFMADD213PS(constant(1), x(i, p), x(i, z)) })
+	c.each(func(i int) { VPSLLD(Imm(23), x(i, n), x(i, n)) })
+	c.each(func(i int) { VPADDD(x(i, n), x(i, z), x(i, z)) })
 }
+
+// polynomial leaves the sum of coefficients[k] z^k in p.
+func (c chains) polynomial(coefficients []float64, z, p int) {
+	top := len(coefficients) - 1
+	c.each(func(i int) { VMOVUPS(constant(coefficients[top]), x(i, p)) })
+	for k := top - 1; k >= 0; k-- {
+		c.each(func(i int) { VFMADD213PS(constant(coefficients[k]), x(i, z), x(i, p)) })
+	}
+}
+
+// Registers of whole functions beside the chains' first three.
+const (
+	expScale = 8
+	expSub   = 9
+	expTotal = 10
+)
 
 func exponentials() {
 	function("expSum", "func(dst, x []float32, scale, sub float32) float32")
-	d, n, x := base("dst"), count("dst"), base("x")
-	scalar("scale", v(8))
-	scalar("sub", v(9))
+	d, n, src := base("dst"), count("dst"), base("x")
+	scalar("scale", v(14))
+	scalar("sub", v(expSub))
 	expSetup()
-	zero(v(10))
-	vectors(n, 1, func(i int) {
-		load(at(x, i), v(0))
-		VFMSUB213PS(v(9), v(8), v(0))
-		VMULPS(constant(math.Log2E), v(0), v(0))
-		exp2(v(0), v(1), v(2))
-		zeroMissing(v(0))
-		VADDPS(v(0), v(10), v(10))
-		store(v(0), at(d, i))
-	}, d, x)
-	across(VADDPS, v(10), v(0))
-	Store(v(10).AsX(), ReturnIndex(0))
+	zero(v(expTotal))
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(src, i), x(i, 0)) })
+		c.each(func(i int) { VFMSUB213PS(v(expSub), v(14), x(i, 0)) })
+		c.each(func(i int) { VMULPS(constant(math.Log2E), x(i, 0), x(i, 0)) })
+		c.exp2(0, 1, 2)
+		c.each(func(i int) { zeroMissing(x(i, 0)) })
+		c.each(func(i int) { VADDPS(x(i, 0), v(expTotal), v(expTotal)) })
+		c.each(func(i int) { store(x(i, 0), at(d, i)) })
+	}, d, src)
+	across(VADDPS, v(expTotal), v(0))
+	Store(v(expTotal).AsX(), ReturnIndex(0))
 	done()
 	softmaxRows()
 	gates()
@@ -71,11 +85,10 @@ func exponentials() {
 // log2(e): exponents are of 2.
 func softmaxRows() {
 	function("softmaxRow", "func(x []float32, scale, top float32) (newTop, sum float32)")
-	x, n := base("x"), count("x")
+	src, n := base("x"), count("x")
 	p, left := GP64().(reg.GPVirtual), GP64().(reg.GPVirtual)
-	restart := func() { MOVQ(x, p); MOVQ(n, left) }
-	scalar("scale", v(8))
-	expSetup()
+	restart := func() { MOVQ(src, p); MOVQ(n, left) }
+	scalar("scale", v(expScale))
 	restart()
 	const acc = 4
 	for i := range 2 {
@@ -87,23 +100,25 @@ func softmaxRows() {
 	}, p)
 	VMAXPS(v(acc+1), v(acc), v(acc))
 	across(VMAXPS, v(acc), v(0))
-	VMULSS(v(8).AsX(), v(acc).AsX(), v(acc).AsX())
+	VMULSS(v(expScale).AsX(), v(acc).AsX(), v(acc).AsX())
 	scalar("top", v(0))
 	VMAXSS(v(acc).AsX(), v(0).AsX(), v(acc).AsX())
 	Store(v(acc).AsX(), Return("newTop"))
-	VBROADCASTSS(v(acc).AsX(), v(9))
-	zero(v(10))
+	VBROADCASTSS(v(acc).AsX(), v(expSub))
+	expSetup()
+	zero(v(expTotal))
 	restart()
-	vectors(left, 1, func(i int) {
-		load(at(p, i), v(0))
-		VFMSUB213PS(v(9), v(8), v(0))
-		exp2Negative(v(0), v(1), v(2))
-		zeroMissing(v(0))
-		VADDPS(v(0), v(10), v(10))
-		store(v(0), at(p, i))
+	groups(left, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(p, i), x(i, 0)) })
+		c.each(func(i int) { VFMSUB213PS(v(expSub), v(expScale), x(i, 0)) })
+		c.exp2Negative(0, 1, 2)
+		c.each(func(i int) { zeroMissing(x(i, 0)) })
+		c.each(func(i int) { VADDPS(x(i, 0), v(expTotal), v(expTotal)) })
+		c.each(func(i int) { store(x(i, 0), at(p, i)) })
 	}, p)
-	across(VADDPS, v(10), v(0))
-	Store(v(10).AsX(), Return("sum"))
+	across(VADDPS, v(expTotal), v(0))
+	Store(v(expTotal).AsX(), Return("sum"))
 	done()
 
 	softmaxGradRow()
@@ -112,22 +127,27 @@ func softmaxRows() {
 func softmaxGradRow() {
 	function("softmaxGradRow", "func(dp, x []float32, scale, lse, gradScale, delta float32)")
 	d, n := base("dp"), count("dp")
-	x := base("x")
-	for i, p := range []string{"scale", "lse", "gradScale", "delta"} {
-		scalar(p, v(7+i))
+	src := base("x")
+	const scale, lse, gradScale, delta = 4, 9, 10, 14
+	for _, p := range []struct {
+		name string
+		r    int
+	}{{"scale", scale}, {"lse", lse}, {"gradScale", gradScale}, {"delta", delta}} {
+		scalar(p.name, v(p.r))
 	}
 	expSetup()
-	vectors(n, 1, func(i int) {
-		load(at(x, i), v(0))
-		VFMSUB213PS(v(8), v(7), v(0))
-		exp2Negative(v(0), v(1), v(2))
-		load(at(d, i), v(3))
-		store(v(0), at(x, i))
-		VSUBPS(v(10), v(3), v(3))
-		VMULPS(v(9), v(0), v(0))
-		VMULPS(v(0), v(3), v(3))
-		store(v(3), at(d, i))
-	}, d, x)
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(src, i), x(i, 0)) })
+		c.each(func(i int) { VFMSUB213PS(v(lse), v(scale), x(i, 0)) })
+		c.exp2Negative(0, 1, 2)
+		c.each(func(i int) { load(at(d, i), x(i, 3)) })
+		c.each(func(i int) { store(x(i, 0), at(src, i)) })
+		c.each(func(i int) { VSUBPS(v(delta), x(i, 3), x(i, 3)) })
+		c.each(func(i int) { VMULPS(v(gradScale), x(i, 0), x(i, 0)) })
+		c.each(func(i int) { VMULPS(x(i, 0), x(i, 3), x(i, 3)) })
+		c.each(func(i int) { store(x(i, 3), at(d, i)) })
+	}, d, src)
 	done()
 }
 
@@ -138,66 +158,79 @@ const (
 	quickGELU = 1.702
 )
 
-// sigmoid replaces -z log2(e) in x by 1/(1+e^-z).
-func sigmoid(x, n, p reg.VecPhysical) {
-	exp2(x, n, p)
-	VADDPS(constant(1), x, x)
-	VMOVUPS(constant(1), n)
-	VDIVPS(x, n, x)
+// sigmoid replaces -z log2(e) in register z by 1/(1+e^-z). Registers n and p are scratch.
+func (c chains) sigmoid(z, n, p int) {
+	c.exp2(z, n, p)
+	c.each(func(i int) { VADDPS(constant(1), x(i, z), x(i, z)) })
+	c.each(func(i int) { VMOVUPS(constant(1), x(i, n)) })
+	c.each(func(i int) { VDIVPS(x(i, z), x(i, n), x(i, z)) })
 }
 
-// gates emits the functions x sigmoid(z(x)): SiLU, GELU's tanh form and its quick one, with their gradients.
-func gates() {
-	// argument computes -z log2(e) of v(0) in v(1); slope dz/dx in v(4).
-	type gate struct {
-		name            string
-		argument, slope func()
+// gate is a function x sigmoid(z(x)).
+type gate struct {
+	name string
+	// argument computes -z log2(e) of register 0 in 1; slope dz/dx in 4. Register 2 is scratch.
+	argument, slope func(c chains)
+}
+
+// gateFunctions are SiLU and GELU's tanh form and its quick one.
+func gateFunctions() []gate {
+	linear := func(name string, factor float64) gate {
+		return gate{name, func(c chains) {
+			c.each(func(i int) { VMULPS(constant(-factor*math.Log2E), x(i, 0), x(i, 1)) })
+		}, func(c chains) {
+			c.each(func(i int) { VMOVUPS(constant(factor), x(i, 4)) })
+		}}
 	}
-	for _, g := range []gate{
-		{"silu", func() { VMULPS(constant(-math.Log2E), v(0), v(1)) }, func() { VMOVUPS(constant(1), v(4)) }},
-		{"quickGELU", func() { VMULPS(constant(-quickGELU*math.Log2E), v(0), v(1)) }, func() { VMOVUPS(constant(quickGELU), v(4)) }},
-		{"geluTanh", func() {
-			VMULPS(v(0), v(0), v(1))
-			VMOVUPS(constant(-geluC2*geluC1*math.Log2E), v(2))
-			VFMADD213PS(constant(-geluC2*math.Log2E), v(2), v(1))
-			VMULPS(v(0), v(1), v(1))
-		}, func() {
-			VMULPS(v(0), v(0), v(4))
-			VMOVUPS(constant(3*geluC1*geluC2), v(2))
-			VFMADD213PS(constant(geluC2), v(2), v(4))
-		}},
-	} {
+	cubic := gate{"geluTanh", func(c chains) {
+		c.each(func(i int) { VMULPS(x(i, 0), x(i, 0), x(i, 1)) })
+		c.each(func(i int) { VMOVUPS(constant(-geluC2*geluC1*math.Log2E), x(i, 2)) })
+		c.each(func(i int) { VFMADD213PS(constant(-geluC2*math.Log2E), x(i, 2), x(i, 1)) })
+		c.each(func(i int) { VMULPS(x(i, 0), x(i, 1), x(i, 1)) })
+	}, func(c chains) {
+		c.each(func(i int) { VMULPS(x(i, 0), x(i, 0), x(i, 4)) })
+		c.each(func(i int) { VMOVUPS(constant(3*geluC1*geluC2), x(i, 2)) })
+		c.each(func(i int) { VFMADD213PS(constant(geluC2), x(i, 2), x(i, 4)) })
+	}}
+	return []gate{linear("silu", 1), linear("quickGELU", quickGELU), cubic}
+}
+
+// gates emits the gate functions with their gradients.
+func gates() {
+	for _, g := range gateFunctions() {
 		function(g.name, "func(dst, x []float32)")
-		d, n, x := base("dst"), count("dst"), base("x")
+		d, n, src := base("dst"), count("dst"), base("x")
 		expSetup()
-		vectors(n, 1, func(i int) {
-			load(at(x, i), v(0))
-			g.argument()
-			sigmoid(v(1), v(2), v(3))
-			VMULPS(v(1), v(0), v(0))
-			store(v(0), at(d, i))
-		}, d, x)
+		groups(n, 2, func(k int) {
+			c := chains(k)
+			c.each(func(i int) { load(at(src, i), x(i, 0)) })
+			g.argument(c)
+			c.sigmoid(1, 2, 3)
+			c.each(func(i int) { VMULPS(x(i, 1), x(i, 0), x(i, 0)) })
+			c.each(func(i int) { store(x(i, 0), at(d, i)) })
+		}, d, src)
 		done()
 
 		// dy (s + x s (1-s) z')
 		function(g.name+"Grad", "func(dst, x, dy []float32)")
-		d, n, x = base("dst"), count("dst"), base("x")
+		d, n, src = base("dst"), count("dst"), base("x")
 		dy := base("dy")
 		expSetup()
-		vectors(n, 1, func(i int) {
-			load(at(x, i), v(0))
-			g.argument()
-			sigmoid(v(1), v(2), v(3))
-			g.slope()
-			VMOVUPS(constant(1), v(3))
-			VSUBPS(v(1), v(3), v(3))
-			VMULPS(v(3), v(4), v(4))
-			VMULPS(v(1), v(4), v(4))
-			VFMADD213PS(v(1), v(0), v(4))
-			load(at(dy, i), v(0))
-			VMULPS(v(0), v(4), v(4))
-			store(v(4), at(d, i))
-		}, d, x, dy)
+		groups(n, 2, func(k int) {
+			c := chains(k)
+			c.each(func(i int) { load(at(src, i), x(i, 0)) })
+			g.argument(c)
+			c.sigmoid(1, 2, 3)
+			g.slope(c)
+			c.each(func(i int) { VMOVUPS(constant(1), x(i, 3)) })
+			c.each(func(i int) { VSUBPS(x(i, 1), x(i, 3), x(i, 3)) })
+			c.each(func(i int) { VMULPS(x(i, 3), x(i, 4), x(i, 4)) })
+			c.each(func(i int) { VMULPS(x(i, 1), x(i, 4), x(i, 4)) })
+			c.each(func(i int) { VFMADD213PS(x(i, 1), x(i, 0), x(i, 4)) })
+			c.each(func(i int) { load(at(dy, i), x(i, 0)) })
+			c.each(func(i int) { VMULPS(x(i, 0), x(i, 4), x(i, 4)) })
+			c.each(func(i int) { store(x(i, 4), at(d, i)) })
+		}, d, src, dy)
 		done()
 	}
 	swiglu()
@@ -208,14 +241,15 @@ func swiglu() {
 	d, n := base("dst"), count("dst")
 	gate, up := base("gate"), base("up")
 	expSetup()
-	vectors(n, 1, func(i int) {
-		load(at(gate, i), v(0))
-		VMULPS(constant(-math.Log2E), v(0), v(1))
-		sigmoid(v(1), v(2), v(3))
-		VMULPS(v(1), v(0), v(0))
-		load(at(up, i), v(4))
-		VMULPS(v(4), v(0), v(0))
-		store(v(0), at(d, i))
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(gate, i), x(i, 0)) })
+		c.each(func(i int) { VMULPS(constant(-math.Log2E), x(i, 0), x(i, 1)) })
+		c.sigmoid(1, 2, 3)
+		c.each(func(i int) { VMULPS(x(i, 1), x(i, 0), x(i, 0)) })
+		c.each(func(i int) { load(at(up, i), x(i, 4)) })
+		c.each(func(i int) { VMULPS(x(i, 4), x(i, 0), x(i, 0)) })
+		c.each(func(i int) { store(x(i, 0), at(d, i)) })
 	}, d, gate, up)
 	done()
 
@@ -226,21 +260,22 @@ func swiglu() {
 	gate, up = base("gate"), base("up")
 	dy := base("dy")
 	expSetup()
-	vectors(n, 1, func(i int) {
-		load(at(gate, i), v(0))
-		VMULPS(constant(-math.Log2E), v(0), v(1))
-		sigmoid(v(1), v(2), v(3))
-		load(at(dy, i), v(4))
-		load(at(up, i), v(5))
-		VMOVUPS(constant(1), v(2))
-		VSUBPS(v(1), v(2), v(3))
-		VFMADD213PS(v(2), v(0), v(3))
-		VMULPS(v(1), v(4), v(4)) // dy s
-		VMULPS(v(4), v(0), v(0))
-		store(v(0), at(dup, i))
-		VMULPS(v(5), v(4), v(4))
-		VMULPS(v(3), v(4), v(4))
-		store(v(4), at(d, i))
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(gate, i), x(i, 0)) })
+		c.each(func(i int) { VMULPS(constant(-math.Log2E), x(i, 0), x(i, 1)) })
+		c.sigmoid(1, 2, 3)
+		c.each(func(i int) { load(at(dy, i), x(i, 4)) })
+		c.each(func(i int) { load(at(up, i), x(i, 5)) })
+		c.each(func(i int) { VMOVUPS(constant(1), x(i, 2)) })
+		c.each(func(i int) { VSUBPS(x(i, 1), x(i, 2), x(i, 3)) })
+		c.each(func(i int) { VFMADD213PS(x(i, 2), x(i, 0), x(i, 3)) })
+		c.each(func(i int) { VMULPS(x(i, 1), x(i, 4), x(i, 4)) }) // dy s
+		c.each(func(i int) { VMULPS(x(i, 4), x(i, 0), x(i, 0)) })
+		c.each(func(i int) { store(x(i, 0), at(dup, i)) })
+		c.each(func(i int) { VMULPS(x(i, 5), x(i, 4), x(i, 4)) })
+		c.each(func(i int) { VMULPS(x(i, 3), x(i, 4), x(i, 4)) })
+		c.each(func(i int) { store(x(i, 4), at(d, i)) })
 	}, d, dup, gate, up, dy)
 	done()
 }
@@ -252,56 +287,59 @@ var erfcxOverT = []float64{
 	0.463770796243, -0.417452365235, 0.503472870929, -0.142778758713,
 }
 
+// phi leaves the distribution function of register 0 in 1 and exp(-x^2/2) in 4.
+func (c chains) phi() {
+	c.each(func(i int) { VMULPS(x(i, 0), x(i, 0), x(i, 4)) })
+	c.each(func(i int) { VMULPS(constant(-0.5*math.Log2E), x(i, 4), x(i, 4)) })
+	c.exp2Negative(4, 2, 3)
+	c.each(func(i int) { VANDPS(bits(0x7fffffff), x(i, 0), x(i, 1)) })
+	c.each(func(i int) { VMOVUPS(constant(0.3275911/math.Sqrt2), x(i, 2)) })
+	c.each(func(i int) { VFMADD213PS(constant(1), x(i, 2), x(i, 1)) })
+	c.each(func(i int) { VMOVUPS(constant(1), x(i, 2)) })
+	c.each(func(i int) { VDIVPS(x(i, 1), x(i, 2), x(i, 2)) }) // t
+	half := make([]float64, len(erfcxOverT))
+	for i, v := range erfcxOverT {
+		half[i] = 0.5 * v
+	}
+	c.polynomial(half, 2, 1)
+	c.each(func(i int) { VMULPS(x(i, 2), x(i, 1), x(i, 1)) })
+	c.each(func(i int) { VMULPS(x(i, 4), x(i, 1), x(i, 1)) }) // the tail beyond |x|
+	// step(x) -+ tail: exact where the tail is small, on either side.
+	c.each(func(i int) { VANDNPS(bits(0x80000000), x(i, 0), x(i, 3)) })
+	c.each(func(i int) { VXORPS(x(i, 3), x(i, 1), x(i, 1)) })
+	c.each(func(i int) { VPSRAD(Imm(31), x(i, 0), x(i, 2)) })
+	c.each(func(i int) { VANDNPS(constant(1), x(i, 2), x(i, 2)) })
+	c.each(func(i int) { VADDPS(x(i, 2), x(i, 1), x(i, 1)) })
+}
+
 // erfs emits GELU's exact form and its gradient.
 func erfs() {
-	// phi leaves the distribution function of v(0) in v(1) and exp(-x^2/2) in v(4).
-	phi := func() {
-		VMULPS(v(0), v(0), v(4))
-		VMULPS(constant(-0.5*math.Log2E), v(4), v(4))
-		exp2Negative(v(4), v(2), v(3))
-		VANDPS(bits(0x7fffffff), v(0), v(1))
-		VMOVUPS(constant(0.3275911/math.Sqrt2), v(2))
-		VFMADD213PS(constant(1), v(2), v(1))
-		VMOVUPS(constant(1), v(2))
-		VDIVPS(v(1), v(2), v(2)) // t
-		top := len(erfcxOverT) - 1
-		VMOVUPS(constant(0.5*erfcxOverT[top]), v(1))
-		for i := top - 1; i >= 0; i-- {
-			VFMADD213PS(constant(0.5*erfcxOverT[i]), v(2), v(1))
-		}
-		VMULPS(v(2), v(1), v(1))
-		VMULPS(v(4), v(1), v(1)) // the tail beyond |x|
-		// step(x) -+ tail: exact where the tail is small, on either side.
-		VANDNPS(bits(0x80000000), v(0), v(3))
-		VXORPS(v(3), v(1), v(1))
-		VPSRAD(Imm(31), v(0), v(2))
-		VANDNPS(constant(1), v(2), v(2))
-		VADDPS(v(2), v(1), v(1))
-	}
 	function("geluErf", "func(dst, x []float32)")
-	d, n, x := base("dst"), count("dst"), base("x")
+	d, n, src := base("dst"), count("dst"), base("x")
 	expSetup()
-	vectors(n, 1, func(i int) {
-		load(at(x, i), v(0))
-		phi()
-		VMULPS(v(1), v(0), v(0))
-		store(v(0), at(d, i))
-	}, d, x)
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(src, i), x(i, 0)) })
+		c.phi()
+		c.each(func(i int) { VMULPS(x(i, 1), x(i, 0), x(i, 0)) })
+		c.each(func(i int) { store(x(i, 0), at(d, i)) })
+	}, d, src)
 	done()
 
 	// dy (phi + x density)
 	function("geluErfGrad", "func(dst, x, dy []float32)")
-	d, n, x = base("dst"), count("dst"), base("x")
+	d, n, src = base("dst"), count("dst"), base("x")
 	dy := base("dy")
 	expSetup()
-	vectors(n, 1, func(i int) {
-		load(at(x, i), v(0))
-		phi()
-		VMULPS(constant(1/math.Sqrt(2*math.Pi)), v(4), v(4))
-		VFMADD213PS(v(1), v(0), v(4))
-		load(at(dy, i), v(0))
-		VMULPS(v(0), v(4), v(4))
-		store(v(4), at(d, i))
-	}, d, x, dy)
+	groups(n, 2, func(k int) {
+		c := chains(k)
+		c.each(func(i int) { load(at(src, i), x(i, 0)) })
+		c.phi()
+		c.each(func(i int) { VMULPS(constant(1/math.Sqrt(2*math.Pi)), x(i, 4), x(i, 4)) })
+		c.each(func(i int) { VFMADD213PS(x(i, 1), x(i, 0), x(i, 4)) })
+		c.each(func(i int) { load(at(dy, i), x(i, 0)) })
+		c.each(func(i int) { VMULPS(x(i, 0), x(i, 4), x(i, 4)) })
+		c.each(func(i int) { store(x(i, 4), at(d, i)) })
+	}, d, src, dy)
 	done()
 }

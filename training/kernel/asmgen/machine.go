@@ -153,10 +153,18 @@ func zeroMissing(r reg.VecPhysical) {
 // vectors emits body for n elements: unrolled copies (body(0) to body(unroll-1), each at its vector's displacement), single vectors and a tail.
 // The pointers advance.
 func vectors(n reg.GPVirtual, unroll int, body func(i int), ptrs ...reg.GPVirtual) {
-	step := func(copies int) {
+	groups(n, unroll, func(copies int) {
 		for i := range copies {
 			body(i)
 		}
+	}, ptrs...)
+}
+
+// groups is vectors for a body that emits all copies itself. Long chains of instructions take turns, so that the scheduler holds work that does
+// not wait: each(copies, ...) emits one instruction of each chain.
+func groups(n reg.GPVirtual, unroll int, body func(copies int), ptrs ...reg.GPVirtual) {
+	step := func(copies int) {
+		body(copies)
 		for _, p := range ptrs {
 			ADDQ(U32(uint32(copies*cpu.bytes())), p)
 		}
@@ -180,9 +188,27 @@ func vectors(n reg.GPVirtual, unroll int, body func(i int), ptrs ...reg.GPVirtua
 	JZ(LabelRef(end))
 	setMask(n)
 	cpu.tail = true
-	body(0)
+	body(1)
 	cpu.tail = false
 	Label(end)
+}
+
+// chains are copies of a computation: chain i keeps its values in registers of its own.
+type chains int
+
+// each emits one instruction, or a few, of every chain.
+func (c chains) each(emit func(i int)) {
+	for i := range int(c) {
+		emit(i)
+	}
+}
+
+// x is register j, of six, of chain i, of two. They leave out the registers of exp2's constants, 11 to 13, and the mask's.
+func x(i, j int) reg.VecPhysical {
+	if j == 5 {
+		return v([]int{10, 14}[i])
+	}
+	return v(5*i + j)
 }
 
 // at is vector i from a pointer.
