@@ -116,9 +116,9 @@ type define func(m *Model, in inputs) *graph.Node
 func languageModel(m *Model, in inputs) *graph.Node {
 	n := m.Config.Text.Context
 	text := Texts{Tokens: in.ints("tokens", 2, n), Positions: in.ints("positions", 2, n), Ends: in.ints("ends")}
-	logits := m.TokenLogits(in.g, m.Decode(in.g, text, nil).States)
-	in.g.Output("logits", logits)
-	return op.CrossEntropy(in.g, logits, in.ints("targets", 2, n), op.CrossEntropyOptions{})
+	states := m.Decode(in.g, text, nil).States
+	in.g.Output("logits", m.TokenLogits(in.g, states))
+	return m.TokenLoss(in.g, states, in.ints("targets", 2, n), 0)
 }
 
 func contrast(m *Model, in inputs) *graph.Node {
@@ -163,7 +163,7 @@ func visionLanguageModel(m *Model, in inputs) *graph.Node {
 	room := PackedShape{Patches: patches + 8, Images: len(images) + 2}
 	packed, err := m.Config.PackImages(room, images)
 	require.NoError(t, err)
-	in.feed[patchesInput] = packed.Patches
+	in.feed[patchesInput] = packed.floats
 	for name, v := range packed.ints {
 		in.feed[name] = v
 	}
@@ -182,9 +182,9 @@ func visionLanguageModel(m *Model, in inputs) *graph.Node {
 		Tokens: g.Input("words", device.Int32, len(images), n), Slots: g.Input("slots", device.Int32, len(images), n),
 		Patches: m.ProjectPacked(g, states, input),
 	}
-	logits := m.TokenLogits(g, m.Decode(g, text, nil).States)
-	g.Output("logits", logits)
-	return op.CrossEntropy(g, logits, in.ints("targets", len(images), n), op.CrossEntropyOptions{})
+	out := m.Decode(g, text, nil).States
+	g.Output("logits", m.TokenLogits(g, out))
+	return m.TokenLoss(g, out, in.ints("targets", len(images), n), 0)
 }
 
 func TestModelsAgreeWithPyTorch(t *testing.T) {

@@ -2,6 +2,8 @@ package model
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"tempera/training/device"
 	"tempera/training/graph"
@@ -67,6 +69,32 @@ func (m *Model) Backend() device.Backend { return m.backend }
 
 // Param finds a parameter by name; nil where there is none.
 func (m *Model) Param(name string) *graph.Param { return m.byName[name] }
+
+// Parts are the towers of a model, by the first part of its parameters' names.
+func (c Config) Parts() []string {
+	switch c.Kind {
+	case LM:
+		return []string{"text"}
+	case VLM:
+		return []string{"vision", "projector", "text"}
+	default:
+		return []string{"vision", "text"}
+	}
+}
+
+// Freeze keeps the parameters of parts from being trained by graphs that are built
+// later. An unknown part is an error.
+func (m *Model) Freeze(parts ...string) error {
+	for _, part := range parts {
+		if !slices.Contains(m.Config.Parts(), part) {
+			return fmt.Errorf("freeze %q: a %s model has the parts %q", part, m.Config.Kind, m.Config.Parts())
+		}
+		for _, p := range m.params {
+			p.Frozen = p.Frozen || strings.HasPrefix(p.Name, part+".")
+		}
+	}
+	return nil
+}
 
 // Over is the same network over other parameters, such as moving averages. Names
 // that are not among them keep the model's own.

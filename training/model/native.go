@@ -1,7 +1,9 @@
 package model
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"tempera/training/device"
 	"tempera/training/graph"
@@ -67,8 +69,7 @@ func (m *Model) table(s device.RoPESpec) device.RoPETable {
 }
 
 // PackedInput declares the inputs of packed images: N patches, a multiple of the
-// projector's square, of at most so many images. Feed them by the names of
-// PackedImages.Arrays.
+// projector's square, of at most so many images. PackedImages.Feed feeds them.
 func (m *Model) PackedInput(g *graph.Graph, s PackedShape) Packed {
 	v, n := m.Config.Vision, s.Patches
 	return Packed{
@@ -80,7 +81,8 @@ func (m *Model) PackedInput(g *graph.Graph, s PackedShape) Packed {
 	}
 }
 
-// Names of the inputs of packed images.
+// Names of the inputs of packed images, and of how many tokens they become, which is
+// no input.
 const (
 	patchesInput   = "patches"
 	downInput      = "patch_down"
@@ -89,6 +91,7 @@ const (
 	widthInput     = "patch_width"
 	imageEndsInput = "image_ends"
 	squaresInput   = "patch_squares"
+	imageTokens    = "image_tokens"
 )
 
 // PackedShape is the room for packed images in a graph.
@@ -105,25 +108,77 @@ type Image struct {
 
 // PackedImages is what the inputs of packed images are fed.
 type PackedImages struct {
-	Patches []float32
-	ints    map[string][]int32
-	Tokens  []int // of each image, after the projector has joined its squares
+	Tokens []int // of each image, after the projector has joined its squares
+	floats []float32
+	ints   map[string][]int32
 }
 
-// Ints are the integer inputs by name. Patches is the other one.
-func (p *PackedImages) Ints() map[string][]int32 { return p.ints }
+// Arrays is where named arrays are kept, to be filled: a batch of training.
+type Arrays interface {
+	Float32s(name string, n int) []float32
+	Int32s(name string, n int) []int32
+}
+
+// Put copies what is packed to arrays, from which ReadPacked takes it.
+func (p *PackedImages) Put(a Arrays) {
+	copy(a.Float32s(patchesInput, len(p.floats)), p.floats)
+	for name, v := range p.ints {
+		copy(a.Int32s(name, len(v)), v)
+	}
+	total := 0
+	for _, n := range p.Tokens {
+		total += n
+	}
+	a.Int32s(imageTokens, 1)[0] = int32(total)
+}
+
+// FilledArrays is where named arrays are read.
+type FilledArrays interface {
+	ReadFloat32s(name string, n int) ([]float32, error)
+	ReadInt32s(name string, n int) ([]int32, error)
+}
+
+// ReadPacked takes packed images from arrays and checks them: kernels would not.
+// The second result is the number of tokens of all images.
+func (c Config) ReadPacked(s PackedShape, a FilledArrays) (*PackedImages, int, error) {
+	n, side := s.Patches, int32(c.Vision.Side)
+	var errs []error
+	ints := func(name string, n int, from, to int32) []int32 {
+		v, err := a.ReadInt32s(name, n)
+		for i, x := range v {
+			if x < from || x > to {
+				err = fmt.Errorf("element %d of the batch's %s is %d, want %d to %d", i, name, x, from, to)
+				break
+			}
+		}
+		errs = append(errs, err)
+		return v
+	}
+	last := int32(n)
+	p := &PackedImages{ints: map[string][]int32{
+		downInput: ints(downInput, n, 0, side-1), acrossInput: ints(acrossInput, n, 0, side-1),
+		heightInput: ints(heightInput, n, 1, side), widthInput: ints(widthInput, n, 1, side),
+		squaresInput: ints(squaresInput, n, 0, last-1), imageEndsInput: ints(imageEndsInput, s.Images+2, 0, last),
+	}}
+	var err error
+	p.floats, err = a.ReadFloat32s(patchesInput, n*3*c.Vision.Patch*c.Vision.Patch)
+	total := ints(imageTokens, 1, 0, last)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, 0, err
+	}
+	if ends := p.ints[imageEndsInput]; !slices.IsSorted(ends) || ends[0] != 0 || ends[len(ends)-1] != last {
+		return nil, 0, fmt.Errorf("the batch's %s are %v, want rising numbers from 0 to %d", imageEndsInput, ends, n)
+	}
+	return p, int(total[0]), nil
+}
 
 // Feed feeds a graph that has PackedInput.
 func (p *PackedImages) Feed(g *graph.Graph) error {
-	if err := g.Feed(patchesInput, p.Patches); err != nil {
-		return err
+	errs := []error{g.Feed(patchesInput, p.floats)}
+	for name, v := range p.ints {
+		errs = append(errs, g.Feed(name, v))
 	}
-	for _, name := range []string{downInput, acrossInput, heightInput, widthInput, imageEndsInput, squaresInput} {
-		if err := g.Feed(name, p.ints[name]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // PackImages cuts images into patches and lays them one after the other. Sides must
@@ -191,7 +246,7 @@ func (k *packing) cut(im Image) {
 			for channel := range 3 {
 				for y := range p {
 					at := (channel*im.Height+top+y)*im.Width + left
-					k.out.Patches = append(k.out.Patches, im.Pixels[at:at+p]...)
+					k.out.floats = append(k.out.floats, im.Pixels[at:at+p]...)
 				}
 			}
 		}
@@ -209,7 +264,7 @@ func (k *packing) fill(s PackedShape) {
 	for len(ints[imageEndsInput]) < s.Images+2 {
 		ints[imageEndsInput] = append(ints[imageEndsInput], int32(s.Patches))
 	}
-	k.out.Patches = append(k.out.Patches, make([]float32, s.Patches*3*k.vision.Patch*k.vision.Patch-len(k.out.Patches))...)
+	k.out.floats = append(k.out.floats, make([]float32, s.Patches*3*k.vision.Patch*k.vision.Patch-len(k.out.floats))...)
 }
 
 // squares are the patches of an image of h x w, row by row of squares of side n, each

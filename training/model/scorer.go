@@ -34,8 +34,8 @@ func NewScorer(m *Model, batch int) (*Scorer, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("scorer: the batch is %d: give 1 or more", batch)
 	}
-	if !m.Config.images() {
-		return nil, fmt.Errorf("scorer: a model of kind %s sees no images", m.Config.Kind)
+	if m.Config.decoder() {
+		return nil, fmt.Errorf("scorer: a model of kind %s has no features: use clip or blip", m.Config.Kind)
 	}
 	return &Scorer{model: m, batch: batch, graphs: map[string]*graph.Graph{}}, nil
 }

@@ -19,6 +19,8 @@ type differentiated struct {
 	build  func(m *model.Model) (differentiable, error)
 	// constant names a parameter that the loss also reads as a constant: targets are made with the temperature.
 	constant string
+	// batch is the step's; nil: pairs.
+	batch func(m *model.Model) *training.Batch
 }
 
 // differentiable is an objective of one graph, which holds the loss.
@@ -29,6 +31,7 @@ type differentiable interface {
 
 func (l *LM) lossGraph() *graph.Graph   { return l.graphs[0].Graph }
 func (c *CLIP) lossGraph() *graph.Graph { return c.whole[0].Graph }
+func (v *VLM) lossGraph() *graph.Graph  { return v.graphs[0].Graph }
 func (b *BLIP) lossGraph() *graph.Graph { return b.graphs[0].Graph }
 
 func tinyOf(kind model.Kind) model.Config {
@@ -56,7 +59,16 @@ func differentiables() map[string]differentiated {
 	llama.Text.Form, llama.Text.KVHeads, llama.Text.TieHead = model.Qwen2, 1, true
 	experts.Text.Form, experts.Text.Layers, experts.Text.Experts = model.Llama, 2, &model.Experts{Count: 3, Active: 2, Shared: 1, Hidden: 5, Dense: 1}
 	adapted.LoRA = &model.LoRA{Rank: 2, Alpha: 4}
+	vlm := func(o VLMOptions) func(*model.Model) (differentiable, error) {
+		return func(m *model.Model) (differentiable, error) { return NewVLM(m, o) }
+	}
 	return map[string]differentiated{
+		"vlm": {config: tinyVLM(model.CLIPVision), build: vlm(VLMOptions{Plan: Plan{Batch: rows}}), batch: func(m *model.Model) *training.Batch {
+			return illustrated(m, nil)
+		}},
+		"vlm of packed images": {config: tinyVLM(model.MoonViT), build: vlm(VLMOptions{Plan: Plan{Batch: rows}, Packed: &packedRoom}), batch: func(m *model.Model) *training.Batch {
+			return illustrated(m, &packedRoom)
+		}},
 		"lm":                          {config: tinyOf(model.LM), build: lm(Plan{Batch: rows})},
 		"lm of llama's form":          {config: llama, build: lm(Plan{Batch: rows})},
 		"lm with experts":             {config: experts, build: lm(Plan{Batch: rows, Checkpoint: true})},
@@ -86,6 +98,9 @@ func (d differentiated) test(t *testing.T) {
 	o, err := d.build(m)
 	require.NoError(t, err)
 	batch := pairsOf(m, 1)
+	if d.batch != nil {
+		batch = d.batch(m)
+	}
 	loss := func() float64 {
 		_, err := o.Step(d.step, batch)
 		require.NoError(t, err)
@@ -102,6 +117,7 @@ func (d differentiated) test(t *testing.T) {
 			largest = max(largest, most(gradients[p]))
 		}
 	}
+	require.NotEmpty(t, gradients)
 	for _, p := range m.Params() {
 		gradient := gradients[p]
 		for i := 0; i < len(gradient); i += 1 + len(gradient)/4 {

@@ -19,6 +19,7 @@ type LM struct {
 	model  *model.Model
 	plan   Plan
 	graphs buckets
+	load   *balancer
 }
 
 var _ training.Objective = (*LM)(nil)
@@ -31,7 +32,7 @@ func NewLM(m *model.Model, p Plan) (*LM, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("lm objective: %w", err)
 	}
-	l := &LM{model: m, plan: p}
+	l := &LM{model: m, plan: p, load: newBalancer(m)}
 	var err error
 	l.graphs, err = bucketSpec{
 		backend: m.Backend(), plan: p, context: m.Config.Text.Context, define: l.define,
@@ -48,7 +49,9 @@ func (l *LM) define(g *graph.Graph, tokens int) *graph.Node {
 	rows := l.plan.rows()
 	ids := g.Input(Tokens, device.Int32, rows, tokens)
 	targets := g.Input(Targets, device.Int32, rows, tokens)
-	loss := l.model.TokenLoss(g, l.model.DecoderStates(g, ids, nil), targets, 0)
+	d := l.model.Decode(g, model.Texts{Tokens: ids}, nil)
+	l.load.declare(g, d)
+	loss := l.model.TokenLoss(g, d.States, targets, 0)
 	g.Output(training.LossKey, loss)
 	if l.plan.parts() > 1 {
 		g.Seed(share, loss)
@@ -62,7 +65,8 @@ func (l *LM) Params() []*graph.Param { return l.model.Params() }
 // State is part of training.Objective: there is none.
 func (l *LM) State() []optim.Tensor { return nil }
 
-// Step is part of training.Objective. Metrics: loss.
+// Step is part of training.Objective. Metrics: loss, and expert_load of a model
+// with experts.
 func (l *LM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	context, vocab := l.model.Config.Text.Context, l.model.Config.Text.Vocab
 	tokens, err := b.ReadInt32s(Tokens, l.plan.Batch*context)
@@ -88,7 +92,9 @@ func (l *LM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 		}
 		loss += s * part
 	}
-	return training.Metrics{training.LossKey: loss}, nil
+	metrics := training.Metrics{training.LossKey: loss}
+	l.load.measure(metrics)
+	return metrics, nil
 }
 
 // run does a micro-batch and returns its mean loss.
@@ -100,6 +106,9 @@ func (l *LM) run(tokens, targets []int32, part float64) (float64, error) {
 		errs = append(errs, g.Feed(share, []float32{float32(part)}))
 	}
 	if err := errors.Join(append(errs, g.Run())...); err != nil {
+		return 0, err
+	}
+	if err := l.load.count(g.Graph); err != nil {
 		return 0, err
 	}
 	return scalar(g.Graph, training.LossKey)
@@ -114,8 +123,8 @@ func checkTargets(targets []int32, vocab int) error {
 	return nil
 }
 
-// Updated is part of training.Objective.
-func (l *LM) Updated(int64) error { return nil }
+// Updated is part of training.Objective: experts are balanced.
+func (l *LM) Updated(int64) error { return l.load.update() }
 
 // StepFLOPs is part of training.Costed.
 func (l *LM) StepFLOPs() float64 {

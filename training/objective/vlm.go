@@ -1,0 +1,235 @@
+package objective
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"tempera/training"
+	"tempera/training/device"
+	"tempera/training/graph"
+	"tempera/training/model"
+	"tempera/training/optim"
+)
+
+// VLMOptions configure VLM.
+type VLMOptions struct {
+	Plan
+	// Packed is the room for images of any size (vision form moonvit), see
+	// model.PackedImages.Put. Nil: a batch has square images, one for each text.
+	Packed *model.PackedShape `json:"packed,omitempty"`
+	// Freeze lists parts that are not trained: vision, projector, text. LLaVA trains
+	// the projector alone first, then projector and text.
+	Freeze []string `json:"freeze,omitempty"`
+}
+
+// Validate returns all faults at once.
+func (o VLMOptions) Validate() error {
+	faults := []error{o.Plan.Validate()}
+	if o.Packed == nil {
+		return errors.Join(faults...)
+	}
+	if o.Packed.Patches < 1 || o.Packed.Images < 1 {
+		faults = append(faults, fmt.Errorf("packed has room for %d patches and %d images: give 1 or more of each", o.Packed.Patches, o.Packed.Images))
+	}
+	if o.parts() > 1 {
+		faults = append(faults, errors.New("packed images cannot be split into micro-batches: remove accumulate"))
+	}
+	return errors.Join(faults...)
+}
+
+// VLM trains a vision-language model (LLaVA, Liu et al. 2023; Kimi-VL, Moonshot 2025)
+// on texts with images: the mean cross-entropy of each token of the text given what
+// stands before it, image tokens among it. A batch has tokens and targets as that of
+// LM, and images; where an image is to stand, tokens repeat Special.Image as often as
+// the image has tokens. A target that is Special.Image does not count.
+type VLM struct {
+	model   *model.Model
+	options VLMOptions
+	graphs  buckets
+	load    *balancer
+}
+
+var _ training.Objective = (*VLM)(nil)
+
+// slots names the input that tells which token of an image stands where.
+const slots = "slots"
+
+// NewVLM builds the objective on a vlm model, whose parameters it trains in place.
+func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
+	if m.Config.Kind != model.VLM {
+		return nil, fmt.Errorf("vlm objective: the model is of kind %s", m.Config.Kind)
+	}
+	err := errors.Join(o.Validate(), m.Freeze(o.Freeze...))
+	if o.Packed != nil && m.Config.Vision.Form != model.MoonViT {
+		err = errors.Join(err, fmt.Errorf("the vision form is %s: packed images need moonvit", m.Config.Vision.Form))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vlm objective: %w", err)
+	}
+	v := &VLM{model: m, options: o, load: newBalancer(m)}
+	v.graphs, err = bucketSpec{
+		backend: m.Backend(), plan: o.Plan, context: m.Config.Text.Context, define: v.define,
+		options: graph.Options{Train: true, Checkpoint: o.Checkpoint, Arena: graph.NewArena(m.Backend())},
+	}.build()
+	if err != nil {
+		return nil, fmt.Errorf("vlm objective: %w", err)
+	}
+	trainOnly(m, v.graphs.graphs()...)
+	return v, nil
+}
+
+func (v *VLM) define(g *graph.Graph, tokens int) *graph.Node {
+	m, rows := v.model, v.options.rows()
+	text := model.Texts{Tokens: g.Input(Tokens, device.Int32, rows, tokens), Slots: g.Input(slots, device.Int32, rows, tokens)}
+	if s := v.options.Packed; s != nil {
+		p := m.PackedInput(g, *s)
+		text.Patches = m.ProjectPacked(g, m.PackedStates(g, p), p)
+	} else {
+		text.Patches = m.ProjectImages(g, m.VisionStates(g, imageInput(g, m, rows)))
+	}
+	d := m.Decode(g, text, nil)
+	v.load.declare(g, d)
+	loss := m.TokenLoss(g, d.States, g.Input(Targets, device.Int32, rows, tokens), 0)
+	g.Output(training.LossKey, loss)
+	if v.options.parts() > 1 {
+		g.Seed(share, loss)
+	}
+	return loss
+}
+
+// Params is part of training.Objective.
+func (v *VLM) Params() []*graph.Param { return v.model.Params() }
+
+// State is part of training.Objective: there is none.
+func (v *VLM) State() []optim.Tensor { return nil }
+
+// Step is part of training.Objective. Metrics: loss, and expert_load of a model
+// with experts.
+func (v *VLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
+	c, n := v.model.Config, v.options.rows()*v.model.Config.Text.Context
+	tokens, err := b.ReadInt32s(Tokens, v.options.Batch*c.Text.Context)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := b.ReadInt32s(Targets, v.options.Batch*c.Text.Context)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(checkIDs(tokens, c.Text.Vocab), checkTargets(targets, c.Text.Vocab)); err != nil {
+		return nil, err
+	}
+	targets = slices.Clone(targets)
+	for i, t := range targets {
+		if t == c.Text.Special.Image {
+			targets[i] = device.IgnoreIndex
+		}
+	}
+	loss := 0.0
+	for i, s := range shares(targets, v.options.parts()) {
+		if s == 0 {
+			continue
+		}
+		part, err := v.run(i, s, textPart{tokens[i*n : (i+1)*n], targets[i*n : (i+1)*n]}, b)
+		if err != nil {
+			return nil, err
+		}
+		loss += s * part
+	}
+	metrics := training.Metrics{training.LossKey: loss}
+	v.load.measure(metrics)
+	return metrics, nil
+}
+
+// textPart is the text of a micro-batch.
+type textPart struct{ tokens, targets []int32 }
+
+// run does micro-batch i, whose part in the loss is s, and returns its mean loss.
+func (v *VLM) run(i int, s float64, t textPart, b *training.Batch) (float64, error) {
+	context := v.model.Config.Text.Context
+	g := v.graphs.of(max(longest(t.targets, context), lastImage(t.tokens, context, v.model.Config.Text.Special.Image)))
+	images, err := v.feedImages(g.Graph, i, b)
+	if err != nil {
+		return 0, err
+	}
+	words, places, err := v.model.Config.PlaceImages(t.tokens, images)
+	if err != nil {
+		return 0, err
+	}
+	errs := []error{
+		g.Feed(Tokens, cut(words, context, g.tokens)), g.Feed(slots, cut(places, context, g.tokens)),
+		g.Feed(Targets, cut(t.targets, context, g.tokens)),
+	}
+	if v.options.parts() > 1 {
+		errs = append(errs, g.Feed(share, []float32{float32(s)}))
+	}
+	if err := errors.Join(append(errs, g.Run())...); err != nil {
+		return 0, err
+	}
+	if err := v.load.count(g.Graph); err != nil {
+		return 0, err
+	}
+	return scalar(g.Graph, training.LossKey)
+}
+
+// lastImage is the number of columns that hold all image tokens of rows that are
+// width wide.
+func lastImage(tokens []int32, width int, image int32) int {
+	n := 0
+	for i, id := range tokens {
+		if id == image {
+			n = max(n, i%width+1)
+		}
+	}
+	return n
+}
+
+// feedImages feeds the images of micro-batch i and returns their number of tokens.
+func (v *VLM) feedImages(g *graph.Graph, i int, b *training.Batch) (int, error) {
+	c, rows := v.model.Config, v.options.rows()
+	if v.options.Packed != nil {
+		p, tokens, err := c.ReadPacked(*v.options.Packed, b)
+		if err != nil {
+			return 0, err
+		}
+		return tokens, p.Feed(g)
+	}
+	pixels := c.Vision.Pixels()
+	all, err := b.ReadFloat32s(Images, v.options.Batch*pixels)
+	if err != nil {
+		return 0, err
+	}
+	return rows * c.ImageTokens(), g.Feed(Images, all[i*rows*pixels:(i+1)*rows*pixels])
+}
+
+// Updated is part of training.Objective: experts are balanced.
+func (v *VLM) Updated(int64) error { return v.load.update() }
+
+// StepFLOPs is part of training.Costed. Packed images count as ones of the usual
+// size; of what is frozen, the backward does not count.
+func (v *VLM) StepFLOPs() float64 {
+	f, times := v.model.Config.FLOPs(), func(part string) float64 {
+		if slices.Contains(v.options.Freeze, part) {
+			return 1
+		}
+		return 3
+	}
+	return float64(v.options.Batch) * (times("vision")*f.Image + times("projector")*f.Project + times("text")*f.Decode)
+}
+
+// Needs is part of training.Sized.
+func (v *VLM) Needs(batch int) (training.Needs, error) {
+	c := v.model.Config
+	bytes := 4*c.Vision.Pixels() + 8*c.Text.Context
+	return needsOf(v.options.Plan, batch, bytes, func(p Plan) (sized, error) {
+		o := v.options
+		o.Plan = p
+		return NewVLM(v.model, o)
+	})
+}
+
+// Memory is what a step uses on the device.
+func (v *VLM) Memory() graph.Memory { return graph.Together(v.graphs.graphs()...) }
+
+// Close frees the graphs. The model's parameters stay.
+func (v *VLM) Close() error { return v.graphs.Close() }
