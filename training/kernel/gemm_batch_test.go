@@ -33,7 +33,7 @@ func sameRow(t *testing.T, what string, got, want []float32) {
 
 // A request's tokens must not depend on what else is in its batch: neither on the number of rows, nor on whether the weights are packed.
 func TestARowOfAProductIsTheSameBitsWhateverRowsAreBesideIt(t *testing.T) {
-	rows := []int{1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 27, 28, 31, 40, 300}
+	rows := []int{1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17, 28, 29, 40, 130}
 	if testing.Short() {
 		rows = []int{1, 2, 3, 7, 16, 40}
 	}
