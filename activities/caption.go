@@ -35,7 +35,7 @@ func (p captionParams) Validate() error {
 // its captions are more diverse (Li et al. 2022, table 3).
 func caption() Kind {
 	return define(stage.Descriptor{
-		Name: "caption", Version: 1, Queue: stage.CPU, Map: "data",
+		Name: "caption", Version: 2, Queue: stage.CPU, Map: "data",
 		Summary: "Write a caption for every image",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The captioner: a blip model."},
@@ -96,7 +96,7 @@ type captioning struct {
 // writeCaptions returns a caption for each image.
 func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
 	config := c.from.weights.Config
-	decoder, err := generate.New(c.dev.engine, config, c.from.weights.Get, generate.Options{Rows: c.params.Batch})
+	writer, err := generate.New(c.dev.engine, config, c.from.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams)})
 	if err != nil {
 		return nil, Invalid(err)
 	}
@@ -113,8 +113,11 @@ func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	search := generate.Search{Beams: c.params.Beams, LengthPenalty: 1}
-	if c.params.TopP > 0 {
+	search := generate.Search{Beams: c.params.Beams}
+	switch {
+	case c.params.Beams > 1:
+		search.LengthPenalty = 1
+	case c.params.TopP > 0:
 		search = generate.Search{Temperature: c.params.Temperature, TopP: c.params.TopP}
 	}
 	row := len(states) / n
@@ -127,13 +130,13 @@ func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
 			Search:   search,
 		}
 	}
-	results, err := decoder.Generate(ctx, requests)
+	results, err := writer.Generate(ctx, requests)
 	if err != nil {
 		return nil, err
 	}
 	captions := make([]string, n)
 	for i, r := range results {
-		captions[i] = c.from.tokenizer.DecodePlain(r.Tokens)
+		captions[i] = c.from.tokenizer.DecodePlain(r.Texts[0].Tokens)
 	}
 	return captions, nil
 }

@@ -6,58 +6,48 @@ import (
 	"slices"
 )
 
-// beams is a beam search over width rows. A text that ends leaves its row to the next best; the search stops when no live text can still beat
-// the worst of width ended ones at its present length, or when the budget is spent.
+// beams is a beam search over as many branches. A text that ends leaves its branch to the next best; the search stops when no live text can still
+// beat the worst of that many ended ones at its present length, or when the budget is spent.
 type beams struct {
-	*sequence
-	live  []Result // one per row, best first
-	ended []Result
+	*limits
+	request *Request
+	decode  func(tokens []int32) string
+	live    []Text // one per branch, best first
+	ended   []Text
 }
 
-func newBeams(s *sequence) search {
-	b := &beams{sequence: s, live: make([]Result, s.request.Search.Beams)}
-	return b
+func newBeams(l *limits, r *Request, decode func(tokens []int32) string) *beams {
+	return &beams{limits: l, request: r, decode: decode, live: make([]Text, r.Search.Beams)}
 }
 
-func (b *beams) input(tokens []int32) int {
-	for i := range tokens {
-		if b.fed < len(b.prompt) {
-			tokens[i] = b.prompt[b.fed]
-		} else {
-			tokens[i] = b.live[i].Tokens[len(b.live[i].Tokens)-1]
-		}
-	}
-	b.fed++
-	return b.fed
-}
+func (b *beams) width() int                { return len(b.live) }
+func (b *beams) tokens(branch int) []int32 { return b.live[branch].Tokens }
+func (b *beams) events() []Event           { return nil }
 
 // extension is a live text with one more token.
 type extension struct {
 	row int
-	candidate
+	Candidate
 	sum float64
 }
 
-func (b *beams) advance(logProbs []float32) (from []int, done bool, err error) {
-	if b.fed < len(b.prompt) {
-		return nil, false, nil
-	}
+func (b *beams) advance(v view) (from []int, done bool, err error) {
 	width := len(b.live)
-	next := b.extensions(logProbs)
+	next := b.extensions(v)
 	if len(next) < width {
 		return nil, true, errNoToken
 	}
-	var live []Result
+	var live []Text
 	for rank, x := range next {
 		r := b.live[x.row]
-		r.LogProbs = append(slices.Clone(r.LogProbs), x.logProb)
+		r.LogProbs = append(slices.Clone(r.LogProbs), x.LogProb)
 		r.LogProb = x.sum
 		switch {
-		case x.token != b.eos:
-			r.Tokens = append(slices.Clone(r.Tokens), x.token)
+		case !b.ends[x.Token]:
+			r.Tokens = append(slices.Clone(r.Tokens), x.Token)
 			live, from = append(live, r), append(from, x.row)
 		case rank < width:
-			r.Ended = true
+			r.End = b.end(x.Token)
 			b.ended = append(b.ended, r)
 		}
 		if len(live) == width {
@@ -72,16 +62,16 @@ func (b *beams) advance(logProbs []float32) (from []int, done bool, err error) {
 }
 
 // extensions returns the 2 width best texts with one more token: enough to keep width alive if width of them end.
-func (b *beams) extensions(logProbs []float32) []extension {
-	width, v := len(b.live), len(b.suppress)
+func (b *beams) extensions(v view) []extension {
+	width, written := len(b.live), len(b.live[0].LogProbs)
 	rows := width
-	if len(b.live[0].LogProbs) == 0 {
-		rows = 1 // all rows hold the prompt still
+	if written == 0 {
+		rows = 1 // all branches hold the prompt still
 	}
 	var all []extension
 	for r := range rows {
-		for _, c := range top(logProbs[r*v:(r+1)*v], b.suppress, 2*width) {
-			all = append(all, extension{row: r, candidate: c, sum: b.live[r].LogProb + float64(c.logProb)})
+		for _, c := range top(v.rows(r, 1).logProbs, b.hidden(written), 2*width) {
+			all = append(all, extension{row: r, Candidate: c, sum: b.live[r].LogProb + float64(c.LogProb)})
 		}
 	}
 	slices.SortStableFunc(all, func(x, y extension) int { return cmp.Compare(y.sum, x.sum) })
@@ -104,15 +94,27 @@ func (b *beams) finished() bool {
 }
 
 // score is sum log p / length^alpha.
-func (b *beams) score(r Result) float64 {
+func (b *beams) score(r Text) float64 {
 	return r.LogProb / math.Pow(float64(max(1, len(r.LogProbs))), b.request.Search.LengthPenalty)
 }
 
-// result is the best ended text, or the best live one if its score is higher and the budget is spent.
-func (b *beams) result() Result {
+// results are the best ended texts, and the live ones too where the budget is spent or too few have ended.
+func (b *beams) results() []Text {
+	n := max(1, b.request.Samples)
 	texts := b.ended
-	if len(b.live[0].LogProbs) == b.budget || len(texts) == 0 {
+	if len(b.live[0].LogProbs) == b.budget || len(texts) < n {
 		texts = append(slices.Clone(texts), b.live...)
 	}
-	return slices.MaxFunc(texts, func(x, y Result) int { return cmp.Compare(b.score(x), b.score(y)) })
+	texts = slices.Clone(texts)
+	slices.SortStableFunc(texts, func(x, y Text) int { return cmp.Compare(b.score(y), b.score(x)) })
+	texts = texts[:n]
+	for i := range texts {
+		if texts[i].End == "" {
+			texts[i].End = EndLength
+		}
+		if b.decode != nil {
+			texts[i].Text = b.decode(texts[i].Tokens)
+		}
+	}
+	return texts
 }

@@ -21,6 +21,8 @@ func TestTheNucleusIsTheSmallestSetOfEnoughProbability(t *testing.T) {
 		{"the two likeliest", Search{TopK: 2}, []int32{3, 1}},
 		{"top-p within top-k", Search{TopK: 3, TopP: 0.6}, []int32{3, 1}},
 		{"a top-k beyond the vocabulary", Search{TopK: 9}, []int32{3, 1, 0, 4, 2}},
+		{"two fifths of the likeliest", Search{MinP: 0.4}, []int32{3, 1, 0}},
+		{"top-p, then min-p", Search{TopP: 0.8, MinP: 0.43}, []int32{3, 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []int32
@@ -37,14 +39,15 @@ func TestDrawsFollowTheirProbabilities(t *testing.T) {
 	var hits [3]float64
 	const n = 20000
 	for i := range n {
-		token, ok := draw(set, uniform(42, i))
+		token, p, ok := draw(set, uniform(42, i))
 		require.True(t, ok)
+		require.InDelta(t, map[int32]float64{2: 0.5, 0: 0.375, 1: 0.125}[token], p, 1e-6)
 		hits[token]++
 	}
 	for _, x := range set {
 		require.InDelta(t, x.p/0.8, hits[x.token]/n, 0.015)
 	}
-	_, ok := draw(nil, 0.5)
+	_, _, ok := draw(nil, 0.5)
 	require.False(t, ok)
 }
 
@@ -72,26 +75,27 @@ func TestTheNucleusOfAWideDistributionIsThatOfASort(t *testing.T) {
 	}
 }
 
-func TestTemperatureSharpensAndSuppressedTokensHaveNoShare(t *testing.T) {
-	s := &sequence{engine: newEngine(t, 1), suppress: []bool{false, true, false}, request: Request{Search: Search{Temperature: 0.5}}}
-	p := s.probabilities([]float32{float32(math.Log(0.2)), float32(math.Log(0.5)), float32(math.Log(0.3))})
+func TestTemperatureSharpensAndHiddenTokensHaveNoShare(t *testing.T) {
+	s := &sequence{engine: newEngine(t, 1), request: &Request{Search: Search{Temperature: 0.5}}}
+	p := []float32{float32(math.Log(0.2)), float32(math.Log(0.5)), float32(math.Log(0.3))}
+	s.spread(p, tokenSet{1: true})
 	require.InDeltaSlice(t, []float32{0.04 / 0.13, 0, 0.09 / 0.13}, p, 1e-6)
 }
 
 func BenchmarkCaptions(b *testing.B) {
-	c := config("blip", true)
+	c := forms()["blip tied"]
 	c.Text.Vocab, c.Text.Context, c.Width = 2000, 24, 64
-	c.Text.Width, c.Text.Hidden, c.Text.Heads = 64, 256, 4
+	c.Text.Width, c.Text.Hidden, c.Text.Heads, c.Text.KVHeads = 64, 256, 4, 4
 	c.Vision.Image, c.Vision.Patch, c.Vision.Width, c.Vision.Heads = 32, 4, 64, 4
-	f := newFixture(b, c, Options{})
+	f := newFixtureOf(b, c, Options{})
 	var r []Request
 	for i := range 256 {
 		r = append(r, Request{Image: f.image(uint64(i)), Seed: uint64(i), Suppress: []int32{2}, Search: Search{Temperature: 1, TopP: 0.9}})
 	}
 	tokens := 0
 	for b.Loop() {
-		for _, x := range f.generate(b, r...) {
-			tokens += len(x.LogProbs)
+		for _, x := range write(b, f.Generator, r...) {
+			tokens += len(x.Texts[0].LogProbs)
 		}
 	}
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")

@@ -2,81 +2,242 @@ package generate
 
 import (
 	"math"
-	"slices"
+	"sync"
 
 	"tempera/training/kernel"
 )
 
-// sequence is one text, greedy or sampled, and what a search with beams shares with it.
+// limits are what the texts of a request may be. They are read-only.
+type limits struct {
+	budget, least int      // tokens to generate: at most, and before it may end
+	ends          tokenSet // EOS and stop tokens
+	suppress      tokenSet // never
+	early         tokenSet // those and the ends, while fewer than least are written
+	eos           int32
+}
+
+type tokenSet map[int32]bool
+
+func (s tokenSet) add(ids ...int32) {
+	for _, id := range ids {
+		s[id] = true
+	}
+}
+
+func (g *Generator) newLimits(r *Request, prompt int) *limits {
+	l := &limits{budget: g.budget(r, prompt), least: r.MinTokens, eos: g.config.Text.Special.EOS, ends: tokenSet{}, suppress: tokenSet{}, early: tokenSet{}}
+	l.ends.add(l.eos)
+	l.ends.add(r.StopTokens...)
+	l.suppress.add(r.Suppress...)
+	l.early.add(l.eos)
+	l.early.add(r.StopTokens...)
+	l.early.add(r.Suppress...)
+	return l
+}
+
+// hidden are the tokens that may not come after n.
+func (l *limits) hidden(n int) tokenSet {
+	if n < l.least {
+		return l.early
+	}
+	return l.suppress
+}
+
+// end is why a token ends a text.
+func (l *limits) end(token int32) End {
+	if token == l.eos {
+		return EndEOS
+	}
+	return EndStop
+}
+
+// sequence is one text, greedy or sampled.
 type sequence struct {
-	engine   *kernel.Engine
-	request  Request
-	prompt   []int32
-	budget   int // tokens to generate at most
-	eos      int32
-	suppress []bool
-	fed      int // tokens in the caches
-	out      Result
+	*limits
+	scratch *sync.Pool // of *[]float32
+	engine  *kernel.Engine
+	request *Request
+	sample  int
+	seed    uint64
+	steps   int
+	counts  counts
+	guesser *guesser // nil: guesses nothing
+	writer  *writer  // nil: there is no text
+	out     Text
+	written []int32 // all tokens so far; out.Tokens may be cut
+	news    []Event
 }
 
-func (s *sequence) input(tokens []int32) int {
-	if s.fed < len(s.prompt) {
-		tokens[0] = s.prompt[s.fed]
-	} else {
-		tokens[0] = s.out.Tokens[len(s.out.Tokens)-1]
+// newText is a text of a request, by sample.
+func (g *Generator) newText(r *Request, l *limits, sample int, prompt []int32) text {
+	if r.Search.Beams > 1 {
+		return newBeams(l, r, g.options.Decode)
 	}
-	s.fed++
-	return s.fed
+	s := &sequence{limits: l, scratch: &g.scratch, engine: g.engine, request: r, sample: sample, seed: sampleSeed(r.Seed, sample)}
+	if r.Search.penalises() {
+		s.counts = newCounts(prompt)
+	}
+	if g.options.Guess > 0 {
+		s.guesser = newGuesser(prompt)
+	}
+	if g.options.Decode != nil {
+		s.writer = &writer{decode: g.options.Decode}
+	}
+	return s
 }
 
-func (s *sequence) advance(logProbs []float32) (from []int, done bool, err error) {
-	if s.fed < len(s.prompt) {
-		return nil, false, nil
+// sampleSeed is the seed of a sample: the request's for the first.
+func sampleSeed(seed uint64, sample int) uint64 {
+	if sample == 0 {
+		return seed
 	}
-	c, ok := s.choose(logProbs)
+	return mix(seed ^ mix(uint64(sample)))
+}
+
+func (s *sequence) width() int         { return 1 }
+func (s *sequence) tokens(int) []int32 { return s.written }
+
+func (s *sequence) advance(v view) (from []int, done bool, err error) {
+	c, ok := s.choose(v)
 	if !ok {
 		return nil, true, errNoToken
 	}
-	s.out.LogProbs = append(s.out.LogProbs, c.logProb)
-	s.out.LogProb += float64(c.logProb)
-	if c.token == s.eos {
-		s.out.Ended = true
-		return nil, true, nil
+	s.steps++
+	s.out.LogProbs = append(s.out.LogProbs, c.LogProb)
+	if s.request.Search.samples() {
+		s.out.SampledLogProbs = append(s.out.SampledLogProbs, c.sampled)
 	}
-	s.out.Tokens = append(s.out.Tokens, c.token)
-	return nil, len(s.out.Tokens) == s.budget, nil
-}
-
-func (s *sequence) choose(logProbs []float32) (candidate, bool) {
-	if s.request.Search.Temperature > 0 {
-		token, ok := draw(nucleus(s.probabilities(logProbs), s.request.Search), uniform(s.request.Seed, len(s.out.LogProbs)))
-		if !ok {
-			return candidate{}, false
+	if n := s.request.Top; n > 0 {
+		s.out.Top = append(s.out.Top, top(v.logProbs, nil, n))
+	}
+	event := Event{Sample: s.sample, Token: c.Token, LogProb: c.LogProb}
+	if s.ends[c.Token] {
+		s.out.End = s.end(c.Token)
+	} else {
+		s.written = append(s.written, c.Token)
+		s.counts.add(c.Token)
+		if s.guesser != nil {
+			s.guesser.add(c.Token)
 		}
-		return candidate{token, logProbs[token]}, true
-	}
-	best := top(logProbs, s.suppress, 1)
-	if len(best) == 0 {
-		return candidate{}, false
-	}
-	return best[0], true
-}
-
-// probabilities are those at the request's temperature, without the suppressed tokens.
-func (s *sequence) probabilities(logProbs []float32) []float32 {
-	p := slices.Clone(logProbs)
-	for i, hidden := range s.suppress {
-		if hidden {
-			p[i] = float32(math.Inf(-1))
+		event.Text = s.write()
+		if s.out.End == "" && s.steps == s.budget {
+			s.out.End = EndLength
 		}
 	}
-	s.engine.Softmax(kernel.SoftmaxArgs{Rows: 1, Cols: len(p), X: p, Y: p, Scale: float32(1 / s.request.Search.Temperature)})
-	for i, hidden := range s.suppress {
-		if hidden {
-			p[i] = 0
-		}
+	if s.out.End != "" {
+		event.Text += s.close()
+		event.End = s.out.End
 	}
-	return p
+	if s.request.OnToken != nil {
+		s.news = append(s.news, event)
+	}
+	return nil, s.out.End != "", nil
 }
 
-func (s *sequence) result() Result { return s.out }
+// write takes the last token into the text and returns what became certain of it.
+func (s *sequence) write() string {
+	if s.writer == nil {
+		return ""
+	}
+	stops := s.request.Stop
+	if s.steps < s.least {
+		stops = nil
+	}
+	certain, stopped := s.writer.add(s.written, stops)
+	if stopped {
+		s.out.End = EndStop
+		s.out.Tokens = s.written
+		if s.request.KeepStop {
+			return certain + s.writer.stop
+		}
+		s.cut(s.writer.kept(s.written))
+	}
+	return certain
+}
+
+// cut keeps the first n tokens.
+func (s *sequence) cut(n int) {
+	s.out.Tokens, s.out.LogProbs = s.written[:n], s.out.LogProbs[:n]
+	if s.out.SampledLogProbs != nil {
+		s.out.SampledLogProbs = s.out.SampledLogProbs[:n]
+	}
+	if s.out.Top != nil {
+		s.out.Top = s.out.Top[:n]
+	}
+}
+
+// close completes the result and returns the rest of the text.
+func (s *sequence) close() string {
+	stopped := s.writer != nil && s.writer.stop != ""
+	if !stopped {
+		s.out.Tokens = s.written
+	}
+	for _, lp := range s.out.LogProbs {
+		s.out.LogProb += float64(lp)
+	}
+	if s.writer == nil {
+		return ""
+	}
+	rest := ""
+	if !stopped {
+		rest = s.writer.rest(s.written)
+	}
+	s.out.Text = s.writer.text.String()
+	if s.request.KeepStop {
+		s.out.Text += s.writer.stop
+	}
+	return rest
+}
+
+func (s *sequence) events() []Event {
+	news := s.news
+	s.news = nil
+	return news
+}
+
+func (s *sequence) results() []Text { return []Text{s.out} }
+
+// choice is a token with its log-probability under the model and under the distribution that it was drawn from.
+type choice struct {
+	Candidate
+	sampled float32
+}
+
+// choose picks the next token. ok is false if there is none.
+func (s *sequence) choose(v view) (c choice, ok bool) {
+	hidden, search := s.hidden(s.steps), s.request.Search
+	scores := v.logProbs
+	if search.samples() || search.penalises() {
+		buf := s.scratch.Get().(*[]float32)
+		defer s.scratch.Put(buf)
+		if search.penalises() {
+			scores = v.logits
+		}
+		*buf = append((*buf)[:0], scores...)
+		scores = *buf
+		s.counts.penalise(scores, search)
+	}
+	if search.samples() {
+		s.spread(scores, hidden)
+		var p float64
+		c.Token, p, ok = draw(nucleus(scores, search), uniform(s.seed, s.steps))
+		c.sampled = float32(math.Log(p))
+	} else {
+		c.Token, ok = likeliest(scores, hidden)
+	}
+	if ok {
+		c.LogProb = v.logProbs[c.Token]
+	}
+	return c, ok
+}
+
+// spread turns scores into probabilities at the request's temperature, 0 for the hidden tokens.
+func (s *sequence) spread(scores []float32, hidden tokenSet) {
+	for id := range hidden {
+		scores[id] = float32(math.Inf(-1))
+	}
+	s.engine.Softmax(kernel.SoftmaxArgs{Rows: 1, Cols: len(scores), X: scores, Y: scores, Scale: float32(1 / s.request.Search.Temperature)})
+	for id := range hidden {
+		scores[id] = 0
+	}
+}

@@ -1,171 +1,363 @@
 package generate
 
 import (
+	"errors"
+	"math"
+	"slices"
+
+	"tempera/serving/network"
+	"tempera/serving/page"
 	"tempera/training/kernel"
-	"tempera/training/model"
 )
 
-// normEps is package model's.
-const normEps = 1e-5
+// errNoToken is what a model with parameters that are not finite runs into.
+var errNoToken = errors.New("no token has a likelihood: the model's logits are not numbers")
 
-// caches are the keys and values of a batch and the scratch of a step. A group is a request: width rows, which share its image.
-type caches struct {
-	d      *Decoder
-	groups int         // capacity; width spare rows follow
-	width  int         // rows of a group
-	self   [][]float32 // by layer: (rows, context, 2 C), keys then values
-	cross  [][]float32 // by layer: (groups, memory, 2 C)
-
-	tokens, lengths           []int32
-	x, h, qkv, hidden, logits []float32
-	mean, rstd                []float32
+// plan is what passes through the network in one step.
+type plan struct {
+	runs    []network.Run
+	prompts []promptRun // by run; those that want states
+	decodes []decodeRun
+	states  int
+	budget  int // prompt tokens that may still join
 }
 
-func (d *Decoder) newCaches(groups, width int) *caches {
-	t := d.config.Text
-	rows := groups * width
-	c := &caches{d: d, groups: groups, width: width, tokens: make([]int32, rows), lengths: make([]int32, rows)}
-	for range t.Layers {
-		c.self = append(c.self, make([]float32, (rows+width)*t.Context*2*t.Width))
-		c.cross = append(c.cross, make([]float32, groups*d.memory*2*t.Width))
+// promptRun is a piece of a prompt, [from, to), of whose last tokens rows states are wanted; they begin at row at.
+type promptRun struct {
+	job                *job
+	from, to, at, rows int
+}
+
+// decodeRun is the next tokens of a unit's branches, whose states begin at row at. A unit of one branch may have guesses behind its token.
+type decodeRun struct {
+	unit     *unit
+	guess    []int32
+	at, rows int
+}
+
+// step runs every unit for a token, or a piece of a prompt.
+func (g *Generator) step() {
+	g.dropCancelled()
+	g.admit()
+	p := g.plan()
+	if len(p.runs) > 0 {
+		g.steps++
+		states := g.cache.Forward(p.runs)
+		g.readPrompts(p.prompts, states)
+		g.decodeAll(p.decodes, states)
 	}
-	c.x, c.h, c.qkv = make([]float32, rows*t.Width), make([]float32, rows*t.Width), make([]float32, rows*3*t.Width)
-	c.hidden, c.logits = make([]float32, rows*t.Hidden), make([]float32, rows*t.Vocab)
-	c.mean, c.rstd = make([]float32, rows), make([]float32, rows)
-	return c
+	g.begin()
+	g.settle()
 }
 
-// selfRow is the part of a layer's self cache that belongs to a row: (context, 2 C).
-func (c *caches) selfRow(layer, row int) []float32 {
-	n := c.d.config.Text.Context * 2 * c.d.config.Text.Width
-	return c.self[layer][row*n : (row+1)*n]
-}
-
-func (c *caches) crossGroup(layer, group int) []float32 {
-	n := c.d.memory * 2 * c.d.config.Text.Width
-	return c.cross[layer][group*n : (group+1)*n]
-}
-
-// copyRow makes row dst's cache of n tokens that of row src.
-func (c *caches) copyRow(dst, src, n int) {
-	for l := range c.self {
-		copy(c.selfRow(l, dst)[:n*2*c.d.config.Text.Width], c.selfRow(l, src))
-	}
-}
-
-// reorder gives row i of a group the cache of n tokens that row from[i] had.
-func (c *caches) reorder(group int, from []int, n int) {
-	spare, first := c.groups*c.width, group*c.width
-	for i, src := range from {
-		if src != i {
-			c.copyRow(spare+i, first+src, n)
+// plan lists the runs of a step, in the order of the units, and reserves their pages.
+func (g *Generator) plan() *plan {
+	p := &plan{budget: g.options.Prefill}
+	planned := map[*job]bool{}
+	for i := 0; i < len(g.running); i++ {
+		u := g.running[i]
+		runs, prompts, decodes, states := len(p.runs), len(p.prompts), len(p.decodes), p.states
+		ok := true
+		switch {
+		case u.forked:
+			ok = g.planText(p, u)
+		case !planned[u.job]:
+			planned[u.job] = true
+			ok = g.planPrompt(p, u)
+		}
+		if !ok { // u waits again; the units before it keep their runs
+			p.runs, p.prompts, p.decodes, p.states = p.runs[:runs], p.prompts[:prompts], p.decodes[:decodes], states
+			break
 		}
 	}
-	for i, src := range from {
-		if src != i {
-			c.copyRow(first+i, spare+i, n)
+	return p
+}
+
+// planPrompt adds the next piece of a prompt.
+func (g *Generator) planPrompt(p *plan, u *unit) bool {
+	j := u.job
+	if n := g.imageTokens; n > 0 && j.prompt.seen.Tokens == 0 {
+		if !g.reserve(u, &j.prompt.seen, n) {
+			return false
+		}
+		g.cache.See(j.prompt.image, &j.prompt.seen)
+	}
+	from := j.prompt.table.Tokens
+	to := min(len(j.prompt.ids), from+p.budget)
+	if from == to {
+		return true
+	}
+	if !g.reserve(u, &j.prompt.table, to-from) {
+		return false
+	}
+	p.budget -= to - from
+	r := network.Run{
+		Tokens: j.prompt.ids[from:to], Embeddings: j.prompt.rows(from, to, g.config.Text.Width),
+		Table: &j.prompt.table, Image: j.image(),
+	}
+	switch {
+	case j.prompt.scoreWanted:
+		r.States = to - from
+	case to == len(j.prompt.ids):
+		r.States = 1
+	}
+	if r.States > 0 {
+		p.prompts = append(p.prompts, promptRun{job: j, from: from, to: to, at: p.states, rows: r.States})
+	}
+	p.add(r)
+	return true
+}
+
+// planText adds the next token of every branch or, where some were preempted and have more to catch up, those.
+func (g *Generator) planText(p *plan, u *unit) bool {
+	behind := false
+	for b := range u.branches {
+		t, tokens := &u.branches[b], u.text.tokens(b)
+		fed := t.Tokens - len(u.job.prompt.ids)
+		n := min(len(tokens)-1-fed, p.budget)
+		behind = behind || fed < len(tokens)-1
+		if n < 1 {
+			continue
+		}
+		if !g.reserve(u, t, n) {
+			return false
+		}
+		p.budget -= n
+		p.add(network.Run{Tokens: tokens[fed : fed+n], Table: t, Image: u.job.image()})
+	}
+	if behind {
+		return true
+	}
+	d := decodeRun{unit: u, at: p.states}
+	for b := range u.branches {
+		tokens := u.text.tokens(b)
+		next := tokens[len(tokens)-1:]
+		if d.guess = g.guess(u); len(d.guess) > 0 && g.cache.Reserve(&u.branches[b], 1+len(d.guess)) {
+			next = append(slices.Clone(next), d.guess...)
+		} else if d.guess = nil; !g.reserve(u, &u.branches[b], 1) {
+			return false
+		}
+		p.add(network.Run{Tokens: next, Table: &u.branches[b], Image: u.job.image(), States: len(next)})
+	}
+	d.rows = p.states - d.at
+	p.decodes = append(p.decodes, d)
+	return true
+}
+
+// guess returns what may follow a unit's text: nothing where several branches make it, or so many texts run that rows have a price.
+func (g *Generator) guess(u *unit) []int32 {
+	s, ok := u.text.(*sequence)
+	if !ok || s.guesser == nil || len(g.running) > guessTexts {
+		return nil
+	}
+	return s.guesser.guess(min(g.options.Guess, s.budget-s.steps-1))
+}
+
+// guessTexts is the number of texts up to which guessing pays.
+const guessTexts = 2
+
+func (p *plan) add(r network.Run) {
+	p.runs = append(p.runs, r)
+	p.states += r.States
+}
+
+// image is the table of the job's image; nil where there is none.
+func (j *job) image() *page.Table {
+	if j.prompt.seen.Tokens == 0 {
+		return nil
+	}
+	return &j.prompt.seen
+}
+
+// logitValues is the number of logits that are computed at a time: 64 MiB of them.
+const logitValues = 16 << 20
+
+// logitRows is how many rows of them that is.
+func (g *Generator) logitRows() int { return max(1, logitValues/g.config.Text.Vocab) }
+
+// view computes the logits of n states and their log-probabilities at a temperature. It holds until the next call.
+func (g *Generator) view(states []float32, n int, temperature float64) view {
+	v := g.config.Text.Vocab
+	logits := g.cache.Logits(states, n)
+	if cap(g.logProbs) < n*v {
+		g.logProbs = make([]float32, n*v)
+	}
+	g.logProbs = g.logProbs[:n*v]
+	g.engine.Softmax(kernel.SoftmaxArgs{Rows: n, Cols: v, X: logits, Y: g.logProbs, Scale: float32(1 / temperature), Log: true})
+	return view{logits, g.logProbs, v}
+}
+
+// readPrompts takes the states of pieces of prompts: the scores of their tokens where they are wanted, and the logits after their ends.
+func (g *Generator) readPrompts(runs []promptRun, states []float32) {
+	w := g.config.Text.Width
+	var ended []*prompt
+	var last []float32 // their last states
+	for _, r := range runs {
+		q := &r.job.prompt
+		if q.scoreWanted {
+			if err := g.score(q, r.from, r.to, states[r.at*w:]); err != nil {
+				g.fail(r.job, err)
+				continue
+			}
+		}
+		if r.to == len(q.ids) {
+			ended = append(ended, q)
+			last = append(last, states[(r.at+r.rows-1)*w:][:w]...)
+		}
+	}
+	most := g.logitRows()
+	for len(ended) > 0 {
+		n := min(most, len(ended))
+		v := g.view(last, n, 1)
+		for i, q := range ended[:n] {
+			row := v.rows(i, 1)
+			q.logits, q.logProbs = slices.Clone(row.logits), slices.Clone(row.logProbs)
+		}
+		ended, last = ended[n:], last[n*w:]
+	}
+}
+
+// score writes the log-probabilities of the tokens that follow [from, to).
+func (g *Generator) score(q *prompt, from, to int, states []float32) error {
+	if q.tokenScores == nil {
+		q.tokenScores = make([]float32, len(q.ids))
+	}
+	w, most := g.config.Text.Width, g.logitRows()
+	to = min(to, len(q.ids)-1)
+	for lo := from; lo < to; lo += most {
+		n := min(most, to-lo)
+		v := g.view(states[(lo-from)*w:], n, q.temperature)
+		for i := range n {
+			if !finite(g.engine, v.rows(i, 1)) {
+				return errNoToken
+			}
+			if id := q.ids[lo+i+1]; id >= 0 {
+				q.tokenScores[lo+i+1] = v.rows(i, 1).logProbs[id]
+			}
+		}
+	}
+	return nil
+}
+
+// finite tells whether a row's logits are all numbers.
+func finite(e *kernel.Engine, row view) bool {
+	s := e.SumSquares(row.logits)
+	return !math.IsNaN(s) && !math.IsInf(s, 0)
+}
+
+// decodeAll lets units choose, as many at a time as logits fit.
+func (g *Generator) decodeAll(d []decodeRun, states []float32) {
+	most := g.logitRows()
+	for len(d) > 0 {
+		n, rows := 1, d[0].rows
+		for n < len(d) && rows+d[n].rows <= most {
+			rows += d[n].rows
+			n++
+		}
+		v := g.view(states[d[0].at*g.config.Text.Width:], rows, 1)
+		turns := make([]turn, n)
+		for i := range turns {
+			turns[i] = turn{unit: d[i].unit, guess: d[i].guess, view: v.rows(d[i].at-d[0].at, d[i].rows)}
+		}
+		g.advance(turns)
+		d = d[n:]
+	}
+}
+
+// begin lets the units whose prompt has passed take it over; those that have written nothing choose their first token.
+func (g *Generator) begin() {
+	var turns []turn
+	for _, u := range g.running {
+		p := &u.job.prompt
+		if u.forked || p.logits == nil {
+			continue
+		}
+		if u.text != nil {
+			g.fork(u)
+			if len(u.text.tokens(0)) > 0 {
+				continue
+			}
+		}
+		turns = append(turns, turn{unit: u, view: view{p.logits, p.logProbs, g.config.Text.Vocab}})
+	}
+	g.advance(turns)
+}
+
+// turn is a unit that chooses.
+type turn struct {
+	unit *unit
+	view
+	guess []int32 // the tokens of the rows behind the first
+	from  []int
+	done  bool
+	err   error
+}
+
+// take lets the unit choose: by all rows at once or, where those behind the first are guesses, by one after the other while they are right.
+func (t *turn) take(e *kernel.Engine) {
+	rows := len(t.logits) / t.vocab
+	if len(t.guess) == 0 {
+		t.choose(e, t.view)
+		return
+	}
+	for i := range rows {
+		t.choose(e, t.rows(i, 1))
+		if t.done || t.err != nil {
+			return
+		}
+		if written := t.unit.text.tokens(0); i < len(t.guess) && written[len(written)-1] != t.guess[i] {
+			return
 		}
 	}
 }
 
-// moveGroup puts group src, whose texts are n tokens long, in the place of dst.
-func (c *caches) moveGroup(dst, src, n int) {
-	for i := range c.width {
-		c.copyRow(dst*c.width+i, src*c.width+i, n)
-	}
-	for l := range c.cross {
-		copy(c.crossGroup(l, dst), c.crossGroup(l, src))
-	}
-}
-
-// see computes the keys and values of an image for all layers.
-func (c *caches) see(group int, image []float32) {
-	for l, b := range c.d.blocks {
-		c.apply(b.kv, c.crossGroup(l, group), image, c.d.memory, kernel.Epilogue{})
+func (t *turn) choose(e *kernel.Engine, v view) {
+	switch {
+	case !finite(e, v):
+		t.err = errNoToken
+	case t.unit.text == nil:
+		t.done = true
+	default:
+		t.from, t.done, t.err = t.unit.text.advance(v)
 	}
 }
 
-// apply is y = x W + b with an epilogue over rows.
-func (c *caches) apply(w linear, y, x []float32, rows int, ep kernel.Epilogue) {
-	ep.Bias = w.bias
-	c.d.engine.Gemm(kernel.GemmArgs{M: rows, N: w.out, K: w.in, A: x, Packed: w.weight, C: y, Epilogue: ep})
-}
-
-func (c *caches) normalize(n norm, y, x []float32, rows int) {
-	c.d.engine.LayerNorm(kernel.LayerNormArgs{Rows: rows, Cols: c.d.config.Text.Width, X: x, W: n.weight, B: n.bias, Y: y, Mean: c.mean, RStd: c.rstd, Eps: normEps})
-}
-
-// step feeds one token to each row of the first groups and leaves the logits of the next. tokens holds the tokens, lengths how many are in
-// the caches, this one included.
-func (c *caches) step(groups int) {
-	t := c.d.config.Text
-	rows := groups * c.width
-	w := t.Width
-	e := c.d.engine
-	for r, id := range c.tokens[:rows] {
-		x := c.x[r*w : (r+1)*w]
-		pos := int(c.lengths[r]) - 1
-		for i := range x {
-			x[i] = c.d.token[int(id)*w+i] + c.d.position[pos*w+i]
+// advance lets units choose, in parallel, and draws the consequences in order.
+func (g *Generator) advance(turns []turn) {
+	g.engine.Parallel(len(turns), func(i int) { turns[i].take(g.engine) })
+	for _, t := range turns {
+		u := t.unit
+		if u.job.err != nil {
+			continue
+		}
+		if t.err != nil {
+			g.fail(u.job, t.err)
+			continue
+		}
+		if u.text != nil && u.job.request.OnToken != nil {
+			for _, e := range u.text.events() {
+				u.job.request.OnToken(e)
+			}
+		}
+		switch {
+		case t.done:
+			g.finish(u)
+		case t.from != nil:
+			g.reorder(u, t.from)
+		case len(t.guess) > 0: // forget the wrong guesses
+			g.cache.Pool.Truncate(&u.branches[0], len(u.job.prompt.ids)+len(u.text.tokens(0))-1)
 		}
 	}
-	for l, b := range c.d.blocks {
-		c.normalize(b.causal, c.h, c.x, rows)
-		c.apply(b.qkv, c.qkv, c.h, rows, kernel.Epilogue{})
-		c.selfAttention(l, rows)
-		c.residual(b.out, c.h, rows)
-		if c.d.memory > 0 {
-			c.normalize(b.cross, c.h, c.x, rows)
-			c.apply(b.q, c.qkv, c.h, rows, kernel.Epilogue{})
-			c.crossAttention(l, groups)
-			c.residual(b.crossOut, c.h, rows)
-		}
-		c.normalize(b.mlp, c.h, c.x, rows)
-		c.apply(b.up, c.hidden, c.h, rows, kernel.Epilogue{Activation: c.d.activation()})
-		c.residual(b.down, c.hidden, rows)
+}
+
+// reorder lets branch i continue what branch from[i] was.
+func (g *Generator) reorder(u *unit, from []int) {
+	next := make([]page.Table, len(from))
+	for i, b := range from {
+		next[i] = g.cache.Pool.Fork(&u.branches[b])
 	}
-	c.normalize(c.d.final, c.h, c.x, rows)
-	c.apply(c.d.head, c.logits, c.h, rows, kernel.Epilogue{})
-	e.Softmax(kernel.SoftmaxArgs{Rows: rows, Cols: t.Vocab, X: c.logits, Y: c.logits, Log: true})
-}
-
-func (d *Decoder) activation() kernel.Activation {
-	if d.config.Activation == model.GELUTanh {
-		return kernel.GELUTanh
+	for i := range u.branches {
+		g.cache.Pool.Release(&u.branches[i])
 	}
-	return kernel.GELUErf
-}
-
-// residual is x += y W + b.
-func (c *caches) residual(w linear, y []float32, rows int) {
-	c.d.engine.Gemm(kernel.GemmArgs{M: rows, N: w.out, K: w.in, A: y, Packed: w.weight, C: c.x, Accumulate: true, Epilogue: kernel.Epilogue{Bias: w.bias}})
-}
-
-// selfAttention appends keys and values of qkv to the caches and attends to them: the result is in h.
-func (c *caches) selfAttention(layer, rows int) {
-	t := c.d.config.Text
-	w := t.Width
-	for r := range rows {
-		at := (int(c.lengths[r]) - 1) * 2 * w
-		copy(c.selfRow(layer, r)[at:at+2*w], c.qkv[r*3*w+w:(r+1)*3*w])
-	}
-	d := w / t.Heads
-	kv := kernel.PackedShape{T: t.Context, Parts: 2, H: t.Heads, D: d}
-	c.d.engine.Attention(kernel.AttentionArgs{
-		B: rows, T: 1, S: t.Context, H: t.Heads, D: d, KeyLengths: c.lengths[:rows],
-		Q: kernel.PackedView(c.qkv, kernel.PackedShape{T: 1, Parts: 3, H: t.Heads, D: d}, 0),
-		K: kernel.PackedView(c.self[layer], kv, 0), V: kernel.PackedView(c.self[layer], kv, 1), O: kernel.TightView(c.h, 1, t.Heads, d),
-	})
-}
-
-// crossAttention lets the rows of each group, queries in qkv, attend to its image: the result is in h.
-func (c *caches) crossAttention(layer, groups int) {
-	t := c.d.config.Text
-	d := t.Width / t.Heads
-	kv := kernel.PackedShape{T: c.d.memory, Parts: 2, H: t.Heads, D: d}
-	c.d.engine.Attention(kernel.AttentionArgs{
-		B: groups, T: c.width, S: c.d.memory, H: t.Heads, D: d,
-		Q: kernel.TightView(c.qkv, c.width, t.Heads, d), K: kernel.PackedView(c.cross[layer], kv, 0), V: kernel.PackedView(c.cross[layer], kv, 1),
-		O: kernel.TightView(c.h, c.width, t.Heads, d),
-	})
+	u.branches = next
 }

@@ -3,6 +3,9 @@ package kernel
 // serialWork is the number of multiply-adds below which a product is not worth a second thread.
 const serialWork = 1 << 19
 
+// readRows is the number of rows of A that a product counts for at least: with fewer, reading B takes longer than multiplying it.
+const readRows = 8
+
 // The cuts of a product among threads: at most cutsPerThread pieces for each, so that one that was held up does not hold up the rest, of at
 // least leastPanels row panels, which pay for reading all of B.
 const (
@@ -12,7 +15,7 @@ const (
 
 // gemm cuts C among the threads. The cut depends on their number, the result does not: see tiler.
 func (e *Engine) gemm(a *GemmArgs) {
-	if e.threads == 1 || a.K == 0 || a.M*a.N*a.K < serialWork {
+	if e.threads == 1 || a.K == 0 || max(a.M, readRows)*a.N*a.K < serialWork {
 		l := e.lease()
 		defer e.release(l)
 		e.gemmBlock(a, l, area{r1: a.M, c1: a.columns()})
