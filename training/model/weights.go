@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"slices"
 
 	"tempera/training/checkpoint"
 )
@@ -48,19 +47,6 @@ func ReadWeights(r io.ReaderAt, size int64) (*Weights, error) {
 		}
 	}
 	return w, nil
-}
-
-// readParam reads one parameter. Its error names what is wrong with it.
-func readParam(f *checkpoint.File, s Spec) ([]float32, error) {
-	info, ok := f.Info(s.Name)
-	if !ok {
-		return nil, fmt.Errorf("parameter %q is missing", s.Name)
-	}
-	if !slices.Equal(info.Shape, s.Shape) {
-		return nil, fmt.Errorf("parameter %q is %v, want %v", s.Name, info.Shape, s.Shape)
-	}
-	v := make([]float32, s.size())
-	return v, f.ReadFloat32(s.Name, v)
 }
 
 // Digest is the SHA-256 of the file that Write writes, in hexadecimal.
