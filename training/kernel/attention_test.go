@@ -172,16 +172,19 @@ func TestAttentionRejectsBrokenPackedSequences(t *testing.T) {
 // manyBlocks are cases that span several blocks of keys and chunks of queries.
 var manyBlocks = []attentionCase{
 	{name: "self attention", b: 1, t: 150, s: 300, h: 2, kv: 1, d: 128},
-	{name: "causal", b: 1, t: 290, s: 290, h: 1, kv: 1, d: 120, causal: true},
+	{name: "causal", b: 1, t: 140, s: 140, h: 1, kv: 1, d: 120, causal: true},
 	{name: "causal over chunks, grouped heads", b: 1, t: 1030, s: 1030, h: 2, kv: 1, d: 4, causal: true},
-	{name: "packed and padded", b: 1, t: 700, s: 700, h: 1, kv: 1, d: 100, causal: true, packed: []int32{0, 10, 400, 700}},
 	{name: "padded keys", b: 2, t: 60, s: 280, h: 1, kv: 1, d: 130, lengths: []int32{0, 260}},
+	{name: "packed", b: 1, t: 700, s: 700, h: 1, kv: 1, d: 100, causal: true, packed: []int32{0, 10, 400, 700}},
 }
 
 func TestAttentionOverManyBlocksOfKeys(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		s := newSource(10)
-		for _, c := range manyBlocks {
+		for i, c := range manyBlocks {
+			if testing.Short() && i%2 == 0 {
+				continue
+			}
 			t.Run(c.name, func(t *testing.T) {
 				nq, nk := c.b*c.t*c.h*c.d, c.b*c.s*c.kv*c.d
 				x, do := s.vec(nq+2*nk), s.vec(nq)

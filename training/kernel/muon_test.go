@@ -103,7 +103,7 @@ func TestMuonTakesMomentumDecayAndTheScaleOfTheGradient(t *testing.T) {
 func TestMuonIsTheSameBitsForAnyNumberOfThreads(t *testing.T) {
 	sameBits(t, func(e *Engine) []float32 {
 		s := newSource(42)
-		const rows, cols = 130, 200
+		const rows, cols = 84, 110
 		p, g, m := s.vec(rows*cols), s.vec(rows*cols), s.vec(rows*cols)
 		for range 2 {
 			e.Muon(MuonArgs{Rows: rows, Cols: cols, P: p, G: g, M: m, LR: 0.02, Momentum: 0.95, Decay: 0.1})

@@ -25,11 +25,6 @@ func PackedView(data []float32, s PackedShape, i int) View {
 // PackedShape is the shape of a projection's output that holds several tensors side by side.
 type PackedShape struct{ T, Parts, H, D int }
 
-func (v View) head(b, t, h, d int) []float32 {
-	o := b*v.Batch + t*v.Token + h*v.Head
-	return v.Data[o : o+d]
-}
-
 // token is the memory of all h heads of a token.
 func (v View) token(b, t, h, d int) []float32 {
 	o := b*v.Batch + t*v.Token
