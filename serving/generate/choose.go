@@ -95,19 +95,20 @@ func draw(set []share, u float64) (token int32, p float64, ok bool) {
 }
 
 // nucleus returns the tokens that sampling may draw: of the TopK likeliest, the fewest that hold TopP of their probability; of those, the ones at
-// least MinP as likely as the likeliest. p are the probabilities at the request's temperature; tokens with 0 are left out.
-func nucleus(p []float32, s Search) []share {
+// least MinP as likely as the likeliest. p are the probabilities at the request's temperature; tokens with 0 are left out. The result may lie in space.
+func nucleus(p []float32, s Search, space *[]share) []share {
 	var floor float32
 	if s.TopP > 0 && s.TopP < 1 && s.TopK == 0 {
 		// Tokens below the floor hold less than 1-TopP together: the nucleus is complete without them.
 		floor = float32((1 - s.TopP) / float64(len(p)))
 	}
-	var set []share
+	set := (*space)[:0]
 	for i, v := range p {
 		if v > 0 && v >= floor {
 			set = append(set, share{int32(i), v})
 		}
 	}
+	*space = set
 	if s.TopK > 0 && s.TopK < len(set) {
 		set = largest(set, float64(s.TopK), func(share) float64 { return 1 })
 	}

@@ -26,7 +26,8 @@ func TestTheNucleusIsTheSmallestSetOfEnoughProbability(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []int32
-			for _, x := range nucleus([]float32{0.19, 0.2, 0.06, 0.45, 0.1, 0}, c.search) {
+			var space []share
+			for _, x := range nucleus([]float32{0.19, 0.2, 0.06, 0.45, 0.1, 0}, c.search, &space) {
 				got = append(got, x.token)
 			}
 			require.ElementsMatch(t, c.want, got)
@@ -63,8 +64,9 @@ func TestTheNucleusOfAWideDistributionIsThatOfASort(t *testing.T) {
 		for i := range p {
 			p[i] /= sum
 		}
-		got := nucleus(p, Search{TopP: 0.8})
-		all := nucleus(p, Search{})
+		var space, other []share
+		got := nucleus(p, Search{TopP: 0.8}, &space)
+		all := nucleus(p, Search{}, &other)
 		slices.SortFunc(all, larger)
 		require.ElementsMatch(t, all[:len(got)], got)
 		var mass float64

@@ -24,9 +24,6 @@ type Options struct {
 	Page int
 	// Prefill is the number of prompt tokens that pass in one step beside the texts that are being written; 0 means 512.
 	Prefill int
-	// Guess is the most tokens of a text that a step may try beyond the next one, while few texts run; 0 means none. It is faster where texts repeat
-	// what they or their prompts said.
-	Guess int
 	// Decode turns tokens into text, for stop strings and Text; nil: there is no text.
 	Decode func(tokens []int32) string
 }
@@ -37,7 +34,7 @@ type Generator struct {
 	config      model.Config
 	imageTokens int // states of an image that the decoder attends to; 0: none
 	options     Options
-	scratch     sync.Pool   // of *[]float32, a vocabulary wide
+	scratch     sync.Pool   // of *scratch
 	cancelled   atomic.Bool // a call has ended since the schedule last looked
 
 	mu   sync.Mutex
@@ -53,8 +50,8 @@ type Generator struct {
 // New packs the weights of a resolved configuration, whose kind is blip, lm or vlm. get returns a parameter by name: (*model.Weights).Get. Packed
 // matrices are copies; norms, biases and tables are kept.
 func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, error), o Options) (*Generator, error) {
-	if o.Rows < 0 || o.Page < 0 || o.Prefill < 0 || o.Memory < 0 || o.Guess < 0 {
-		return nil, fmt.Errorf("new generator: rows %d, page %d, prefill %d, memory %d, guess %d: give positive numbers, or 0", o.Rows, o.Page, o.Prefill, o.Memory, o.Guess)
+	if o.Rows < 0 || o.Page < 0 || o.Prefill < 0 || o.Memory < 0 {
+		return nil, fmt.Errorf("new generator: rows %d, page %d, prefill %d, memory %d: give positive numbers, or 0", o.Rows, o.Page, o.Prefill, o.Memory)
 	}
 	o.Rows, o.Page, o.Prefill = cmp.Or(o.Rows, 64), cmp.Or(o.Page, kernel.PageUnit), cmp.Or(o.Prefill, 512)
 	n, err := network.New(e, c, get)
@@ -69,7 +66,7 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 		return nil, fmt.Errorf("new generator: %w", err)
 	}
 	g := &Generator{engine: e, config: c, imageTokens: n.ImageTokens(), options: o, cache: cache, turn: make(chan struct{}, 1)}
-	g.scratch.New = func() any { return new([]float32) }
+	g.scratch.New = func() any { return new(scratch) }
 	return g, nil
 }
 

@@ -17,6 +17,8 @@ type job struct {
 	err     error
 	failed  func(error) // tells the call
 	done    chan struct{}
+
+	waiting, running, unforked int // units; the last run and have yet to take over the prompt
 }
 
 // prompt is what the texts of a job begin with, and its keys and values while a text that runs has yet to take them over.
@@ -39,7 +41,6 @@ type unit struct {
 	text     text
 	branches []page.Table // the prompt's tokens and those of the text that have passed, once forked
 	forked   bool
-	running  bool
 }
 
 // text is a text in the making, or several by beams. It takes the logits of the next token and chooses.

@@ -10,7 +10,7 @@ import (
 // schedule is which units wait and which run, each in their order.
 type schedule struct {
 	waiting, running []*unit
-	steps, preempted int // ever
+	preempted        int // units, ever
 }
 
 func (g *Generator) busy() bool { return len(g.waiting)+len(g.running) > 0 }
@@ -29,49 +29,57 @@ func (g *Generator) submit(j *job) {
 	for _, u := range j.units {
 		g.waiting = insert(g.waiting, u)
 	}
+	j.waiting = len(j.units)
 }
 
 // dropCancelled ends the jobs whose caller gave up.
 func (g *Generator) dropCancelled() {
-	var gone []*job
 	units := slices.Clone(g.running)
 	if g.cancelled.Swap(false) {
 		units = append(units, g.waiting...)
 	}
+	var gone []*job
 	for _, u := range units {
-		if u.job.ctx.Err() != nil && !slices.Contains(gone, u.job) {
-			gone = append(gone, u.job)
+		if j := u.job; j.err == nil && j.ctx.Err() != nil {
+			j.err = context.Cause(j.ctx)
+			gone = append(gone, j)
 		}
 	}
-	for _, j := range gone {
-		g.fail(j, context.Cause(j.ctx))
-	}
+	g.fail(gone)
 }
 
-// fail ends a job with an error.
-func (g *Generator) fail(j *job, err error) {
-	for _, u := range j.units {
-		if u.running {
+// fail ends jobs, which have their errors.
+func (g *Generator) fail(jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	over := func(u *unit) bool { return u.job.err != nil }
+	for _, u := range g.running {
+		if over(u) {
 			g.stop(u)
-			g.running = remove(g.running, u)
-		} else if at := slices.Index(g.waiting, u); at >= 0 {
-			g.waiting = slices.Delete(g.waiting, at, at+1)
 		}
 	}
-	j.err = err
-	j.failed(err)
-	close(j.done)
+	g.running, g.waiting = slices.DeleteFunc(g.running, over), slices.DeleteFunc(g.waiting, over)
+	for _, j := range jobs {
+		j.failed(j.err)
+		close(j.done)
+	}
 }
 
 // stop takes a unit's pages away, and the prompt's if no other unit of the job runs.
 func (g *Generator) stop(u *unit) {
+	j := u.job
 	for i := range u.branches {
 		g.cache.Pool.Release(&u.branches[i])
 	}
-	u.branches, u.forked, u.running = nil, false, false
-	if !slices.ContainsFunc(u.job.units, func(v *unit) bool { return v.running }) {
-		u.job.prompt.release(g.cache.Pool)
-		g.cache.Pool.Release(&u.job.prompt.seen)
+	j.running--
+	if !u.forked {
+		j.unforked--
+	}
+	u.branches, u.forked = nil, false
+	if j.running == 0 {
+		j.prompt.release(g.cache.Pool)
+		g.cache.Pool.Release(&j.prompt.seen)
 	}
 }
 
@@ -86,6 +94,7 @@ func (g *Generator) preempt(u *unit) {
 	g.running = remove(g.running, u)
 	g.stop(u)
 	g.waiting = insert(g.waiting, u)
+	u.job.waiting++
 }
 
 // finish ends a unit.
@@ -113,7 +122,9 @@ func (g *Generator) admit() {
 			return
 		}
 		g.waiting = g.waiting[1:]
-		u.running = true
+		u.job.waiting--
+		u.job.running++
+		u.job.unforked++
 		g.running = insert(g.running, u)
 		rows, promised = rows+u.width(), promised+need
 	}
@@ -151,27 +162,20 @@ func (g *Generator) reserve(u *unit, t *page.Table, n int) bool {
 	return true
 }
 
-// fork gives the unit the prompt's tokens, and frees the prompt when no unit of the job needs it any more.
+// fork gives the unit the prompt's tokens.
 func (g *Generator) fork(u *unit) {
-	p := &u.job.prompt
 	for range u.text.width() {
-		u.branches = append(u.branches, g.cache.Pool.Fork(&p.table))
+		u.branches = append(u.branches, g.cache.Pool.Fork(&u.job.prompt.table))
 	}
 	u.forked = true
+	u.job.unforked--
 }
 
-// settle frees the prompts that no unit needs any more.
+// settle frees the prompts that every unit of their job has taken over.
 func (g *Generator) settle() {
-	for i, u := range g.running {
-		if i > 0 && g.running[i-1].job == u.job {
-			continue
-		}
-		needed := slices.ContainsFunc(u.job.units, func(v *unit) bool {
-			_, waits := slices.BinarySearchFunc(g.waiting, v, (*unit).before)
-			return v.running && !v.forked || waits
-		})
-		if !needed {
-			u.job.prompt.release(g.cache.Pool)
+	for _, u := range g.running {
+		if j := u.job; j.unforked == 0 && j.waiting == 0 {
+			j.prompt.release(g.cache.Pool)
 		}
 	}
 }

@@ -54,18 +54,23 @@ func (l *limits) end(token int32) End {
 // sequence is one text, greedy or sampled.
 type sequence struct {
 	*limits
-	scratch *sync.Pool // of *[]float32
+	scratch *sync.Pool // of *scratch
 	engine  *kernel.Engine
 	request *Request
 	sample  int
 	seed    uint64
 	steps   int
 	counts  counts
-	guesser *guesser // nil: guesses nothing
-	writer  *writer  // nil: there is no text
+	writer  *writer // nil: there is no text
 	out     Text
 	written []int32 // all tokens so far; out.Tokens may be cut
 	news    []Event
+}
+
+// scratch is what a choice writes to.
+type scratch struct {
+	scores []float32 // by token
+	shares []share
 }
 
 // newText is a text of a request, by sample.
@@ -76,9 +81,6 @@ func (g *Generator) newText(r *Request, l *limits, sample int, prompt []int32) t
 	s := &sequence{limits: l, scratch: &g.scratch, engine: g.engine, request: r, sample: sample, seed: sampleSeed(r.Seed, sample)}
 	if r.Search.penalises() {
 		s.counts = newCounts(prompt)
-	}
-	if g.options.Guess > 0 {
-		s.guesser = newGuesser(prompt)
 	}
 	if g.options.Decode != nil {
 		s.writer = &writer{decode: g.options.Decode}
@@ -116,9 +118,6 @@ func (s *sequence) advance(v view) (from []int, done bool, err error) {
 	} else {
 		s.written = append(s.written, c.Token)
 		s.counts.add(c.Token)
-		if s.guesser != nil {
-			s.guesser.add(c.Token)
-		}
 		event.Text = s.write()
 		if s.out.End == "" && s.steps == s.budget {
 			s.out.End = EndLength
@@ -207,20 +206,22 @@ type choice struct {
 func (s *sequence) choose(v view) (c choice, ok bool) {
 	hidden, search := s.hidden(s.steps), s.request.Search
 	scores := v.logProbs
+	var shares *[]share
 	if search.samples() || search.penalises() {
-		buf := s.scratch.Get().(*[]float32)
-		defer s.scratch.Put(buf)
+		x := s.scratch.Get().(*scratch)
+		defer s.scratch.Put(x)
+		shares = &x.shares
 		if search.penalises() {
 			scores = v.logits
 		}
-		*buf = append((*buf)[:0], scores...)
-		scores = *buf
+		x.scores = append(x.scores[:0], scores...)
+		scores = x.scores
 		s.counts.penalise(scores, search)
 	}
 	if search.samples() {
 		s.spread(scores, hidden)
 		var p float64
-		c.Token, p, ok = draw(nucleus(scores, search), uniform(s.seed, s.steps))
+		c.Token, p, ok = draw(nucleus(scores, search, shares), uniform(s.seed, s.steps))
 		c.sampled = float32(math.Log(p))
 	} else {
 		c.Token, ok = likeliest(scores, hidden)

@@ -28,11 +28,10 @@ type promptRun struct {
 	from, to, at, rows int
 }
 
-// decodeRun is the next tokens of a unit's branches, whose states begin at row at. A unit of one branch may have guesses behind its token.
+// decodeRun is the next tokens of a unit's branches, whose states begin at row at.
 type decodeRun struct {
-	unit     *unit
-	guess    []int32
-	at, rows int
+	unit *unit
+	at   int
 }
 
 // step runs every unit for a token, or a piece of a prompt.
@@ -41,7 +40,6 @@ func (g *Generator) step() {
 	g.admit()
 	p := g.plan()
 	if len(p.runs) > 0 {
-		g.steps++
 		states := g.cache.Forward(p.runs)
 		g.readPrompts(p.prompts, states)
 		g.decodeAll(p.decodes, states)
@@ -128,33 +126,16 @@ func (g *Generator) planText(p *plan, u *unit) bool {
 	if behind {
 		return true
 	}
-	d := decodeRun{unit: u, at: p.states}
+	p.decodes = append(p.decodes, decodeRun{u, p.states})
 	for b := range u.branches {
-		tokens := u.text.tokens(b)
-		next := tokens[len(tokens)-1:]
-		if d.guess = g.guess(u); len(d.guess) > 0 && g.cache.Reserve(&u.branches[b], 1+len(d.guess)) {
-			next = append(slices.Clone(next), d.guess...)
-		} else if d.guess = nil; !g.reserve(u, &u.branches[b], 1) {
+		if !g.reserve(u, &u.branches[b], 1) {
 			return false
 		}
-		p.add(network.Run{Tokens: next, Table: &u.branches[b], Image: u.job.image(), States: len(next)})
+		tokens := u.text.tokens(b)
+		p.add(network.Run{Tokens: tokens[len(tokens)-1:], Table: &u.branches[b], Image: u.job.image(), States: 1})
 	}
-	d.rows = p.states - d.at
-	p.decodes = append(p.decodes, d)
 	return true
 }
-
-// guess returns what may follow a unit's text: nothing where several branches make it, or so many texts run that rows have a price.
-func (g *Generator) guess(u *unit) []int32 {
-	s, ok := u.text.(*sequence)
-	if !ok || s.guesser == nil || len(g.running) > guessTexts {
-		return nil
-	}
-	return s.guesser.guess(min(g.options.Guess, s.budget-s.steps-1))
-}
-
-// guessTexts is the number of texts up to which guessing pays.
-const guessTexts = 2
 
 func (p *plan) add(r network.Run) {
 	p.runs = append(p.runs, r)
@@ -196,7 +177,8 @@ func (g *Generator) readPrompts(runs []promptRun, states []float32) {
 		q := &r.job.prompt
 		if q.scoreWanted {
 			if err := g.score(q, r.from, r.to, states[r.at*w:]); err != nil {
-				g.fail(r.job, err)
+				r.job.err = err
+				g.fail([]*job{r.job})
 				continue
 			}
 		}
@@ -249,15 +231,15 @@ func finite(e *kernel.Engine, row view) bool {
 func (g *Generator) decodeAll(d []decodeRun, states []float32) {
 	most := g.logitRows()
 	for len(d) > 0 {
-		n, rows := 1, d[0].rows
-		for n < len(d) && rows+d[n].rows <= most {
-			rows += d[n].rows
+		n, rows := 1, d[0].unit.width()
+		for n < len(d) && rows+d[n].unit.width() <= most {
+			rows += d[n].unit.width()
 			n++
 		}
 		v := g.view(states[d[0].at*g.config.Text.Width:], rows, 1)
 		turns := make([]turn, n)
 		for i := range turns {
-			turns[i] = turn{unit: d[i].unit, guess: d[i].guess, view: v.rows(d[i].at-d[0].at, d[i].rows)}
+			turns[i] = turn{unit: d[i].unit, view: v.rows(d[i].at-d[0].at, d[i].unit.width())}
 		}
 		g.advance(turns)
 		d = d[n:]
@@ -287,38 +269,19 @@ func (g *Generator) begin() {
 type turn struct {
 	unit *unit
 	view
-	guess []int32 // the tokens of the rows behind the first
-	from  []int
-	done  bool
-	err   error
+	from []int
+	done bool
+	err  error
 }
 
-// take lets the unit choose: by all rows at once or, where those behind the first are guesses, by one after the other while they are right.
 func (t *turn) take(e *kernel.Engine) {
-	rows := len(t.logits) / t.vocab
-	if len(t.guess) == 0 {
-		t.choose(e, t.view)
-		return
-	}
-	for i := range rows {
-		t.choose(e, t.rows(i, 1))
-		if t.done || t.err != nil {
-			return
-		}
-		if written := t.unit.text.tokens(0); i < len(t.guess) && written[len(written)-1] != t.guess[i] {
-			return
-		}
-	}
-}
-
-func (t *turn) choose(e *kernel.Engine, v view) {
 	switch {
-	case !finite(e, v):
+	case !finite(e, t.view):
 		t.err = errNoToken
 	case t.unit.text == nil:
 		t.done = true
 	default:
-		t.from, t.done, t.err = t.unit.text.advance(v)
+		t.from, t.done, t.err = t.unit.text.advance(t.view)
 	}
 }
 
@@ -331,7 +294,8 @@ func (g *Generator) advance(turns []turn) {
 			continue
 		}
 		if t.err != nil {
-			g.fail(u.job, t.err)
+			u.job.err = t.err
+			g.fail([]*job{u.job})
 			continue
 		}
 		if u.text != nil && u.job.request.OnToken != nil {
@@ -339,13 +303,10 @@ func (g *Generator) advance(turns []turn) {
 				u.job.request.OnToken(e)
 			}
 		}
-		switch {
-		case t.done:
+		if t.done {
 			g.finish(u)
-		case t.from != nil:
+		} else if t.from != nil {
 			g.reorder(u, t.from)
-		case len(t.guess) > 0: // forget the wrong guesses
-			g.cache.Pool.Truncate(&u.branches[0], len(u.job.prompt.ids)+len(u.text.tokens(0))-1)
 		}
 	}
 }

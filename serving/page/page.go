@@ -81,26 +81,19 @@ func (p *Pool) Fork(t *Table) Table {
 	return f
 }
 
-// Truncate forgets the tokens from n on and the pages that only they fill.
-func (p *Pool) Truncate(t *Table, n int) {
-	for _, x := range t.Pages[p.For(n):] {
-		p.drop(x)
+// Release empties a table.
+func (p *Pool) Release(t *Table) {
+	for _, x := range t.Pages {
+		if p.refs[x]--; p.refs[x] == 0 {
+			p.free = append(p.free, x)
+		}
 	}
-	t.Pages, t.Tokens = t.Pages[:p.For(n)], n
+	*t = Table{}
 }
-
-// Release gives all pages back.
-func (p *Pool) Release(t *Table) { p.Truncate(t, 0) }
 
 func (p *Pool) take() int32 {
 	x := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
 	p.refs[x] = 1
 	return x
-}
-
-func (p *Pool) drop(x int32) {
-	if p.refs[x]--; p.refs[x] == 0 {
-		p.free = append(p.free, x)
-	}
 }
