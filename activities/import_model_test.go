@@ -137,7 +137,7 @@ func TestAnImportThatFailsSaysWhyForGood(t *testing.T) {
 		}},
 		{`{"folder": "` + dir + `"}`, "tokenizer.json: ", func() {
 			require.NoError(t, os.CopyFS(filepath.Join(dir, "x"), os.DirFS("../training/hf/testdata/llama")))
-			require.NoError(t, os.WriteFile(filepath.Join(dir, hf.TokenizerFile), []byte(`{"model":{}}`), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, hf.TokenizerFile), []byte(`{"model":{"type":"Guess"}}`), 0o600))
 			require.NoError(t, os.Rename(filepath.Join(dir, "x", "config.json"), filepath.Join(dir, "config.json")))
 		}},
 		{`{"folder": "` + dir + `"}`, "save the tokenizer in its fast form", func() { require.NoError(t, os.Remove(filepath.Join(dir, hf.TokenizerFile))) }},

@@ -35,13 +35,11 @@ var decoders = map[DType]decoder{
 	F64: func(dst []float32, b []byte) {
 		decode8(dst, b, func(v uint64) float32 { return float32(math.Float64frombits(v)) })
 	},
-	I64: func(dst []float32, b []byte) { decode8(dst, b, func(v uint64) float32 { return float32(int64(v)) }) },
-	F32: func(dst []float32, b []byte) { decode4(dst, b, math.Float32frombits) },
-	I32: func(dst []float32, b []byte) { decode4(dst, b, func(v uint32) float32 { return float32(int32(v)) }) },
-	F16: func(dst []float32, b []byte) { decode2(dst, b, fromHalf) },
-	BF16: func(dst []float32, b []byte) {
-		decode2(dst, b, func(v uint16) float32 { return math.Float32frombits(uint32(v) << 16) })
-	},
+	I64:  func(dst []float32, b []byte) { decode8(dst, b, func(v uint64) float32 { return float32(int64(v)) }) },
+	F32:  func(dst []float32, b []byte) { decode4(dst, b, math.Float32frombits) },
+	I32:  func(dst []float32, b []byte) { decode4(dst, b, func(v uint32) float32 { return float32(int32(v)) }) },
+	F16:  fromHalves,
+	BF16: fromBrains,
 	I16:  func(dst []float32, b []byte) { decode2(dst, b, func(v uint16) float32 { return float32(int16(v)) }) },
 	I8:   func(dst []float32, b []byte) { decode1(dst, b, func(v byte) float32 { return float32(int8(v)) }) },
 	U8:   func(dst []float32, b []byte) { decode1(dst, b, func(v byte) float32 { return float32(v) }) },

@@ -53,7 +53,7 @@ func TestValuesThatLieUnevenlyAreCopied(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, raw, 0o600))
 	f, err := OpenFile(path)
 	require.NoError(t, err)
-	defer f.Close() //nolint:errcheck // a file that was read
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
 	got, err := f.Floats("a")
 	require.NoError(t, err)
 	require.Equal(t, []float32{1, 2}, got)

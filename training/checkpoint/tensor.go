@@ -134,17 +134,22 @@ func (t Tensor) encode(w io.Writer) error {
 
 // appendTo appends the bytes of elements [from, to) to dst.
 func (t Tensor) appendTo(dst []byte, from, to int) []byte {
-	for i := from; i < to; i++ {
-		switch t.DType {
-		case F32:
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(t.f32[i]))
-		case F16:
-			dst = binary.LittleEndian.AppendUint16(dst, toHalf(t.f32[i]))
-		case BF16:
-			dst = binary.LittleEndian.AppendUint16(dst, toBrain(t.f32[i]))
-		case I32:
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(t.i32[i]))
+	if t.DType == I32 {
+		for _, v := range t.i32[from:to] {
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(v))
 		}
+		return dst
+	}
+	for _, v := range t.f32[from:to] {
+		if t.DType == F32 {
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
+			continue
+		}
+		short := toBrain
+		if t.DType == F16 {
+			short = toHalf
+		}
+		dst = binary.LittleEndian.AppendUint16(dst, short(v))
 	}
 	return dst
 }

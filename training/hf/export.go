@@ -77,7 +77,7 @@ func Write(to Output, c model.Config, p Parameters, o Options) error {
 	}
 	delete(files, ConfigFile)
 	dtype := cmp.Or(o.DType, checkpoint.F32)
-	if err := complete(a, config, c, dtype); err != nil {
+	if err := complete(config, c, dtype); err != nil {
 		return err
 	}
 	if files[ConfigFile], err = config.encode(); err != nil {
@@ -143,7 +143,7 @@ func dtypes() map[checkpoint.DType]string {
 }
 
 // complete adds what every config.json has.
-func complete(a architecture, o object, c model.Config, dtype checkpoint.DType) error {
+func complete(o object, c model.Config, dtype checkpoint.DType) error {
 	name, ok := dtypes()[dtype]
 	if !ok {
 		return fmt.Errorf("type %q: weights are written as F32, F16 or BF16", dtype)
