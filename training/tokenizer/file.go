@@ -150,6 +150,9 @@ func (t *Tokenizer) readModel() error {
 			b.useBytes()
 		}
 		t.keepsBytes = t.words.Bytes || b.bytes != nil
+		if b.splitsAtBlanks() {
+			t.words.Steps = append(t.words.Steps, splitAtBlanks)
+		}
 	} else if t.words.Bytes {
 		t.words = t.words.Named()
 	}
