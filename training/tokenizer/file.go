@@ -148,6 +148,8 @@ func (t *Tokenizer) readModel() error {
 	if b, ok := m.(*bpe); ok {
 		if t.words.Bytes {
 			b.useBytes()
+		} else if b.noUnknown != nil {
+			return b.noUnknown
 		}
 		t.keepsBytes = t.words.Bytes || b.bytes != nil
 		if b.splitsAtBlanks() {
