@@ -35,7 +35,7 @@ func newAddedSet(tokens []Added, form func(Added) string) *addedSet {
 	return &addedSet{newTrie(entries), tokens}
 }
 
-// cutAdded calls part for what is between added tokens and id for the tokens, in
+// cut calls part for what is between added tokens and id for the tokens, in
 // order. The first token counts, of several there the longest.
 func (s *addedSet) cut(text string, part func(text string, start int), id func(int32)) {
 	if s == nil {

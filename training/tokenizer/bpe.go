@@ -19,7 +19,8 @@ type bpe struct {
 	byteLevel    bool // words are bytes, and not the bytes' names
 	starts       [4][256]int32
 	bytes        *[256]int32 // tokens such as <0xE2>, for runes that have none; nil without
-	unknown      int32       // -1: what has no token is left out
+	unknown      int32       // none: what has no token is left out
+	noUnknown    error       // there is none, but the file names one: a fault unless bytes are all there is
 	fuse         bool        // unknown runes in a row are one token
 	prefix       string      // of tokens that do not begin a word
 	suffix       string      // of tokens that end one
@@ -79,12 +80,10 @@ func readBPE(raw json.RawMessage) (model, vocabulary, error) {
 		ids: m.Vocab, merges: make(map[uint64]merge, len(m.Merges)), unknown: none, fuse: m.FuseUnk,
 		prefix: deref(m.ContinuingSubwordPrefix), suffix: deref(m.EndOfWordSuffix), ignoreMerges: m.IgnoreMerges,
 	}
-	if m.UnkToken != nil {
-		id, ok := m.Vocab[*m.UnkToken]
-		if !ok {
-			return nil, nil, fmt.Errorf("the unknown token %q is not in the vocabulary", *m.UnkToken)
-		}
+	if id, ok := m.Vocab[deref(m.UnkToken)]; ok && m.UnkToken != nil {
 		b.unknown = id
+	} else if m.UnkToken != nil {
+		b.noUnknown = fmt.Errorf("the unknown token %q is not in the vocabulary", *m.UnkToken)
 	}
 	if m.ByteFallback {
 		b.bytes = byteTokens(m.Vocab)

@@ -148,8 +148,13 @@ func (t *Tokenizer) readModel() error {
 	if b, ok := m.(*bpe); ok {
 		if t.words.Bytes {
 			b.useBytes()
+		} else if b.noUnknown != nil {
+			return b.noUnknown
 		}
 		t.keepsBytes = t.words.Bytes || b.bytes != nil
+		if b.splitsAtBlanks() {
+			t.words.Steps = append(t.words.Steps, splitAtBlanks)
+		}
 	} else if t.words.Bytes {
 		t.words = t.words.Named()
 	}

@@ -24,15 +24,15 @@ type answer struct {
 // nastyTexts is how many texts every tokenizer is compared on.
 const nastyTexts = 12_000
 
-// TestTokenizersAgreeWithTheReference compares every tokenizer.json below
-// $TOKENIZER_DIR, and those in testdata, with Hugging Face's own library, run in
-// Node. `task test:tokenizers` sets both up.
+// TestTokenizersAgreeWithTheReference compares every tokenizer.json below the
+// folders of $TOKENIZER_DIR, a list as in $PATH, and those in testdata/small with
+// Hugging Face's own library, run in Node. `task test:tokenizers` sets all up.
 func TestTokenizersAgreeWithTheReference(t *testing.T) {
 	script := os.Getenv("TOKENIZER_ORACLE")
 	if script == "" {
 		t.Skip("TOKENIZER_ORACLE is not set: run `task test:tokenizers` to compare with the reference")
 	}
-	for _, path := range tokenizerFiles(t, "testdata/small", os.Getenv("TOKENIZER_DIR")) {
+	for _, path := range tokenizerFiles(t, append(filepath.SplitList(os.Getenv("TOKENIZER_DIR")), "testdata/small")...) {
 		t.Run(path, func(t *testing.T) {
 			tok := readTokenizer(t, path)
 			texts := nasty(nastyTexts, addedTexts(tok))
@@ -52,7 +52,7 @@ func TestTokenizersAgreeWithTheReference(t *testing.T) {
 	}
 }
 
-func tokenizerFiles(t *testing.T, dirs ...string) []string {
+func tokenizerFiles(t testing.TB, dirs ...string) []string {
 	t.Helper()
 	var paths []string
 	for _, dir := range dirs {

@@ -332,3 +332,15 @@ func TestTheConfigNamesTheSpecialTokens(t *testing.T) {
 		t.Fatal("a tokenizer without [EOS] names it")
 	}
 }
+
+func TestAnUnknownTokenMustBeThereUnlessBytesAreAll(t *testing.T) {
+	for _, c := range []struct{ words, want string }{
+		{`{"type":"ByteLevel","add_prefix_space":false}`, ""},
+		{`null`, `the unknown token "<u>" is not in the vocabulary`},
+	} {
+		_, err := Parse([]byte(`{"pre_tokenizer":` + c.words + `,"model":{"type":"BPE","unk_token":"<u>","vocab":{"a":0},"merges":[]}}`))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Fatalf("%s gives %v", c.words, err)
+		}
+	}
+}

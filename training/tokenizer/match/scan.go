@@ -143,10 +143,10 @@ func scanLlama(text string, digits int) int {
 		return n
 	}
 	c, n := classOf(text)
-	switch {
-	case c == letter:
+	switch c {
+	case letter:
 		return n + run(text[n:], letter)
-	case c == number:
+	case number:
 		for range digits - 1 {
 			if n == len(text) {
 				break

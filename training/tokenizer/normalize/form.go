@@ -32,35 +32,50 @@ type mark struct {
 	cc uint8
 }
 
+// apply normalizes the parts of a text that are not ASCII, each with the ASCII
+// rune before it, which marks may be put to. Bytes that are no UTF-8 end a part.
 func (f form) apply(text string) string {
+	i := ascii(text)
+	if i == len(text) {
+		return text
+	}
+	var runes []mark
+	var b strings.Builder
+	b.Grow(len(text))
+	rest := 0
+	for i < len(text) {
+		start := max(i-1, rest)
+		b.WriteString(text[rest:start])
+		runes = runes[:0]
+		rest = start
+		for rest < len(text) && (rest < i || text[rest] >= utf8.RuneSelf) {
+			r, n := utf8.DecodeRuneInString(text[rest:])
+			if r == utf8.RuneError && n == 1 {
+				break
+			}
+			runes = f.decompose(runes, r, text[rest:rest+n])
+			rest += n
+		}
+		for _, m := range f.order(runes) {
+			b.WriteRune(m.r)
+		}
+		if rest == i && rest < len(text) { // nothing was read but the ASCII rune
+			b.WriteByte(text[rest])
+			rest++
+		}
+		i = rest + ascii(text[rest:])
+	}
+	b.WriteString(text[rest:])
+	return b.String()
+}
+
+// ascii returns the bytes of ASCII at the front of a text.
+func ascii(text string) int {
 	i := 0
 	for i < len(text) && text[i] < utf8.RuneSelf {
 		i++
 	}
-	if i == len(text) {
-		return text // ASCII is normal
-	}
-	runes := make([]mark, 0, len(text))
-	var b strings.Builder
-	b.Grow(len(text))
-	flush := func() {
-		for _, m := range f.order(runes) {
-			b.WriteRune(m.r)
-		}
-		runes = runes[:0]
-	}
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		if r == utf8.RuneError && n == 1 {
-			flush()
-			b.WriteByte(text[i])
-		} else {
-			runes = f.decompose(runes, r, text[i:i+n])
-		}
-		i += n
-	}
-	flush()
-	return b.String()
+	return i
 }
 
 // Hangul syllables are composed by arithmetic (The Unicode Standard, 3.12).
