@@ -237,3 +237,19 @@ func octets(i Info) []byte {
 	}
 	return make([]byte, i.Len())
 }
+
+// TestMemoryNeedNotHaveTheOrderOfFiles takes the way of machines whose memory
+// does not, which is right on any.
+func TestMemoryNeedNotHaveTheOrderOfFiles(t *testing.T) {
+	want := encode(t, nil, tensors())
+	littleEndian = false
+	t.Cleanup(func() { littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1 })
+	require.Equal(t, want, encode(t, nil, tensors()))
+	f, err := Open(bytes.NewReader(want), int64(len(want)))
+	require.NoError(t, err)
+	w, step := make([]float32, 6), make([]int32, 1)
+	require.NoError(t, f.ReadFloat32("w", w))
+	require.NoError(t, f.ReadInt32("step", step))
+	require.Equal(t, tensors()[0].Float32s(), w)
+	require.Equal(t, []int32{-7}, step)
+}
