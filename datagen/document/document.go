@@ -2,7 +2,7 @@
 // documents, {"id": ..., "text": ..., "source": ...} a line each, that any
 // program can read. An artifact of them has the type text.
 //
-// Sources below datagen/source/text yield documents; Dedup and Split sort them;
+// Sources below datagen/source/corpus yield documents; Dedup and Split sort them;
 // Writer stores them; All reads them back.
 package document
 

@@ -5,6 +5,7 @@ package quarantine
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,8 +127,11 @@ func (t *Tray) Summary() string {
 
 // Filter yields the usable samples of a stream and puts its faults into the
 // tray. Other errors go through and end the stream.
-func (t *Tray) Filter(in sample.Stream) sample.Stream {
-	return func(yield func(sample.Sample, error) bool) {
+func (t *Tray) Filter(in sample.Stream) sample.Stream { return Filter(t, in) }
+
+// Filter is Tray.Filter for items of any type.
+func Filter[T any](t *Tray, in iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		for s, err := range in {
 			// Not errors.As: a fatal error may have a fault as its cause.
 			if fault, ok := err.(*sample.Fault); ok { //nolint:errorlint // the type itself is the protocol

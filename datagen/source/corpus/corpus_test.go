@@ -1,4 +1,4 @@
-package text
+package corpus
 
 import (
 	"context"
@@ -49,8 +49,10 @@ func TestAFolderOfDocuments(t *testing.T) {
 	require.NoError(t, err)
 	docs, faults := collect(t, stream)
 	require.Equal(t, []document.Document{
-		{ID: "a.txt", Text: "first", Source: Files}, {ID: "b/two.md", Text: "second", Source: Files},
-		{ID: "x", Text: "third", Source: Files}, {ID: "c.jsonl#3", Text: "fourth", Source: Files},
+		{ID: "a.txt", Text: "first", Source: Files},
+		{ID: "b/two.md", Text: "second", Source: Files},
+		{ID: "x", Text: "third", Source: Files},
+		{ID: "c.jsonl#3", Text: "fourth", Source: Files},
 	}, docs)
 	require.Equal(t, []string{
 		"binary.txt: not UTF-8 text", "blank.txt: no text", "c.jsonl#4: no text under the key", "c.jsonl#5: facts are not JSON",

