@@ -10,7 +10,10 @@ import (
 
 // Config configures a Loop.
 type Config struct {
-	Steps     int64          `json:"steps"`
+	Steps int64 `json:"steps"`
+	// Minutes gives the run so many minutes instead of Steps. After the first steps
+	// it is decided how many fit, and the number is part of every checkpoint.
+	Minutes   float64        `json:"minutes,omitempty"`
 	BatchSize int            `json:"batch_size"` // for samples per second
 	Seed      uint64         `json:"seed"`       // recorded in checkpoints; batches and objective have it too
 	Schedule  optim.Schedule `json:"schedule"`   // its Steps are the loop's where they are 0
@@ -23,6 +26,11 @@ type Config struct {
 	// Digest identifies everything that the result depends on: configuration,
 	// data, initial weights. A checkpoint with another digest is refused.
 	Digest string `json:"digest"`
+	// Spike rewinds the run where loss or gradient jump; nil: they are let through.
+	Spike *SpikeOptions `json:"spike,omitempty"`
+	// DropNotFinite leaves the update of a step out whose loss or gradient is not a
+	// number. Otherwise, and after ten in a row, it is a *DivergedError.
+	DropNotFinite bool `json:"drop_not_finite,omitempty"`
 	// PeakFLOPS of the device, of which the metric mfu is the share in use; 0: measured at the start.
 	PeakFLOPS float64 `json:"peak_flops,omitempty"`
 	// MemoryLimit in bytes makes a run that would need more a *MemoryError, before it is allocated. 0 is four fifths of the machine's memory, or
@@ -44,8 +52,15 @@ func (c Config) resolve() Config {
 func (c Config) Validate() error {
 	c = c.resolve()
 	var faults []error
-	if c.Steps < 1 {
+	switch {
+	case c.Minutes < 0 || c.Minutes > 0 && c.Steps > 0:
+		faults = append(faults, fmt.Errorf("minutes is %v and steps is %d: give one of them", c.Minutes, c.Steps))
+	case c.Steps < 1 && c.Minutes == 0:
 		faults = append(faults, fmt.Errorf("steps is %d: give 1 or more", c.Steps))
+	}
+	faults = append(faults, c.Spike.Validate())
+	if c.Steps == 0 {
+		c.Schedule.Steps = max(c.Schedule.Steps, c.Schedule.Warmup) // decided later
 	}
 	if c.BatchSize < 1 {
 		faults = append(faults, fmt.Errorf("batch_size is %d: give 1 or more", c.BatchSize))

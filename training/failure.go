@@ -3,6 +3,7 @@ package training
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -20,6 +21,42 @@ type DivergedError struct {
 	What     string  // the measurement
 	Value    float64 // NaN or infinite
 	Previous []StepMetrics
+}
+
+// DataError says that a batch holds numbers that are none. Trying again does not help.
+type DataError struct {
+	Step, Batch int64
+	Array       string
+}
+
+func (e *DataError) Error() string {
+	return fmt.Sprintf("batch %d, which step %d sees, has NaN or infinity in %q: look for the broken data, or leave such steps out (not_finite: skip)", e.Batch, e.Step, e.Array)
+}
+
+// mostDropped is how many steps in a row may be left out because their loss is no number.
+const mostDropped = 10
+
+// notFinite returns what is wrong with the measurements of a step.
+func (r *run) notFinite(step int64, m Metrics) *DivergedError {
+	for _, key := range []string{LossKey, normKey} {
+		if v := m[key]; math.IsNaN(v) || math.IsInf(v, 0) {
+			return &DivergedError{Step: step, What: key, Value: v, Previous: r.history}
+		}
+	}
+	return nil
+}
+
+// drop leaves a step's update out where that is wanted, a few times in a row.
+func (r *run) drop(step int64, fault *DivergedError) error {
+	r.control.Dropped++
+	r.control.InRow++
+	if !r.config.DropNotFinite || r.control.InRow > mostDropped {
+		return fault
+	}
+	if r.Progress != nil {
+		r.Progress(step+1, r.config.Steps, fmt.Sprintf("%s was no number: the step was left out", fault.What))
+	}
+	return nil
 }
 
 // StepMetrics are the metrics of a step.

@@ -51,7 +51,10 @@ func fillSafely(fill Batches, step int64, b *Batch) (err error) {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	return fill(step, b)
+	clear(b.notes)
+	err = fill(step, b)
+	b.inspect()
+	return err
 }
 
 // next waits for the batch of the next step.

@@ -26,17 +26,27 @@ type Loop struct {
 		// Write records the metrics of a step; one that is written again replaces the earlier one.
 		Write(step int64, values map[string]float64) error
 	}
-	Progress func(done, total int64, note string) // nil: nobody looks; called after every step
-	Stopping <-chan struct{}                      // closed: write a checkpoint and return ErrStopped
-	Planned  func(Memory)                         // nil: nobody looks; called before memory is allocated, also if it is too much
+	// Evaluation measures the model on the way; nil: it is not measured.
+	Evaluation *Evaluation
+	// RateShare scales the learning rate of a step; nil: 1 for all.
+	RateShare func(step int64) float64
+	Progress  func(done, total int64, note string) // nil: nobody looks; called after every step
+	Stopping  <-chan struct{}                      // closed: write a checkpoint and return ErrStopped
+	Planned   func(Memory)                         // nil: nobody looks; called before memory is allocated, also if it is too much
 }
 
 // Result is what a finished loop tells.
 type Result struct {
-	Steps   int64   // all steps of the run
-	Resumed int64   // the step that this execution started from
-	Metrics Metrics // of the last step
-	Memory  Memory  // as predicted; zero where the objective is not Sized
+	Steps    int64    // all steps of the run
+	Resumed  int64    // the step that this execution started from
+	Metrics  Metrics  // of the last step
+	Early    bool     // the score no longer got better, and the run ended before its time
+	Latest   Metrics  // of the last evaluation
+	Best     Metrics  // of the evaluation with the best score
+	BestStep int64    // after which it was
+	Rewinds  []Rewind // spikes that were rewound
+	Dropped  int64    // steps that were not applied, their loss being no number
+	Memory   Memory   // as predicted; zero where the objective is not Sized
 }
 
 // run is the state of one execution of a loop.
@@ -44,13 +54,21 @@ type run struct {
 	*Loop
 	config  Config
 	adam    optim.Optimizer
-	saver   *saver // nil: no checkpoints
+	saver   *saver     // nil: no checkpoints
+	anchor  *snapshot  // where a spike leads back to; nil: spikes are let through
+	best    *keepsakes // nil: the best parameters are not kept
+	control control
 	feed    *feed
 	history history
 	timer   stepTimer
 	last    time.Time // when the last checkpoint began
 	seen    Metrics
 	needed  Memory
+	row     Metrics // as it was written last
+	rowOf   int64
+	began   int64     // the step that this execution started from
+	start   time.Time // when it did
+	probe   time.Time // when the timing of steps began
 }
 
 // stopGrace bounds the last checkpoint of a loop whose context is cancelled.
@@ -62,32 +80,87 @@ const stopGrace = 30 * time.Second
 // final; other errors may pass when it is run again.
 func (l *Loop) Run(ctx context.Context) (Result, error) {
 	r := &run{Loop: l, config: l.Config.resolve()}
-	if err := l.Config.Validate(); err != nil {
+	if err := errors.Join(l.Config.Validate(), l.Evaluation.validate()); err != nil {
 		return Result{}, fmt.Errorf("training configuration: %w", err)
 	}
 	start, err := r.prepare(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	r.feed = startFeed(l.Batches, start, r.config.Steps)
-	defer r.feed.stop()
-	r.last = time.Now()
+	r.began, r.start, r.last = start, time.Now(), time.Now()
+	r.startFeed(start)
+	defer func() { r.feed.stop() }()
 	r.timer.start()
-	for step := start; step < r.config.Steps; step++ {
+	for step := start; ; {
 		if cause := r.stopped(ctx); cause != nil {
 			return Result{}, r.halt(ctx, step, cause)
 		}
-		if err := r.step(step); err != nil {
+		if err := r.reach(ctx, step); err != nil {
+			if ctx.Err() != nil {
+				continue // what was cut off is done again after the resume
+			}
 			return Result{}, errors.Join(err, r.settle())
 		}
-		if err := r.checkpoint(ctx, step+1); err != nil {
+		if r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps {
+			return r.finish(step)
+		}
+		if err := r.checkpoint(ctx, step); err != nil {
 			return Result{}, err
 		}
+		spike, err := r.step(step)
+		if spike != nil {
+			step, err = r.rewind(*spike)
+		} else {
+			step++
+		}
+		if err != nil {
+			return Result{}, errors.Join(err, r.settle())
+		}
 	}
+}
+
+// reach does what is due when a number of steps are done.
+func (r *run) reach(ctx context.Context, done int64) error {
+	if err := r.decide(ctx, done); err != nil {
+		return err
+	}
+	if err := r.evaluate(ctx, done); err != nil {
+		return err
+	}
+	if r.anchor == nil || !r.anchored(done) || r.anchor.step == done {
+		return nil
+	}
+	decisions, err := r.control.encode()
+	if err != nil {
+		return err
+	}
+	return r.anchor.take(done, decisions)
+}
+
+// finish waits for what is being written and returns what the run found.
+func (r *run) finish(done int64) (Result, error) {
 	if err := r.settle(); err != nil {
 		return Result{}, err
 	}
-	return Result{Steps: r.config.Steps, Resumed: start, Metrics: r.seen, Memory: r.needed}, nil
+	c := r.control
+	if r.best != nil && c.BestStep > 0 && c.BestStep != done {
+		if err := r.best.restore(); err != nil {
+			return Result{}, fmt.Errorf("take the parameters of step %d: %w", c.BestStep, err)
+		}
+	}
+	return Result{
+		Steps: done, Resumed: r.began, Metrics: r.seen, Early: c.Stopped && done < r.config.Steps,
+		Latest: c.Latest, Best: c.Best, BestStep: c.BestStep, Rewinds: c.Rewinds, Dropped: c.Dropped, Memory: r.needed,
+	}, nil
+}
+
+// startFeed prepares the batches from a step on, without those that are skipped.
+func (r *run) startFeed(from int64) {
+	skipped, to := r.control.Skipped, r.config.Steps
+	if to == 0 {
+		to = math.MaxInt64 // it is not decided yet
+	}
+	r.feed = startFeed(func(step int64, b *Batch) error { return r.Batches(batchOf(skipped, step), b) }, from, to)
 }
 
 // prepare makes the optimiser and restores the newest checkpoint. It returns the
@@ -109,17 +182,44 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 			return 0, err
 		}
 	}
+	if r.Evaluation != nil && r.Evaluation.KeepBest {
+		if r.best, err = newKeepsakes(r.Backend, r.Objective); err != nil {
+			return 0, err
+		}
+	}
+	live := r.live()
+	if r.config.Spike != nil {
+		if r.anchor, err = newSnapshot(r.Backend, r.config, live); err != nil {
+			return 0, err
+		}
+		r.anchor.step = -1
+	}
 	if r.Checkpoints == nil {
 		return 0, nil
 	}
+	return r.resume(ctx, live)
+}
+
+// live lists the tensors that are the state of the run.
+func (r *run) live() []optim.Tensor {
 	var live []optim.Tensor
 	for _, p := range r.Objective.Params() {
 		live = append(live, optim.Tensor{Name: "param." + p.Name, Value: p.Value})
 	}
-	live = append(live, adam.State()...)
+	live = append(live, r.adam.State()...)
 	for _, t := range r.Objective.State() {
 		live = append(live, optim.Tensor{Name: "state." + t.Name, Value: t.Value})
 	}
+	if r.best != nil {
+		for _, t := range r.best.kept {
+			live = append(live, optim.Tensor{Name: "best." + t.Name, Value: t.Value})
+		}
+	}
+	return live
+}
+
+// resume restores the newest checkpoint. It returns the step to go on with.
+func (r *run) resume(ctx context.Context, live []optim.Tensor) (int64, error) {
 	spare, err := newSnapshot(r.Backend, r.config, live)
 	if err != nil {
 		return 0, err
@@ -133,45 +233,73 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	r.saver.saved = spare.step
+	if r.control, err = decodeControl(spare.control); err != nil {
+		return 0, err
+	}
+	r.settleSteps()
 	return spare.step, spare.restore()
 }
 
-// step does one step and records it.
-func (r *run) step(step int64) error {
+// step does one step and records it, unless it is a spike.
+func (r *run) step(step int64) (*Rewind, error) {
 	asked := time.Now()
 	b, err := r.feed.next()
 	r.timer.waited += time.Since(asked)
 	if err != nil {
-		return fmt.Errorf("batch of step %d: %w", step, err)
+		return nil, fmt.Errorf("batch of step %d: %w", step, err)
+	}
+	if b.broken != "" && !r.config.DropNotFinite && r.config.Spike == nil {
+		return nil, &DataError{Step: step, Batch: batchOf(r.control.Skipped, step), Array: b.broken}
 	}
 	r.adam.ZeroGrad()
 	m, err := r.Objective.Step(step, b)
+	if err == nil {
+		maps.Copy(m, b.notes)
+	}
 	r.feed.release(b)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", step, err)
+		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
 	norm, err := r.adam.GradNorm()
 	if err != nil {
-		return fmt.Errorf("step %d: %w", step, err)
+		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
-	lr := r.config.Schedule.At(step)
-	m["grad_norm"], m["lr"] = norm, lr
-	for _, key := range []string{LossKey, "grad_norm"} {
-		if v := m[key]; math.IsNaN(v) || math.IsInf(v, 0) {
-			return &DivergedError{Step: step, What: key, Value: v, Previous: r.history}
-		}
+	lr := r.rate(step)
+	m[normKey], m["lr"] = norm, lr
+	if spike := r.spike(step, m); spike != nil {
+		return spike, nil
 	}
+	if fault := r.notFinite(step, m); fault != nil {
+		return nil, r.drop(step, fault)
+	}
+	r.control.InRow = 0
 	r.adam.Step(step, lr, norm)
 	if err := r.Objective.Updated(step); err != nil {
-		return fmt.Errorf("after step %d: %w", step, err)
+		return nil, fmt.Errorf("after step %d: %w", step, err)
 	}
 	r.history.add(step, m)
 	r.seen = m
-	return r.report(step, m)
+	return nil, r.report(step, m)
+}
+
+// normKey names the norm of the gradient in Metrics.
+const normKey = "grad_norm"
+
+// rate is the learning rate of a step.
+func (r *run) rate(step int64) float64 {
+	s := r.config.Schedule
+	if r.config.Steps == 0 {
+		s.Steps = math.MaxInt64 // it is not decided yet
+	}
+	if r.RateShare == nil {
+		return s.At(step)
+	}
+	return s.At(step) * r.RateShare(step)
 }
 
 func (r *run) report(step int64, m Metrics) error {
 	r.timer.steps++
+	r.timer.tokens += m[TokensKey]
 	done := step + 1
 	if r.Progress != nil {
 		r.Progress(done, r.config.Steps, fmt.Sprintf("loss %.4g", m[LossKey]))
@@ -181,13 +309,11 @@ func (r *run) report(step int64, m Metrics) error {
 	}
 	measured := maps.Clone(m) // Result's metrics are functions of the step; speed is not
 	r.timer.measure(r, measured)
-	if r.Metrics == nil {
-		return nil
+	if n := len(r.control.Rewinds); n > 0 {
+		measured["rewinds"] = float64(n)
 	}
-	if err := r.Metrics.Write(step, measured); err != nil {
-		return fmt.Errorf("write the metrics of step %d: %w", step, err)
-	}
-	return nil
+	r.row = nil
+	return r.write(step, measured)
 }
 
 // checkpoint begins one if it is time and the one before it is written.
@@ -197,16 +323,26 @@ func (r *run) checkpoint(ctx context.Context, done int64) error {
 	}
 	c := r.config
 	due := c.CheckpointSteps > 0 && done%c.CheckpointSteps == 0 || c.CheckpointEvery > 0 && time.Since(r.last) >= c.CheckpointEvery
+	due = due && done > r.began && done != r.saver.saved && r.anchored(done)
 	idle, err := r.saver.idle()
 	if err != nil && ctx.Err() != nil { // the next step finds the cancellation and saves again
 		r.saver.saved = -1
 		return nil
 	}
-	if err != nil || !due || !idle || done == c.Steps {
+	if err != nil || !due || !idle {
+		return err
+	}
+	return r.begin(ctx, done)
+}
+
+// begin starts to write a checkpoint. The saver must be idle.
+func (r *run) begin(ctx context.Context, done int64) error {
+	decisions, err := r.control.encode()
+	if err != nil {
 		return err
 	}
 	r.last = time.Now()
-	return r.saver.begin(ctx, done)
+	return r.saver.begin(ctx, done, decisions)
 }
 
 // stopped returns why the loop should stop, or nil.
@@ -229,12 +365,18 @@ func (r *run) halt(ctx context.Context, done int64, cause error) error {
 		return stopped
 	}
 	err := r.saver.wait()
+	back := !r.anchored(done) // a spike later on would lead back to the anchor, which only its own checkpoint has
+	if back {
+		done = r.anchor.step
+	}
 	if r.saver.saved == done && err == nil {
 		return stopped
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
-	if err := r.saver.begin(ctx, done); err != nil {
+	if back {
+		r.saver.write(ctx, r.anchor)
+	} else if err := r.begin(ctx, done); err != nil {
 		return errors.Join(stopped, err)
 	}
 	if err := r.saver.wait(); err != nil {

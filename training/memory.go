@@ -20,7 +20,7 @@ type Memory struct {
 	Inputs      int64 // of graphs
 	Scratch     int64 // of kernels
 	Batches     int64 // on the host: the one in use and the next
-	Copies      int64 // of the state, on the host: the checkpoint that is being written
+	Copies      int64 // of the state: the checkpoint that is being written, the anchor of spikes, the best parameters
 }
 
 // Total is the peak.
@@ -130,6 +130,12 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	}
 	if r.Checkpoints != nil {
 		m.Copies = m.Parameters + m.Optimiser + m.State
+	}
+	if r.config.Spike != nil {
+		m.Copies += m.Parameters + m.Optimiser + m.State
+	}
+	if e := r.Evaluation; e != nil && e.KeepBest {
+		m.Copies += m.Parameters
 	}
 	if b, ok := r.Backend.(device.Leasing); ok {
 		m.Scratch = b.Leased()

@@ -82,6 +82,32 @@ func (m Metrics) String() string {
 type Batch struct {
 	floats map[string][]float32
 	ints   map[string][]int32
+	notes  Metrics
+	broken string // the array that holds NaN or infinity; "": none does
+}
+
+// Note puts a measurement of the batch itself among the metrics of its step.
+func (b *Batch) Note(name string, value float64) {
+	if b.notes == nil {
+		b.notes = Metrics{}
+	}
+	b.notes[name] = value
+}
+
+// TokensKey names the note that says how many tokens a batch predicts.
+const TokensKey = "tokens"
+
+// inspect looks for numbers that are none.
+func (b *Batch) inspect() {
+	b.broken = ""
+	for _, name := range slices.Sorted(maps.Keys(b.floats)) {
+		for _, v := range b.floats[name] {
+			if v-v != 0 { // NaN or infinite
+				b.broken = name
+				return
+			}
+		}
+	}
 }
 
 // Float32s returns the array called name for writing, with n elements of

@@ -53,18 +53,24 @@ func (s *saver) wait() error {
 }
 
 // begin copies the state and starts to write it. The saver must be idle.
-func (s *saver) begin(ctx context.Context, step int64) error {
-	if err := s.spare.take(step); err != nil {
+func (s *saver) begin(ctx context.Context, step int64, decisions string) error {
+	if err := s.spare.take(step, decisions); err != nil {
 		return err
 	}
-	s.saved = step
+	s.write(ctx, s.spare)
+	return nil
+}
+
+// write starts to write a snapshot, which must not change until it is written.
+// The saver must be idle.
+func (s *saver) write(ctx context.Context, from *snapshot) {
+	s.saved = from.step
 	s.busy = make(chan error, 1)
 	go func(done chan<- error) {
-		err := s.to.Save(ctx, step, s.spare.write)
+		err := s.to.Save(ctx, from.step, from.write)
 		if err != nil {
-			err = fmt.Errorf("save the checkpoint of step %d: %w", step, err)
+			err = fmt.Errorf("save the checkpoint of step %d: %w", from.step, err)
 		}
 		done <- err
 	}(s.busy)
-	return nil
 }

@@ -18,6 +18,7 @@ type snapshot struct {
 	live    []optim.Tensor
 	tensors []checkpoint.Tensor // in the order of live
 	step    int64               // steps that are done
+	control string              // the run's decisions at that step, encoded
 	seed    uint64
 	digest  string
 }
@@ -34,13 +35,13 @@ func newSnapshot(m device.Memory, c Config, live []optim.Tensor) (*snapshot, err
 }
 
 // take copies the live state; step is the number of steps that are done.
-func (s *snapshot) take(step int64) error {
+func (s *snapshot) take(step int64, decisions string) error {
 	for i, t := range s.live {
 		if err := s.memory.DownloadFloats(s.tensors[i].Float32s(), t.Value); err != nil {
 			return fmt.Errorf("copy %s for a checkpoint: %w", t.Name, err)
 		}
 	}
-	s.step = step
+	s.step, s.control = step, decisions
 	return nil
 }
 
@@ -61,6 +62,7 @@ const (
 	metaStep   = "tempera.step"
 	metaSeed   = "tempera.seed"
 	metaDigest = "tempera.digest"
+	metaState  = "tempera.control"
 )
 
 // write serialises the snapshot.
@@ -70,6 +72,7 @@ func (s *snapshot) write(w io.Writer) error {
 		metaStep:   strconv.FormatInt(s.step, 10),
 		metaSeed:   strconv.FormatUint(s.seed, 10),
 		metaDigest: s.digest,
+		metaState:  s.control,
 	}, s.tensors)
 }
 
@@ -94,6 +97,6 @@ func (s *snapshot) read(r io.Reader) error {
 		}
 		return fmt.Errorf("%w: %w", ErrOtherConfig, err)
 	}
-	s.step = step
+	s.step, s.control = step, meta[metaState]
 	return nil
 }

@@ -18,6 +18,11 @@ const (
 	Lengths = "lengths"
 	Targets = "targets"
 	Groups  = "groups"
+
+	// Of packed texts, see LM.
+	Positions = "positions"
+	Ends      = "ends"
+	Shape     = "shape"
 )
 
 // last names the input that tells where texts end.

@@ -1,0 +1,274 @@
+package objective
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"tempera/training"
+	"tempera/training/device"
+	"tempera/training/graph"
+	"tempera/training/model"
+	"tempera/training/optim"
+)
+
+// PackedShape is the shape of a batch of packed texts, see datagen/pack.
+type PackedShape struct {
+	Rows, Context int
+	// Ends is the length of the array Ends; 0: rows are whole, and a token sees all
+	// before it in its row.
+	Ends int
+}
+
+// PackedLM trains a language model on batches of documents that share rows: the
+// mean cross-entropy of each token given those before it in its document. The
+// shapes of batches may change from step to step, as a curriculum's do. A batch
+// has tokens and targets, both int32 (B, T), the target of a token being the one
+// after it, or device.IgnoreIndex; shape, three int32; and where its shape has
+// ends, positions (B, T) and ends.
+type PackedLM struct {
+	model  *model.Model
+	plan   Plan
+	graphs []packedGraph
+	arena  *graph.Arena
+	step   PackedShape // of the last step
+	ends   []int32     // of a micro-batch
+}
+
+// packedGraph computes micro-batches of the batches of one shape.
+type packedGraph struct {
+	*graph.Graph
+	shape PackedShape // of the batch
+}
+
+var _ training.Objective = (*PackedLM)(nil)
+
+// NewPackedLM builds the objective on an lm model for batches of the shapes. Of the
+// plan, Batch and Lengths do not matter.
+func NewPackedLM(m *model.Model, p Plan, shapes ...PackedShape) (*PackedLM, error) {
+	l := &PackedLM{model: m, plan: p, arena: graph.NewArena(m.Backend())}
+	if m.Config.Kind != model.LM {
+		return nil, fmt.Errorf("lm objective: the model is of kind %s", m.Config.Kind)
+	}
+	if len(shapes) == 0 {
+		return nil, errors.New("lm objective: batches have no shape")
+	}
+	l.step = shapes[0]
+	for _, s := range shapes {
+		if slices.ContainsFunc(l.graphs, func(g packedGraph) bool { return g.shape == s }) {
+			continue
+		}
+		part := p
+		part.Batch, part.Lengths = s.Rows, nil
+		err := part.Validate()
+		var g *graph.Graph
+		if err == nil {
+			rows := s
+			rows.Rows = part.rows()
+			g, err = packed{m, rows, p.parts()}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lm objective: %w", err), l.Close())
+		}
+		l.graphs = append(l.graphs, packedGraph{g, s})
+	}
+	trainOnly(m, l.all()...)
+	return l, nil
+}
+
+// packed is the computation of one shape.
+type packed struct {
+	model *model.Model
+	shape PackedShape
+	parts int // of a batch; its loss has a share in that of the batch where there are several
+}
+
+func (p packed) build(o graph.Options) (*graph.Graph, error) {
+	m, s := p.model, p.shape
+	if s.Context > m.Config.Text.Context {
+		return nil, fmt.Errorf("rows of %d tokens exceed the model's context of %d", s.Context, m.Config.Text.Context)
+	}
+	return graph.Build(m.Backend(), o, func(g *graph.Graph) *graph.Node {
+		texts := model.Texts{Tokens: g.Input(Tokens, device.Int32, s.Rows, s.Context)}
+		if s.Ends > 0 {
+			texts.Positions = g.Input(Positions, device.Int32, s.Rows, s.Context)
+			texts.Ends = g.Input(Ends, device.Int32, s.Ends)
+		}
+		targets := g.Input(Targets, device.Int32, s.Rows, s.Context)
+		loss := m.TokenLoss(g, m.Decode(g, texts, nil).States, targets, 0)
+		g.Output(training.LossKey, loss)
+		if p.parts > 1 {
+			g.Seed(share, loss)
+		}
+		return loss
+	})
+}
+
+// Params is part of training.Objective.
+func (l *PackedLM) Params() []*graph.Param { return l.model.Params() }
+
+// State is part of training.Objective: there is none.
+func (l *PackedLM) State() []optim.Tensor { return nil }
+
+// Step is part of training.Objective. Metrics: loss.
+func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
+	g, err := l.of(b)
+	if err != nil {
+		return nil, err
+	}
+	l.step = g.shape
+	t, err := readTexts(l.model, g.shape, b)
+	if err != nil {
+		return nil, err
+	}
+	loss := 0.0
+	for i, s := range shares(t.targets, l.plan.parts()) {
+		if s == 0 {
+			continue
+		}
+		part := t
+		if l.plan.parts() > 1 {
+			part = l.part(t, i)
+			if err := g.Feed(share, []float32{float32(s)}); err != nil {
+				return nil, err
+			}
+		}
+		if err := errors.Join(part.feed(g.Graph), g.Run()); err != nil {
+			return nil, err
+		}
+		mean, err := scalar(g.Graph, training.LossKey)
+		if err != nil {
+			return nil, err
+		}
+		loss += s * mean
+	}
+	return training.Metrics{training.LossKey: loss}, nil
+}
+
+// of finds the graph of a batch.
+func (l *PackedLM) of(b *training.Batch) (packedGraph, error) {
+	v, err := b.ReadInt32s(Shape, 3)
+	if err != nil {
+		return packedGraph{}, err
+	}
+	s := PackedShape{int(v[0]), int(v[1]), int(v[2])}
+	for _, g := range l.graphs {
+		if g.shape == s {
+			return g, nil
+		}
+	}
+	return packedGraph{}, fmt.Errorf("the batch has the shape %+v, which the objective was not built for", s)
+}
+
+// part is micro-batch i, whose rows are whole, so that its documents are too.
+func (l *PackedLM) part(t packedTexts, i int) packedTexts {
+	n := len(t.tokens) / l.plan.parts()
+	lo, hi := int32(i*n), int32((i+1)*n)
+	p := packedTexts{tokens: t.tokens[lo:hi], targets: t.targets[lo:hi]}
+	if t.ends == nil {
+		return p
+	}
+	p.positions = t.positions[lo:hi]
+	l.ends = slices.Grow(l.ends[:0], len(t.ends))
+	for _, e := range t.ends { // those outside become empty documents at either end
+		l.ends = append(l.ends, min(max(e, lo), hi)-lo)
+	}
+	p.ends = l.ends
+	return p
+}
+
+// packedTexts are the arrays of a batch, checked; positions and ends are nil where
+// rows are whole.
+type packedTexts struct{ tokens, targets, positions, ends []int32 }
+
+func readTexts(m *model.Model, s PackedShape, b *training.Batch) (t packedTexts, err error) {
+	n, vocab := s.Rows*s.Context, m.Config.Text.Vocab
+	if t.tokens, err = b.ReadInt32s(Tokens, n); err != nil {
+		return t, err
+	}
+	if t.targets, err = b.ReadInt32s(Targets, n); err != nil {
+		return t, err
+	}
+	if err := errors.Join(checkIDs(t.tokens, vocab), checkTargets(t.targets, vocab)); err != nil || s.Ends == 0 {
+		return t, err
+	}
+	if t.positions, err = b.ReadInt32s(Positions, n); err != nil {
+		return t, err
+	}
+	if t.ends, err = b.ReadInt32s(Ends, s.Ends); err != nil {
+		return t, err
+	}
+	return t, t.check(s)
+}
+
+// check looks at what kernels do not.
+func (t packedTexts) check(s PackedShape) error {
+	for i, p := range t.positions {
+		if p < 0 || int(p) >= s.Context {
+			return fmt.Errorf("position %d of the batch is %d, outside the row of %d", i, p, s.Context)
+		}
+	}
+	var last int32
+	for i, e := range t.ends {
+		if e < last || i == 0 && e != 0 || int(e) > len(t.tokens) {
+			return fmt.Errorf("end %d of the batch is %d after %d, of %d tokens", i, e, last, len(t.tokens))
+		}
+		last = e
+	}
+	if int(last) != len(t.tokens) {
+		return fmt.Errorf("the documents of the batch end at %d of %d tokens", last, len(t.tokens))
+	}
+	return nil
+}
+
+func (t packedTexts) feed(g *graph.Graph) error {
+	err := errors.Join(g.Feed(Tokens, t.tokens), g.Feed(Targets, t.targets))
+	if t.ends == nil {
+		return err
+	}
+	return errors.Join(err, g.Feed(Positions, t.positions), g.Feed(Ends, t.ends))
+}
+
+// Updated is part of training.Objective.
+func (l *PackedLM) Updated(int64) error { return nil }
+
+// StepFLOPs is part of training.Costed: those of the last step. Attention counts
+// as if rows were whole.
+func (l *PackedLM) StepFLOPs() float64 {
+	c := l.model.Config
+	c.Text.Context = l.step.Context
+	return 3 * float64(l.step.Rows) * c.FLOPs().Decode
+}
+
+// Needs is part of training.Sized. All shapes get as many rows.
+func (l *PackedLM) Needs(batch int) (training.Needs, error) {
+	return needsOf(l.plan, batch, 12*l.model.Config.Text.Context, func(p Plan) (sized, error) {
+		var shapes []PackedShape
+		for _, g := range l.graphs {
+			s := g.shape
+			s.Rows = p.Batch
+			shapes = append(shapes, s)
+		}
+		return NewPackedLM(l.model, p, shapes...)
+	})
+}
+
+// Memory is what a step uses on the device.
+func (l *PackedLM) Memory() graph.Memory { return graph.Together(l.all()...) }
+
+func (l *PackedLM) all() []*graph.Graph {
+	gs := make([]*graph.Graph, len(l.graphs))
+	for i, g := range l.graphs {
+		gs[i] = g.Graph
+	}
+	return gs
+}
+
+// Close frees the graphs. The model's parameters stay.
+func (l *PackedLM) Close() error {
+	var errs []error
+	for _, g := range l.graphs {
+		errs = append(errs, g.Close())
+	}
+	return errors.Join(errs...)
+}
