@@ -3,9 +3,9 @@ package activities
 // All lists the kinds of stage. Adding one is one file and one line here.
 func All() []Kind {
 	return []Kind{
-		ingest(), noise(), dedup(), merge(), importModel(),
+		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
-		evaluate(), compare(), reportKind(), publishKind(),
+		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		Noop(),
 	}
 }

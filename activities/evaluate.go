@@ -41,10 +41,21 @@ func evaluate() Kind {
 // Evaluation is metrics.json of an evaluation artifact.
 type Evaluation struct {
 	Metrics map[string]score.Interval `json:"metrics"`
-	Gallery int                       `json:"gallery"`
-	Pairs   int                       `json:"pairs"`
-	Model   artifact.Digest           `json:"model"`
-	Data    artifact.Digest           `json:"data"`
+	Gallery int                       `json:"gallery,omitempty"`
+	Pairs   int                       `json:"pairs,omitempty"`
+	// Documents are counted where texts are predicted, not pairs matched.
+	Documents int             `json:"documents,omitempty"`
+	Model     artifact.Digest `json:"model"`
+	Data      artifact.Digest `json:"data"`
+}
+
+// lowerIsBetter tells of a metric that it is one to be small.
+func lowerIsBetter(metric string) bool {
+	switch metric {
+	case "loss", "val_loss", "bits_per_byte", "perplexity":
+		return true
+	}
+	return false
 }
 
 const (
@@ -98,7 +109,7 @@ func runEvaluate(ctx context.Context, t *Task, p evaluateParams) (err error) {
 		task: t, params: p, model: from, pairs: pairs, scorer: scorer, dev: dev,
 		enc: newCaptionEncoder(from.tokenizer, from.weights.Config), found: map[string]score.Interval{},
 	}
-	for _, measure := range []func(context.Context) error{e.features, e.retrieval, e.zeroShot, e.captioning} {
+	for _, measure := range []func(context.Context) error{e.encode, e.retrieval, e.zeroShot, e.captioning} {
 		if err := measure(ctx); err != nil {
 			return err
 		}
@@ -108,7 +119,7 @@ func runEvaluate(ctx context.Context, t *Task, p evaluateParams) (err error) {
 
 func (e *evaluation) bootstrap() score.Bootstrap { return score.Bootstrap{Seed: e.params.Seed} }
 
-func (e *evaluation) features(context.Context) (err error) {
+func (e *evaluation) encode(context.Context) (err error) {
 	if e.images, err = e.scorer.ImageFeatures(e.pairs.images, len(e.pairs.samples)); err != nil {
 		return err
 	}
@@ -168,13 +179,24 @@ func (e *evaluation) recalls(prefix string, r score.Ranks) {
 
 // similarities are the cosines of the images and texts of a gallery.
 func (e *evaluation) similarities(members []int) []float32 {
-	w, n := e.scorer.Embed(), len(members)
+	return cosines(e.images, e.texts, features{e.scorer.Embed(), members})
+}
+
+// features say which rows of two arrays of unit vectors are compared.
+type features struct {
+	width   int
+	members []int
+}
+
+// cosines are the products of the rows of images and texts: (n, n).
+func cosines(images, texts []float32, f features) []float32 {
+	w, n := f.width, len(f.members)
 	out := make([]float32, n*n)
-	for a, i := range members {
-		for b, j := range members {
+	for a, i := range f.members {
+		for b, j := range f.members {
 			var s float32
 			for k := range w {
-				s += e.images[i*w+k] * e.texts[j*w+k]
+				s += images[i*w+k] * texts[j*w+k]
 			}
 			out[a*n+b] = s
 		}

@@ -13,11 +13,12 @@ import (
 // objective.
 func finetune() Kind {
 	return define(stage.Descriptor{
-		Name: "finetune", Version: 1, Queue: stage.CPU,
+		Name: "finetune", Version: 2, Queue: stage.CPU,
 		Summary: "Go on training a model",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Where to start from."},
-			{Name: "data", Type: artifact.TypeDataset, Many: true, Doc: "Pairs to learn from."},
+			{Name: "data", Type: dataTypes, Many: true, Doc: "Pairs, or of lm tokens, to learn from."},
+			heldOutPort(),
 		},
 		Outputs: []stage.Port{{Name: "model", Type: artifact.TypeModel, Doc: "The trained model."}},
 	}, defaultFit(), runFinetune)
@@ -29,8 +30,8 @@ func runFinetune(ctx context.Context, t *Task, p fitParams) error {
 	if err != nil {
 		return err
 	}
-	if string(from.weights.Config.Kind) != p.Objective {
-		return Invalid(fmt.Errorf("the model is of kind %s: train it with objective %s", from.weights.Config.Kind, from.weights.Config.Kind))
+	if g, ok := findGoal(p.Objective); ok && g.kind != from.weights.Config.Kind {
+		return Invalid(fmt.Errorf("the model is of kind %s, and objective %s trains %s: use an objective of that kind", from.weights.Config.Kind, p.Objective, g.kind))
 	}
 	dev, err := newCompute(t)
 	if err != nil {
@@ -45,5 +46,5 @@ func runFinetune(ctx context.Context, t *Task, p fitParams) error {
 	if err != nil {
 		return Invalid(err)
 	}
-	return fit(ctx, t, p, m, newCaptionEncoder(from.tokenizer, m.Config), file)
+	return fit(ctx, &job{task: t, params: p, model: m, encoder: newCaptionEncoder(from.tokenizer, m.Config), tokenizer: file})
 }

@@ -18,8 +18,8 @@ import (
 	"tempera/workflows/stage"
 )
 
-// job is caption bootstrapping with every kind of stage, as small as it gets.
-const job = `
+// jobSpec is caption bootstrapping with every kind of stage, as small as it gets.
+const jobSpec = `
 name: job
 stages:
   - {id: source, kind: ingest, params: {count: 60, seed: 1, shard_records: 20}}
@@ -54,7 +54,7 @@ stages:
 // runJob runs a spec without a server and returns the results of its stages.
 func runJob(t *testing.T, threads int) (artifact.Store, map[string]stage.Result) {
 	t.Helper()
-	spec, err := dag.Parse([]byte(job))
+	spec, err := dag.Parse([]byte(jobSpec))
 	require.NoError(t, err)
 	catalog := NewCatalog(All()...)
 	plan, err := dag.NewPlan(spec, catalog)
@@ -119,8 +119,8 @@ func TestWrongInputOfTheJobsKinds(t *testing.T) {
 	catalog := NewCatalog(All()...)
 	for _, c := range []struct{ name, kind, params, want string }{
 		{"a weight for nothing is told", "pretrain", `{"itc":0,"itm":0,"lm":0}`, "itc, itm and lm are all 0"},
-		{"a batch of one has no negatives", "finetune", `{"batch":1}`, "batch is 1: use at least 2"},
-		{"an unknown objective is named with the known ones", "pretrain", `{"objective":"clap"}`, `use clip or blip`},
+		{"a batch of one has no negatives", "finetune", `{"batch":1}`, "batch is 1: blip contrasts the pairs of a batch, use at least 2"},
+		{"an unknown objective is named with the known ones", "pretrain", `{"objective":"clap"}`, `use lm, clip, siglip, blip or captioning`},
 		{"a misspelt key gets a suggestion", "pretrain", `{"learning_rat":1}`, `did you mean "learning_rate"`},
 		{"beams and sampling exclude each other", "caption", `{"beams":4}`, "set top_p to 0"},
 		{"more than everything cannot be kept", "filter", `{"keep":1.5}`, "keep is 1.5: use at most 1"},

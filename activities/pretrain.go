@@ -1,22 +1,28 @@
 package activities
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 
 	"tempera/infra/artifact"
 	"tempera/training/model"
 	"tempera/workflows/stage"
 )
 
-// modelSize says how large a new model is.
+// modelSize says how large a new model is, and of what form.
 type modelSize struct {
-	Width   int `json:"width" doc:"Channels of both towers." min:"8" max:"4096"`
-	Layers  int `json:"layers" doc:"Blocks of the image tower." min:"1" max:"48"`
-	Text    int `json:"text_layers" doc:"Blocks of the text tower." min:"1" max:"48"`
-	Heads   int `json:"heads" doc:"Attention heads." min:"1" max:"64"`
-	Patch   int `json:"patch" doc:"Side of an image patch in pixels." min:"1" max:"64"`
-	Image   int `json:"image" doc:"Side of the images in pixels; data is resized to it." min:"8" max:"1024"`
-	Context int `json:"context" doc:"Most tokens of a caption; 0 takes the longest of the tokenizer's corpus, at most 64." min:"0" max:"4096"`
+	Width   int            `json:"width" doc:"Channels of the model: the dial that sizes the rest." min:"8" max:"4096"`
+	Layers  int            `json:"layers" doc:"Blocks of the image tower; 0 follows the width." min:"0" max:"48"`
+	Text    int            `json:"text_layers" doc:"Blocks of the text tower; 0 follows the width." min:"0" max:"48"`
+	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
+	Patch   int            `json:"patch" doc:"Side of an image patch in pixels." min:"1" max:"64"`
+	Image   int            `json:"image" doc:"Side of the images in pixels; data is resized to it." min:"8" max:"1024"`
+	Context int            `json:"context" doc:"Most tokens of a text; 0 is 256 for lm, and otherwise the longest caption of the tokenizer's corpus, at most 64." min:"0" max:"65536"`
+	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them, e.g. {text: {form: llama, kv_heads: 2}}."`
 }
 
 type pretrainParams struct {
@@ -24,14 +30,86 @@ type pretrainParams struct {
 	Model modelSize `json:"model" doc:"Size of the new model."`
 }
 
+// lmContext is the context of a language model where none is given.
+const lmContext = 256
+
+// Validate reports what no single field shows.
+func (p pretrainParams) Validate() error {
+	const vocab, context = 1024, 64 // of the tokenizer's, which is not known yet
+	faults := []error{p.fitParams.Validate()}
+	c, err := p.config(model.Text{Vocab: vocab, Context: context})
+	if err != nil {
+		return errors.Join(append(faults, err)...)
+	}
+	for i, st := range p.Stages {
+		if st.Context > c.Text.Context {
+			faults = append(faults, fmt.Errorf("stages[%d].context is %d, more than the model's %d: raise model.context", i, st.Context, c.Text.Context))
+		}
+	}
+	if err := c.Resolve().Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("model: %w", err))
+	}
+	return errors.Join(faults...)
+}
+
+// config is the configuration of the new model. Of text, what depends on the
+// tokenizer is given: the vocabulary, the special ids, and the context that
+// holds where none is given.
+func (p pretrainParams) config(text model.Text) (model.Config, error) {
+	size := p.Model
+	c := model.Config{Width: size.Width, Text: text}
+	c.Text.Layers, c.Text.Heads = size.Text, size.Heads
+	g, ok := findGoal(p.Objective)
+	if !ok {
+		return c, nil // CheckTags names it
+	}
+	c.Kind = g.kind
+	if g.kind == model.LM {
+		c.Text.Context = lmContext
+	} else {
+		c.Vision = model.Vision{Image: size.Image, Patch: size.Patch, Layers: size.Layers, Heads: size.Heads}
+	}
+	if size.Context > 0 {
+		c.Text.Context = size.Context
+	}
+	if g.shape != nil {
+		g.shape(&c, p.fitParams)
+	}
+	if size.Config == nil {
+		return c, nil
+	}
+	raw, err := json.Marshal(size.Config)
+	if err != nil {
+		return c, fmt.Errorf("model.config: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, fmt.Errorf("model.config: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if c.Kind != g.kind || c.Text.Vocab != text.Vocab {
+		return c, errors.New("model.config: kind and text.vocab are the objective's and the tokenizer's: leave them out")
+	}
+	return c, nil
+}
+
+// dataTypes are what trainings learn from: pairs, and of lm tokens.
+const dataTypes = artifact.TypeDataset + "|" + artifact.TypeTokens
+
+// heldOutPort is the data that trainings are measured on.
+func heldOutPort() stage.Port {
+	return stage.Port{Name: "held_out", Type: dataTypes, Optional: true, Doc: "Data of the same type that is not learned from: the model is measured on it on the way."}
+}
+
 // pretrain trains a model from initial weights.
 func pretrain() Kind {
 	return define(stage.Descriptor{
-		Name: "pretrain", Version: 1, Queue: stage.CPU,
+		Name: "pretrain", Version: 2, Queue: stage.CPU,
 		Summary: "Train a model from initial weights",
 		Inputs: []stage.Port{
-			{Name: "data", Type: artifact.TypeDataset, Many: true, Doc: "Pairs to learn from; several sets are drawn from by their sizes."},
-			{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "Turns captions into tokens; it becomes part of the model."},
+			{Name: "data", Type: dataTypes, Many: true, Doc: "Pairs, or of lm tokens, to learn from; several sets are drawn from by their sizes, or by weights."},
+			{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "Turns text into tokens; it becomes part of the model."},
+			heldOutPort(),
 		},
 		Outputs: []stage.Port{{Name: "model", Type: artifact.TypeModel, Doc: "The trained model."}},
 	}, pretrainParams{defaultFit(), modelSize{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 4, Image: 32}}, runPretrain)
@@ -47,20 +125,16 @@ func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
 	if err != nil {
 		return err
 	}
-	size := p.Model
-	if size.Context == 0 {
-		size.Context = min(max(meta.Longest, 4), 64)
+	c, err := p.config(model.Text{Vocab: tok.Size(), Context: min(max(meta.Longest, 4), 64), Special: special})
+	if err != nil {
+		return Invalid(err)
 	}
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	m, err := model.New(dev.backend, model.Config{
-		Kind: model.Kind(p.Objective), Width: size.Width,
-		Vision: model.Vision{Image: size.Image, Patch: size.Patch, Layers: size.Layers, Heads: size.Heads},
-		Text:   model.Text{Vocab: tok.Size(), Context: size.Context, Layers: size.Text, Heads: size.Heads, Special: special},
-	}, p.Seed)
+	m, err := model.New(dev.backend, c, p.Seed)
 	if err != nil {
 		return Invalid(err)
 	}
@@ -72,5 +146,5 @@ func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
 	if err != nil {
 		return Invalid(err)
 	}
-	return fit(ctx, t, p.fitParams, m, newCaptionEncoder(tok, m.Config), file)
+	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(tok, m.Config), tokenizer: file})
 }

@@ -18,7 +18,7 @@ type publishParams struct {
 	Name    string  `json:"name" doc:"Name of the folder below models/ or datasets/; left out, it is the pipeline's."`
 	Version string  `json:"version" doc:"Name of the version's folder; left out, it is the first 12 digits of the artifact's digest, so that the same artifact is published once."`
 	Alias   string  `json:"alias" doc:"Alias that is moved to the model's version." enum:"none,candidate,champion"`
-	Metric  string  `json:"metric" doc:"Moves the alias only where this metric of the evaluation is at least that of the version the alias stands for, measured on the same pairs; left out, it is always moved. Higher must be better."`
+	Metric  string  `json:"metric" doc:"Moves the alias only where this metric of the evaluation is at least as good as that of the version the alias stands for, measured on the same data; left out, it is always moved. Losses, perplexity and bits_per_byte are better when lower, all others when higher."`
 	Margin  float64 `json:"margin" doc:"By how much the metric must be ahead." min:"0"`
 	License string  `json:"license" doc:"Licence of the model, as Hugging Face writes it, e.g. apache-2.0; a data set has that of its sources."`
 }

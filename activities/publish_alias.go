@@ -79,5 +79,8 @@ func judgeAlias(ctx context.Context, t *Task, p publishParams, now artifact.Alia
 	}
 	t.Metric(p.Alias+"_"+p.Metric, theirs.Mean)
 	reason = fmt.Sprintf("%s against %.4g of %s", figure, theirs.Mean, now.Version)
+	if lowerIsBetter(p.Metric) {
+		return mine.Mean <= theirs.Mean-p.Margin, reason, nil
+	}
 	return mine.Mean >= theirs.Mean+p.Margin, reason, nil
 }

@@ -17,6 +17,7 @@ type reportParams struct {
 	Metric        string   `json:"metric" doc:"Metric of the chart of arms."`
 	DatasetLabels []string `json:"dataset_labels" doc:"What each data set shows; in the order of the input."`
 	Curves        []string `json:"curves" doc:"Stages of the run whose training curves are drawn."`
+	Details       bool     `json:"details" doc:"Draws learning rate, gradient norm and speed of these stages too."`
 	Images        int      `json:"images" doc:"Images shown of each data set." min:"0" max:"200"`
 }
 
@@ -24,11 +25,12 @@ type reportParams struct {
 // folder as report.html.
 func reportKind() Kind {
 	return define(stage.Descriptor{
-		Name: "report", Version: 1, Queue: stage.CPU, Record: true,
+		Name: "report", Version: 2, Queue: stage.CPU, Record: true,
 		Summary: "Write the report of a run",
 		Inputs: []stage.Port{
 			{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations, a row of the table each."},
 			{Name: "comparison", Type: artifact.TypeEvaluation, Optional: true, Doc: "Comparison of the arms, for the verdict."},
+			{Name: "scaling", Type: artifact.TypeEvaluation, Optional: true, Doc: "Fitted curve of loss over size."},
 			{Name: "datasets", Type: artifact.TypeDataset, Many: true, Optional: true, Doc: "Data sets whose images are shown."},
 		},
 		Outputs: []stage.Port{{Name: "report", Type: artifact.TypeReport, Doc: "report.html."}},
@@ -65,7 +67,7 @@ func runReport(ctx context.Context, t *Task, p reportParams) error {
 	}
 	page.Verdict = verdict(gaps)
 	page.Sections = append(page.Sections, resultSection(rows, p.Metric))
-	for _, add := range []func(context.Context, *Task, reportParams) (*report.Section, error){imageSection, curveSection, recordSection} {
+	for _, add := range []func(context.Context, *Task, reportParams) (*report.Section, error){samplesSection, scalingSection, imageSection, curveSection, recordSection} {
 		s, err := add(ctx, t, p)
 		if err != nil {
 			return err
@@ -137,6 +139,9 @@ var metricColumns = []struct {
 	metric, name, unit string
 	decimals           int
 }{
+	{"bits_per_byte", "bits per byte", "", 3},
+	{"perplexity", "perplexity", "", 2},
+	{"parameters", "parameters", "", 0},
 	{"r1", "recall@1", "%", 1},
 	{"r5", "recall@5", "%", 1},
 	{"r10", "recall@10", "%", 1},
@@ -149,7 +154,7 @@ var metricColumns = []struct {
 
 // resultSection is the table of arms, with the mean over seeds, and their chart.
 func resultSection(rows []evaluated, metric string) report.Section {
-	s := report.Section{Title: "Results", Text: "Means over paired seeds, measured on pairs that no model was trained on. Intervals are 95 % bootstrap intervals: over seeds where there are several, over pairs otherwise."}
+	s := report.Section{Title: "Results", Text: "Means over paired seeds, measured on data that no model was trained on. Intervals are 95 % bootstrap intervals: over seeds where there are several, over pairs or batches of text otherwise."}
 	var arms []row // without seed
 	for _, r := range rows {
 		arms = appendNew(arms, row{r.label, r.steps, 0})
@@ -159,13 +164,13 @@ func resultSection(rows []evaluated, metric string) report.Section {
 	for k, c := range metricColumns {
 		if anyHas(rows, c.metric) {
 			used = append(used, k)
-			table.Columns = append(table.Columns, report.Column{Name: c.name, Unit: c.unit, Best: report.Highest, Decimals: c.decimals})
+			table.Columns = append(table.Columns, report.Column{Name: c.name, Unit: c.unit, Best: bestOf(c.metric), Decimals: c.decimals})
 		}
 	}
 	chart := map[int64]*report.Arms{}
 	var order []int64
 	for _, arm := range arms {
-		line := report.Row{Name: arm.label, Cells: []report.Cell{report.Text(fmt.Sprint(arm.steps))}}
+		line := report.Row{Name: arm.label, Cells: []report.Cell{report.Text(stepsCell(arm.steps))}}
 		for _, k := range used {
 			line.Cells = append(line.Cells, cell(overSeeds(rows, arm, metricColumns[k].metric)))
 		}
@@ -176,7 +181,10 @@ func resultSection(rows []evaluated, metric string) report.Section {
 		}
 		if chart[arm.steps] == nil {
 			order = append(order, arm.steps)
-			chart[arm.steps] = &report.Arms{Title: fmt.Sprintf("%s after %d steps", metric, arm.steps), X: metric + ", %", Decimals: 1, FromZero: true}
+			chart[arm.steps] = &report.Arms{Title: fmt.Sprintf("%s after %d steps", metric, arm.steps), X: axisOf(metric), Decimals: 1, FromZero: true}
+			if lowerIsBetter(metric) {
+				chart[arm.steps].Decimals = 3
+			}
 		}
 		chart[arm.steps].Arms = append(chart[arm.steps].Arms, report.Arm{Name: arm.label, Mean: m.Mean, Low: m.Low, High: m.High, Runs: runs})
 	}
@@ -187,6 +195,35 @@ func resultSection(rows []evaluated, metric string) report.Section {
 		}
 	}
 	return s
+}
+
+// bestOf is the direction in which a metric's best value lies.
+func bestOf(metric string) report.Best {
+	switch {
+	case metric == "parameters":
+		return report.NoBest
+	case lowerIsBetter(metric):
+		return report.Lowest
+	}
+	return report.Highest
+}
+
+// axisOf names the axis of a metric with its unit.
+func axisOf(metric string) string {
+	for _, c := range metricColumns {
+		if c.metric == metric && c.unit == "" {
+			return c.name
+		}
+	}
+	return metric + ", %"
+}
+
+// stepsCell is empty where a model had a budget of time.
+func stepsCell(steps int64) string {
+	if steps == 0 {
+		return ""
+	}
+	return fmt.Sprint(steps)
 }
 
 func anyHas(rows []evaluated, metric string) bool {

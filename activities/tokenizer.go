@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 
-	"tempera/datagen/shard"
 	"tempera/infra/artifact"
 	"tempera/training/tokenizer"
 	"tempera/workflows/stage"
@@ -16,22 +15,23 @@ import (
 type tokenizerParams struct {
 	VocabSize    int  `json:"vocab_size" doc:"Tokens in all, the 256 bytes and the special ones included." min:"270" max:"200000"`
 	MinFrequency int  `json:"min_frequency" doc:"How often a pair must occur to become a token." min:"1"`
-	Lowercase    bool `json:"lowercase" doc:"Captions are lower-cased."`
+	Lowercase    bool `json:"lowercase" doc:"Text is lower-cased; what is decoded is then lower-cased too."`
+	PrefixSpace  bool `json:"prefix_space" doc:"A space is put before a text that does not begin with one, so that its first word is like others."`
 }
 
-// tokenizerKind trains a byte-level BPE tokenizer on the captions of data sets.
+// tokenizerKind trains a byte-level BPE tokenizer on captions or documents.
 func tokenizerKind() Kind {
 	return define(stage.Descriptor{
 		Name: "tokenizer", Version: 1, Queue: stage.CPU,
-		Summary: "Train a byte-pair tokenizer on captions",
-		Inputs:  []stage.Port{{Name: "data", Type: artifact.TypeDataset, Many: true, Doc: "Data sets whose captions are the corpus."}},
+		Summary: "Train a byte-pair tokenizer on captions or documents",
+		Inputs:  []stage.Port{{Name: "data", Type: artifact.TypeDataset + "|" + artifact.TypeText, Many: true, Doc: "Data sets whose captions, and documents that, are the corpus."}},
 		Outputs: []stage.Port{{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "tokenizer.json in Hugging Face's format."}},
-	}, tokenizerParams{VocabSize: 1024, MinFrequency: 2, Lowercase: true}, trainTokenizer)
+	}, tokenizerParams{VocabSize: 1024, MinFrequency: 2, Lowercase: true, PrefixSpace: true}, trainTokenizer)
 }
 
 // tokenizerMeta is what a tokenizer's manifest says beside the file.
 type tokenizerMeta struct {
-	Longest int `json:"longest"` // tokens of the longest caption, its ends included
+	Longest int `json:"longest"` // tokens of the longest caption, its ends included; 0 where there were documents only
 	Vocab   int `json:"vocab"`
 }
 
@@ -40,10 +40,14 @@ const tokenizerFile = "tokenizer.json"
 func trainTokenizer(ctx context.Context, t *Task, p tokenizerParams) error {
 	var failed error
 	captions := func(yield func(string) bool) {
-		failed = eachCaption(ctx, t, yield)
+		for text, err := range texts(ctx, t) {
+			if failed = err; err != nil || !yield(text) {
+				return
+			}
+		}
 	}
 	tok, err := tokenizer.Train(captions, tokenizer.TrainOptions{
-		VocabSize: p.VocabSize, MinFrequency: p.MinFrequency, Lowercase: p.Lowercase, PrefixSpace: true,
+		VocabSize: p.VocabSize, MinFrequency: p.MinFrequency, Lowercase: p.Lowercase, PrefixSpace: p.PrefixSpace,
 		Template: []string{"[BOS]", "$A", "[EOS]"},
 	})
 	switch {
@@ -55,11 +59,7 @@ func trainTokenizer(ctx context.Context, t *Task, p tokenizerParams) error {
 		return err
 	}
 	meta := tokenizerMeta{Vocab: tok.Size()}
-	err = eachCaption(ctx, t, func(caption string) bool {
-		meta.Longest = max(meta.Longest, len(tok.Wrap(tok.EncodePlain(caption))))
-		return true
-	})
-	if err != nil {
+	if meta.Longest, err = longestCaption(ctx, t, tok); err != nil {
 		return err
 	}
 	data, err := tok.JSON()
@@ -86,26 +86,23 @@ func trainTokenizer(ctx context.Context, t *Task, p tokenizerParams) error {
 	return nil
 }
 
-// eachCaption yields the captions of the input data sets.
-func eachCaption(ctx context.Context, t *Task, yield func(string) bool) (err error) {
+// longestCaption is the longest one in tokens, its ends included. Documents are
+// cut into rows, so their length does not matter.
+func longestCaption(ctx context.Context, t *Task, tok *tokenizer.Tokenizer) (longest int, err error) {
 	for _, a := range t.Inputs["data"] {
-		set, err := shard.Open(ctx, t.Store, a, t.Scratch)
+		if a.Type == artifact.TypeText {
+			continue
+		}
+		captionsOf(ctx, t, a, func(caption string, failed error) bool {
+			err = failed
+			longest = max(longest, len(tok.Wrap(tok.EncodePlain(caption))))
+			return failed == nil
+		})
 		if err != nil {
-			return err
-		}
-		for s, err := range set.All(ctx) {
-			if err != nil {
-				return errors.Join(err, set.Close())
-			}
-			if !yield(s.Caption) {
-				return set.Close()
-			}
-		}
-		if err := set.Close(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return longest, nil
 }
 
 // loadTokenizer reads a tokenizer artifact.

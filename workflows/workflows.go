@@ -40,6 +40,8 @@ func All() []Named {
 	return []Named{
 		named("CaptionBootstrap", "BLIP's caption bootstrapping: captioner and filter clean a noisy image-text set; a new model is trained on it and compared.",
 			CaptionBootstrapDefaults(), CaptionBootstrapSpec),
+		named("Pretrain", "Trains a model from initial weights, a language model on text or one of image-text pairs; measures it, publishes it, and reports.",
+			PretrainDefaults(), PretrainSpec),
 	}
 }
 

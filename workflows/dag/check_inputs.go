@@ -32,7 +32,7 @@ func (c *checker) inputs(i int, fault func(check, format string, args ...any)) {
 	for _, p := range kind.Inputs {
 		if !p.Optional && len(s.Inputs[p.Name]) == 0 {
 			fault(CheckMissing, "input %s (%s) has no source: add inputs: {%s: <stage>.<output>}%s",
-				p.Name, typeName(p.Type), p.Name, c.offers(i, p.Type))
+				p.Name, typeName(p.Type), p.Name, c.offers(i, p.Types()))
 		}
 	}
 }
@@ -46,9 +46,9 @@ func (c *checker) source(i int, text, at string, port *stage.Port) {
 		return
 	}
 	if given := src.Type(); given != "" {
-		if port != nil && port.Type != "" && port.Type != given {
+		if port != nil && !port.Takes(given) {
 			fault(CheckType, "%s takes %s and is given %s: use an artifact of the right type%s",
-				at, typeName(port.Type), typeName(given), c.offers(i, port.Type))
+				at, typeName(port.Type), typeName(given), c.offers(i, port.Types()))
 		}
 		return
 	}
@@ -65,23 +65,25 @@ func (c *checker) source(i int, text, at string, port *stage.Port) {
 			at, src.Stage, from.Name, src.Output, instead(src.Output, portNames(from.Outputs)))
 		return
 	}
-	if port != nil && port.Type != "" && out.Type != "" && port.Type != out.Type {
+	if port != nil && out.Type != "" && !port.Takes(out.Type) {
 		fault(CheckType, "%s takes %s, but %s is %s: name an output of the right type%s",
-			at, typeName(port.Type), text, typeName(out.Type), c.offers(i, port.Type))
+			at, typeName(port.Type), text, typeName(out.Type), c.offers(i, port.Types()))
 	}
 }
 
-// offers lists a few outputs of a type that stage i could take: those of the
+// offers lists a few outputs of some types that stage i could take: those of the
 // stages before it in the spec.
-func (c *checker) offers(i int, typ string) string {
+func (c *checker) offers(i int, types []string) string {
 	const shown = 3
 	var found []string
-	for _, o := range c.types[typ] {
-		id, _, _ := strings.Cut(o, ".")
-		if c.ids[id] >= i || len(found) == shown {
-			break
+	for _, typ := range types {
+		for _, o := range c.types[typ] {
+			id, _, _ := strings.Cut(o, ".")
+			if c.ids[id] >= i || len(found) == shown {
+				break
+			}
+			found = append(found, o)
 		}
-		found = append(found, o)
 	}
 	if len(found) == 0 {
 		return ""
@@ -93,6 +95,12 @@ func typeName(t string) string {
 	switch {
 	case t == "":
 		return "any artifact"
+	case strings.Contains(t, "|"):
+		var names []string
+		for _, one := range strings.Split(t, "|") {
+			names = append(names, typeName(one))
+		}
+		return strings.Join(names, " or ")
 	case strings.ContainsRune("aeiou", rune(t[0])):
 		return "an " + t
 	}

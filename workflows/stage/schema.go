@@ -18,6 +18,8 @@ import (
 //	min:"0" max:"1"       bounds that are allowed themselves
 //	above:"0" below:"1"   bounds that are not
 //
+// A string of a type that is Enumerated needs no enum.
+//
 // SchemaFor shows them to editors, CheckTags enforces them, so that the two
 // cannot disagree.
 const (
@@ -28,6 +30,23 @@ const (
 	tagAbove = "above"
 	tagBelow = "below"
 )
+
+// Enumerated is a string type that lists its values itself: those of a list in
+// the program, which a tag would repeat.
+type Enumerated interface{ Words() []string }
+
+// wordsOf returns the values that a string field may have.
+func wordsOf(f reflect.StructField) ([]string, bool) {
+	t := f.Type
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if e, ok := reflect.Zero(t).Interface().(Enumerated); ok && t.Kind() == reflect.String {
+		return e.Words(), true
+	}
+	enum, ok := f.Tag.Lookup(tagEnum)
+	return strings.Split(enum, ","), ok
+}
 
 // SchemaFor builds the JSON Schema of a parameters struct. Every property is
 // optional, because every parameter has a default, and no other is allowed.
@@ -84,9 +103,9 @@ func decorateField(p *jsonschema.Schema, f reflect.StructField) {
 	if p.Items != nil {
 		values = p.Items
 	}
-	if enum, ok := f.Tag.Lookup(tagEnum); ok {
+	if words, ok := wordsOf(f); ok {
 		values.Enum = nil
-		for _, v := range strings.Split(enum, ",") {
+		for _, v := range words {
 			values.Enum = append(values.Enum, v)
 		}
 	}
@@ -153,8 +172,7 @@ func checkField(v reflect.Value, f reflect.StructField, path string) []string {
 		}
 		return faults
 	case reflect.String:
-		enum, ok := f.Tag.Lookup(tagEnum)
-		if allowed := strings.Split(enum, ","); ok && !slices.Contains(allowed, v.String()) {
+		if allowed, ok := wordsOf(f); ok && !slices.Contains(allowed, v.String()) {
 			return []string{fmt.Sprintf("%s is %q: use %s", path, v.String(), orList(allowed))}
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"tempera/infra/artifact"
 )
@@ -31,10 +32,23 @@ const (
 // Port is one named input or output of a kind.
 type Port struct {
 	Name     string `json:"name"`
-	Type     string `json:"type"` // an artifact type; "" accepts any
+	Type     string `json:"type"` // an artifact type; of an input also several, as "dataset|text"; "" accepts any
 	Optional bool   `json:"optional,omitempty"`
 	Many     bool   `json:"many,omitempty"` // inputs only: takes a list
 	Doc      string `json:"doc"`
+}
+
+// Types lists what a port takes; empty: any artifact.
+func (p Port) Types() []string {
+	if p.Type == "" {
+		return nil
+	}
+	return strings.Split(p.Type, "|")
+}
+
+// Takes tells whether a port takes artifacts of a type.
+func (p Port) Takes(typ string) bool {
+	return p.Type == "" || slices.Contains(p.Types(), typ)
 }
 
 // Descriptor is what a kind says about itself. It is serialisable: the plan

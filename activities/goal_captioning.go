@@ -1,0 +1,21 @@
+package activities
+
+import (
+	"tempera/infra/artifact"
+	"tempera/training/model"
+	"tempera/training/objective"
+)
+
+// captioningGoal learns to write the text of an image: the decoder of a blip model alone.
+func captioningGoal() goal {
+	g := pairsGoal{
+		objective: func(j *job, _ int64) (closer, error) {
+			o := objective.Captioning(j.params.Batch)
+			o.Plan = j.params.plan()
+			o.Smoothing = j.params.Smoothing
+			return objective.NewBLIP(j.model, o)
+		},
+		validation: captionValidation,
+	}
+	return goal{name: "captioning", kind: model.BLIP, data: artifact.TypeDataset, open: g.open}
+}

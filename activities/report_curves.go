@@ -1,0 +1,122 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"tempera/activities/report"
+	"tempera/infra/artifact"
+)
+
+// curve is what a chart shows of the trainings' metrics, one line for each stage.
+type curve struct {
+	metric, title, y string
+	detail           bool // shown only where details are asked for
+}
+
+// curves lists the charts of trainings. One that no stage has a metric for is left out.
+var curves = []curve{
+	{"loss", "Training loss", "loss", false},
+	{"val_loss", "Validation loss", "loss", false},
+	{"bits_per_byte", "Bits per byte of held-out text", "bits per byte", false},
+	{"r1", "Recall@1 on held-out pairs", "recall@1, %", false},
+	{"lr", "Learning rate", "learning rate", true},
+	{"grad_norm", "Norm of the gradient", "norm", true},
+	{"tokens_per_second", "Tokens per second", "tokens/s", true},
+	{"samples_per_second", "Samples per second", "samples/s", true},
+	{"mfu", "Share of the device's peak rate in use", "share", true},
+	{"memory_rss_mib", "Memory of the process", "MiB", true},
+}
+
+// curveSection draws what stages of this run logged, as many lines to a chart as
+// can be told apart. A stage whose result was reused has logged nothing in this
+// run and is left out.
+func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
+	var logs []trainingLog
+	for _, id := range p.Curves {
+		l, err := readTrainingLog(ctx, t, id)
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, l)
+	}
+	s := &report.Section{Title: "Training"}
+	for _, c := range curves {
+		if c.detail && !p.Details || c.metric == "samples_per_second" && has(logs, "tokens_per_second") {
+			continue
+		}
+		s.Blocks = append(s.Blocks, c.charts(logs)...)
+	}
+	if len(s.Blocks) == 0 {
+		return nil, nil
+	}
+	return s, nil
+}
+
+// charts spreads the lines evenly, so that what belongs together stays so more often.
+func (c curve) charts(logs []trainingLog) []report.Block {
+	var lines []report.Series
+	for _, l := range logs {
+		if s := l.series[c.metric]; len(s.X) > 1 {
+			s.Name = l.stage
+			lines = append(lines, s)
+		}
+	}
+	var blocks []report.Block
+	n := (len(lines) + report.MaxSeries - 1) / report.MaxSeries
+	for i := range n {
+		chart := report.Lines{Title: c.title, X: "step", Y: c.y, Series: lines[i*len(lines)/n : (i+1)*len(lines)/n]}
+		if n > 1 {
+			chart.Title += fmt.Sprintf(" (%d of %d)", i+1, n)
+		}
+		blocks = append(blocks, chart)
+	}
+	return blocks
+}
+
+// trainingLog is metrics.jsonl of a stage, a series for each metric.
+type trainingLog struct {
+	stage  string
+	series map[string]report.Series
+}
+
+func has(logs []trainingLog, metric string) bool {
+	for _, l := range logs {
+		if len(l.series[metric].X) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func readTrainingLog(ctx context.Context, t *Task, id string) (trainingLog, error) {
+	l := trainingLog{id, map[string]report.Series{}}
+	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, RunFolder(t.Run), path.Join(id, metricsName)))
+	if errors.Is(err, artifact.ErrNotFound) {
+		return l, nil
+	}
+	if err != nil {
+		return l, err
+	}
+	data, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return l, fmt.Errorf("metrics of stage %s: %w", id, err)
+	}
+	for line := range bytes.Lines(data) {
+		var row metricsRow
+		if json.Unmarshal(line, &row) != nil {
+			continue
+		}
+		for name, v := range row.values {
+			s := l.series[name]
+			s.X, s.Y = append(s.X, float64(row.step)), append(s.Y, v)
+			l.series[name] = s
+		}
+	}
+	return l, nil
+}
