@@ -143,10 +143,10 @@ func scanLlama(text string, digits int) int {
 		return n
 	}
 	c, n := classOf(text)
-	switch c {
-	case letter:
+	if c == letter {
 		return n + run(text[n:], letter)
-	case number:
+	}
+	if c == number {
 		for range digits - 1 {
 			if n == len(text) {
 				break
