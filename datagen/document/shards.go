@@ -40,12 +40,13 @@ type Writer struct {
 	lines bytes.Buffer
 	count int // documents in lines
 	files []artifact.File
+	limit int // bytes of lines at which a shard is closed
 }
 
 // NewWriter starts an artifact. Its shards are named after name; meta says what
 // the documents cannot.
 func NewWriter(blobs artifact.Blobs, name string, meta Meta) *Writer {
-	return &Writer{name: name, blobs: blobs, meta: meta}
+	return &Writer{name: name, blobs: blobs, meta: meta, limit: shardBytes}
 }
 
 // Documents returns how many documents have been added.
@@ -61,7 +62,7 @@ func (w *Writer) Add(ctx context.Context, d Document) error {
 	w.count++
 	w.meta.Documents++
 	w.meta.Bytes += int64(len(d.Text))
-	if w.lines.Len() < shardBytes {
+	if w.lines.Len() < w.limit {
 		return nil
 	}
 	return w.flush(ctx)
