@@ -10,5 +10,5 @@ type HeadTestOptions struct {
 
 // HeadCrossEntropyOf is HeadCrossEntropy with another limit.
 func HeadCrossEntropyOf(g *graph.Graph, x, w, targets *graph.Node, o HeadTestOptions) *graph.Node {
-	return headLoss(g, []*graph.Node{x, w, targets}, o.HeadOptions, o.Most)
+	return headLoss(g, []*graph.Node{x, w, targets}, o.HeadOptions, headLimits{o.Most, o.Most})
 }

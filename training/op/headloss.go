@@ -8,8 +8,12 @@ import (
 	"tempera/training/graph"
 )
 
-// headLogits is the largest number of logits that HeadCrossEntropy holds at once, 32 MiB.
-const headLogits = 1 << 23
+// headWhole is the largest number of logits that HeadCrossEntropy keeps for its backward, 128 MiB. Where there are more it holds headBlock of
+// them at a time, 32 MiB.
+const (
+	headWhole = 1 << 25
+	headBlock = 1 << 23
+)
 
 // HeadOptions shape a language head and its loss.
 type HeadOptions struct {
@@ -22,15 +26,18 @@ type HeadOptions struct {
 // HeadCrossEntropy is CrossEntropy of the logits x W + bias, a scalar: x (..., C), W (C, V), targets int32 with one entry per row, where
 // device.IgnoreIndex leaves a row out.
 //
-// Method: where all logits fit headLogits it is Linear and CrossEntropy in one, and the gradient of the logits is saved. Where they do not, the
+// Method: up to headWhole logits it is Linear and CrossEntropy in one, and the gradient of the logits is saved. Beyond, the
 // forward makes them for some rows at a time and saves the logarithm of each row's sum of exponentials, and the backward makes them again: a
 // product more, for memory that does not grow with N V.
 func HeadCrossEntropy(g *graph.Graph, x, w, targets *graph.Node, o HeadOptions) *graph.Node {
-	return headLoss(g, []*graph.Node{x, w, targets}, o, headLogits)
+	return headLoss(g, []*graph.Node{x, w, targets}, o, headLimits{headWhole, headBlock})
 }
 
-func headLoss(g *graph.Graph, in []*graph.Node, o HeadOptions, most int) *graph.Node {
-	h := &headCrossEntropy{smoothing: o.Smoothing, transposed: o.Transposed, bias: -1, most: most}
+// headLimits are the logits that may be kept, and that exist at once where they are not.
+type headLimits struct{ most, block int }
+
+func headLoss(g *graph.Graph, in []*graph.Node, o HeadOptions, limits headLimits) *graph.Node {
+	h := &headCrossEntropy{smoothing: o.Smoothing, transposed: o.Transposed, bias: -1, headLimits: limits}
 	if o.Bias != nil {
 		h.bias = len(in)
 		in = append(in, o.Bias)
@@ -42,8 +49,8 @@ type headCrossEntropy struct {
 	smoothing  float32
 	transposed bool
 	bias       int // position of the operand; -1: absent
-	most       int // logits that may exist at once
-	n, c, v    int // rows, width, vocabulary
+	headLimits
+	n, c, v int // rows, width, vocabulary
 }
 
 func (h *headCrossEntropy) Name() string { return "headcrossentropy" }
@@ -81,7 +88,7 @@ func (h *headCrossEntropy) logits() device.Desc {
 	if h.whole() {
 		return device.Floats(h.n, h.v)
 	}
-	return device.Floats(max(1, h.most/h.v), h.v)
+	return device.Floats(max(1, h.block/h.v), h.v)
 }
 
 // Scratch is the row losses and, unless they are saved, logits or logarithms of sums.
