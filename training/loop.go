@@ -52,23 +52,23 @@ type Result struct {
 // run is the state of one execution of a loop.
 type run struct {
 	*Loop
-	config  Config
-	adam    optim.Optimizer
-	saver   *saver     // nil: no checkpoints
-	anchor  *snapshot  // where a spike leads back to; nil: spikes are let through
-	best    *keepsakes // nil: the best parameters are not kept
-	control control
-	feed    *feed
-	history history
-	timer   stepTimer
-	last    time.Time // when the last checkpoint began
-	seen    Metrics
-	needed  Memory
-	row     Metrics // as it was written last
-	rowOf   int64
-	began   int64     // the step that this execution started from
-	start   time.Time // when it did
-	probe   time.Time // when the timing of steps began
+	config    Config
+	optimizer optim.Optimizer
+	saver     *saver     // nil: no checkpoints
+	anchor    *snapshot  // where a spike leads back to; nil: spikes are let through
+	best      *keepsakes // nil: the best parameters are not kept
+	control   control
+	feed      *feed
+	history   history
+	timer     stepTimer
+	last      time.Time // when the last checkpoint began
+	seen      Metrics
+	needed    Memory
+	row       Metrics // as it was written last
+	rowOf     int64
+	began     int64     // the step that this execution started from
+	start     time.Time // when it did
+	probe     time.Time // when the timing of steps began
 }
 
 // stopGrace bounds the last checkpoint of a loop whose context is cancelled.
@@ -169,13 +169,13 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 	if err := r.weigh(); err != nil {
 		return 0, err
 	}
-	adam, err := optim.New(r.Backend, r.Objective.Params(), r.config.AdamW)
+	optimizer, err := optim.New(r.Backend, r.Objective.Params(), r.config.AdamW)
 	if err != nil {
 		return 0, err
 	}
-	r.adam = adam
+	r.optimizer = optimizer
 	if o, ok := r.Objective.(Rated); ok {
-		adam.ScaleRates(o.RateShare)
+		optimizer.ScaleRates(o.RateShare)
 	}
 	if _, ok := r.Objective.(Costed); ok && r.Metrics != nil && r.config.PeakFLOPS == 0 {
 		if r.config.PeakFLOPS, err = measurePeak(r.Backend); err != nil {
@@ -206,7 +206,7 @@ func (r *run) live() []optim.Tensor {
 	for _, p := range r.Objective.Params() {
 		live = append(live, optim.Tensor{Name: "param." + p.Name, Value: p.Value})
 	}
-	live = append(live, r.adam.State()...)
+	live = append(live, r.optimizer.State()...)
 	for _, t := range r.Objective.State() {
 		live = append(live, optim.Tensor{Name: "state." + t.Name, Value: t.Value})
 	}
@@ -251,7 +251,7 @@ func (r *run) step(step int64) (*Rewind, error) {
 	if b.broken != "" && !r.config.DropNotFinite && r.config.Spike == nil {
 		return nil, &DataError{Step: step, Batch: batchOf(r.control.Skipped, step), Array: b.broken}
 	}
-	r.adam.ZeroGrad()
+	r.optimizer.ZeroGrad()
 	m, err := r.Objective.Step(step, b)
 	if err == nil {
 		maps.Copy(m, b.notes)
@@ -260,7 +260,7 @@ func (r *run) step(step int64) (*Rewind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
-	norm, err := r.adam.GradNorm()
+	norm, err := r.optimizer.GradNorm()
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
@@ -273,7 +273,7 @@ func (r *run) step(step int64) (*Rewind, error) {
 		return nil, r.drop(step, fault)
 	}
 	r.control.InRow = 0
-	r.adam.Step(step, lr, norm)
+	r.optimizer.Step(step, lr, norm)
 	if err := r.Objective.Updated(step); err != nil {
 		return nil, fmt.Errorf("after step %d: %w", step, err)
 	}
