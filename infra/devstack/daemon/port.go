@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -71,16 +72,24 @@ func holderProc(port int) string {
 	return ""
 }
 
-// FreePorts returns n different ports on which nobody listens just now.
+// FreePorts draws n different ports on which nobody listens just now. They are below those that systems give to whoever asks for any port (32768
+// and up on Linux), so that a server which is down for a while finds its port again.
 func FreePorts(ip string, n int) ([]int, error) {
+	const first, count, tries = 20000, 12000, 100
 	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	var refused error
+	for range tries {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := first + rand.IntN(count)
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err != nil {
-			return nil, fmt.Errorf("find a free port on %s: %w", ip, err)
+			refused = err
+			continue
 		}
 		defer l.Close() // all are held until the last is found
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports on %s: %w", n, ip, refused)
 }
