@@ -6,7 +6,7 @@
     bench/compare.py [--rounds 3] [--only train|decode] [--llmc PROGRAM]
 
 Each row alternates the two programs, pinned to the same cores, with OMP_NUM_THREADS and OPENBLAS_NUM_THREADS set, and takes the best of the
-rounds of each. --llmc names the program built from bench/peers/llmc_train.c, which then runs beside the GPT shape.
+rounds of each. Every second round leaves OpenBLAS one thread: with two cores PyTorch may be faster so, its own pool and OpenBLAS's being two. --llmc names the program built from bench/peers/llmc_train.c, which then runs beside the GPT shape.
 """
 import argparse
 import json
@@ -24,9 +24,9 @@ root = pathlib.Path(__file__).resolve().parent.parent
 tempera, peers = str(root / "bin/tempera"), root / "bench/peers"
 
 
-def run(command, threads):
+def run(command, threads, blas):
     """Runs a program on the first cores and returns the JSON that it prints last."""
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(blas))
     cores = "1" if threads == 1 else "0-%d" % (threads - 1)
     out = subprocess.run(["taskset", "-c", cores, *command], env=env, check=True, capture_output=True, text=True).stdout
     return json.loads(out[out.index("{"):])
@@ -35,9 +35,9 @@ def run(command, threads):
 def row(name, ours, others, value, better):
     """Alternates the programs, prints the best of each and the ratios. value reads a figure, better is min or max."""
     best = {}
-    for _ in range(a.rounds):
+    for i in range(a.rounds):
         for peer, (command, threads) in {"tempera": ours, **others}.items():
-            v = value(run(command, threads))
+            v = value(run(command, threads, 1 if i % 2 else threads))
             best[peer] = better(best.get(peer, v), v)
     mine = best["tempera"]
     ratios = {p: round(v / mine if better is min else mine / v, 2) for p, v in best.items() if p != "tempera"}
