@@ -6,9 +6,14 @@ import (
 	"time"
 )
 
-// probeSteps are timed, after the first two, before the steps of a run with a
-// budget of time are decided.
-const probeSteps = 20
+// Steps are timed, after the first two, before those of a run with a budget of
+// time are decided: the warm-up, which is the same whatever the number, but at
+// least probeSteps, and no longer than probeShare of the time. The first steps
+// alone are slower than most.
+const (
+	probeSteps = 20
+	probeShare = 0.1
+)
 
 // slack is the share of the remaining time that is planned for.
 const slack = 0.97
@@ -24,10 +29,10 @@ func (r *run) decide(ctx context.Context, done int64) error {
 	case n < 2:
 		r.probe = time.Now()
 		return nil
-	case n < probeSteps:
+	case n < probeSteps, n < r.config.Schedule.Warmup && time.Since(r.start).Minutes() < probeShare*r.config.Minutes:
 		return nil
 	}
-	perStep := time.Since(r.probe).Seconds() / (probeSteps - 1)
+	perStep := time.Since(r.probe).Seconds() / float64(done-r.began-1)
 	left := 60*r.config.Minutes - time.Since(r.start).Seconds()
 	if e := r.Evaluation; e != nil {
 		began := time.Now()

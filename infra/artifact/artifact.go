@@ -65,6 +65,7 @@ const (
 	TypeReport     = "report"     // report.html
 	TypeText       = "text"       // documents, JSON Lines
 	TypeTokens     = "tokens"     // token shards of documents
+	TypeExamples   = "examples"   // rows for post-training, JSON Lines and their images
 )
 
 // Manifest lists the files of one artifact in a fixed order. Its canonical
