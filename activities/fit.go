@@ -17,7 +17,7 @@ import (
 
 // fitParams are the parameters of every training.
 type fitParams struct {
-	Objective    goalName   `json:"objective" doc:"What is learned: lm (the next token of text), clip and siglip (which image and text belong together), blip (that, matching and captioning), captioning."`
+	Objective    goalName   `json:"objective" doc:"What is learned: lm (the next token of text), clip and siglip (which image and text belong together), blip (that, matching and captioning), captioning (its decoder alone), vlm (to write the text of an image that stands in it)."`
 	Steps        int64      `json:"steps" doc:"Optimiser steps." min:"1"`
 	Minutes      float64    `json:"minutes" doc:"Minutes of training instead of steps, which are then decided after the first ones; 0 trains for steps." min:"0"`
 	Batch        int        `json:"batch" doc:"Pairs of a step; of lm, rows of the context." min:"1"`
@@ -32,6 +32,8 @@ type fitParams struct {
 	Packing      string     `json:"packing" doc:"lm: how documents share a row. separate: none sees another; joined: one stream cut into rows, a little faster." enum:"separate,joined"`
 	Accumulate   int        `json:"accumulate" doc:"Parts that a step is split into, to need the memory of one only; the result is that of the whole batch." min:"1"`
 	Recompute    bool       `json:"recompute" doc:"Computes what is within a layer again instead of keeping it: less memory, a third more time."`
+	Lengths      []int      `json:"lengths,omitempty" doc:"Of pairs: token counts, rising; a step whose texts fit one is computed at that length instead of the context's." min:"1"`
+	MemoryLimit  int64      `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
 	Stages       []fitStage `json:"stages,omitempty" doc:"A curriculum: stages of the one training, in order; what a stage leaves out is as above."`
 
 	ITC       float64        `json:"itc" doc:"blip: weight of image-text contrast." min:"0"`
@@ -40,6 +42,10 @@ type fitParams struct {
 	Queue     int            `json:"queue" doc:"blip: batches of momentum features to contrast with besides the batch; 0 contrasts within the batch, without momentum encoders." min:"0"`
 	Smoothing float64        `json:"smoothing" doc:"blip, captioning: label smoothing of captions." min:"0" below:"1"`
 	Augment   loader.Augment `json:"augment" doc:"Random changes of the training images."`
+
+	Prompt string   `json:"prompt,omitempty" doc:"vlm: text between image and caption, which is not learned."`
+	Freeze []string `json:"freeze,omitempty" doc:"vlm: parts that are not trained. Of LLaVA's two stages, the first freezes vision and text, the second vision." enum:"vision,projector,text"`
+	Native int      `json:"native,omitempty" doc:"vlm of the vision form moonvit: images keep their shapes, with at most so many patches; 0 makes squares of them." min:"0"`
 
 	EvaluateEvery   int64     `json:"evaluate_every" doc:"Steps between evaluations on held_out, where it is given; 0: a tenth of the steps." min:"0"`
 	EvaluateBatches int       `json:"evaluate_batches" doc:"Most batches of such an evaluation." min:"1"`
@@ -82,10 +88,33 @@ func (p fitParams) Validate() error {
 	if p.EvaluateEvery > 0 && p.Minutes == 0 && p.EvaluateEvery > p.Steps {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d steps: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Steps))
 	}
+	faults = append(faults, p.foreign()...)
 	if err := p.Spike.options().Validate(); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(append(faults, p.syllabus().validate(p), p.Augment.Validate())...)
+}
+
+// foreign are the faults of parameters that are given and that the objective does not take.
+func (p fitParams) foreign() []error {
+	var faults []error
+	for _, f := range []struct {
+		given, wrong bool
+		what         string
+	}{
+		{p.Prompt != "", p.Objective != vlmGoalName, "prompt is for objective vlm"},
+		{len(p.Freeze) > 0, p.Objective != vlmGoalName, "freeze is for objective vlm"},
+		{p.Native > 0, p.Objective != vlmGoalName, "native is for objective vlm"},
+		{len(p.Lengths) > 0, p.Objective == lmGoalName, "lengths is for pairs: the rows of lm are packed full"},
+	} {
+		if f.given && f.wrong {
+			faults = append(faults, fmt.Errorf("%s: leave it out", f.what))
+		}
+	}
+	if err := (objective.Plan{Batch: 1, Lengths: p.Lengths}).Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
 }
 
 func defaultFit() fitParams {
@@ -97,8 +126,11 @@ func defaultFit() fitParams {
 
 // plan says how a step is computed.
 func (p fitParams) plan() objective.Plan {
-	return objective.Plan{Batch: p.Batch, Accumulate: p.Accumulate, Checkpoint: p.Recompute}
+	return objective.Plan{Batch: p.Batch, Accumulate: p.Accumulate, Checkpoint: p.Recompute, Lengths: p.Lengths}
 }
+
+// sight is how a vlm is shown images.
+func (p fitParams) sight() sight { return sight{native: p.Native, prompt: p.Prompt} }
 
 // job is one training.
 type job struct {
@@ -173,7 +205,7 @@ func (j *job) loop(l *lesson) (*training.Loop, error) {
 		Steps: p.Steps, Minutes: p.Minutes, BatchSize: l.batch, Seed: p.Seed, AdamW: adam, Digest: t.Key,
 		Schedule:        optim.Schedule{Peak: p.LearningRate, Warmup: min(p.WarmUp, p.Steps/10), Floor: p.Floor},
 		CheckpointEvery: time.Duration(p.Checkpoint * float64(time.Second)),
-		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip",
+		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip", MemoryLimit: p.MemoryLimit << 20,
 	}
 	if p.Minutes > 0 {
 		c.Steps, c.Schedule.Warmup = 0, p.WarmUp

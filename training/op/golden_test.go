@@ -126,7 +126,7 @@ func goldenElsewhere() map[string]string {
 		"adamw":              "an update, not an operation: TestGoldenAdamW",
 		"blip_itm_negatives": "random, without a gradient: TestGoldenHardNegatives",
 		"bradley_terry":      "post-training objective on sequence rewards",
-		"catlip":             "multi-label classification objective",
+		"catlip":             "arithmetic on the host: objective.CatLIP",
 		"ppo":                "post-training objective on token log-probabilities",
 	}
 	for _, kind := range []string{"hinge", "ipo", "sigmoid", "sigmoid_smoothed"} {
@@ -136,7 +136,7 @@ func goldenElsewhere() map[string]string {
 		reasons["grpo_"+kind] = "post-training objective on token log-probabilities"
 	}
 	for _, kind := range []string{"arcface", "cosface", "normface", "sphereface"} {
-		reasons["margin_"+kind] = "face recognition objective"
+		reasons["margin_"+kind] = "arithmetic on the host: objective.Margin"
 	}
 	return reasons
 }
