@@ -150,4 +150,3 @@ func TestRowKernelsAreTheSameBitsForAnyNumberOfThreads(t *testing.T) {
 		return append(append(append(out, d...), dtable...), dp...)
 	})
 }
-
