@@ -127,13 +127,13 @@ func goldenElsewhere() map[string]string {
 		"blip_itm_negatives": "random, without a gradient: TestGoldenHardNegatives",
 		"bradley_terry":      "post-training objective on sequence rewards",
 		"catlip":             "multi-label classification objective",
-		"ppo":                "post-training objective on token log-probabilities",
+		"ppo":                "arithmetic on the host: package policy",
 	}
 	for _, kind := range []string{"hinge", "ipo", "sigmoid", "sigmoid_smoothed"} {
 		reasons["dpo_"+kind] = "post-training objective on sequence log-probabilities"
 	}
 	for _, kind := range []string{"constant", "sequence", "token"} {
-		reasons["grpo_"+kind] = "post-training objective on token log-probabilities"
+		reasons["grpo_"+kind] = "arithmetic on the host: package policy"
 	}
 	for _, kind := range []string{"arcface", "cosface", "normface", "sphereface"} {
 		reasons["margin_"+kind] = "face recognition objective"
