@@ -131,7 +131,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	if r.Checkpoints != nil {
 		m.Copies = m.Parameters + m.Optimiser + m.State
 	}
-	if r.config.Spike != nil {
+	if r.anchors() {
 		m.Copies += m.Parameters + m.Optimiser + m.State
 	}
 	if e := r.Evaluation; e != nil && e.KeepBest {
