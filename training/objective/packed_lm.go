@@ -31,8 +31,10 @@ type PackedLM struct {
 	plan   Plan
 	graphs []packedGraph
 	arena  *graph.Arena
+	noise  Noise
 	step   PackedShape // of the last step
 	ends   []int32     // of a micro-batch
+	drawn  []float32   // its noise
 }
 
 // packedGraph computes micro-batches of the batches of one shape.
@@ -46,7 +48,12 @@ var _ training.Objective = (*PackedLM)(nil)
 // NewPackedLM builds the objective on an lm model for batches of the shapes. Of the
 // plan, Batch and Lengths do not matter.
 func NewPackedLM(m *model.Model, p Plan, shapes ...PackedShape) (*PackedLM, error) {
-	l := &PackedLM{model: m, plan: p, arena: graph.NewArena(m.Backend())}
+	return NewNoisyLM(m, p, Noise{}, shapes...)
+}
+
+// NewNoisyLM is NewPackedLM with noise on the embeddings.
+func NewNoisyLM(m *model.Model, p Plan, n Noise, shapes ...PackedShape) (*PackedLM, error) {
+	l := &PackedLM{model: m, plan: p, noise: n, arena: graph.NewArena(m.Backend())}
 	if m.Config.Kind != model.LM {
 		return nil, fmt.Errorf("lm objective: the model is of kind %s", m.Config.Kind)
 	}
@@ -65,7 +72,7 @@ func NewPackedLM(m *model.Model, p Plan, shapes ...PackedShape) (*PackedLM, erro
 		if err == nil {
 			rows := s
 			rows.Rows = part.rows()
-			g, err = packed{m, rows, p.parts()}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
+			g, err = packed{m, rows, p.parts(), n.Alpha > 0}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lm objective: %w", err), l.Close())
@@ -81,6 +88,7 @@ type packed struct {
 	model *model.Model
 	shape PackedShape
 	parts int // of a batch; its loss has a share in that of the batch where there are several
+	noisy bool
 }
 
 func (p packed) build(o graph.Options) (*graph.Graph, error) {
@@ -93,6 +101,9 @@ func (p packed) build(o graph.Options) (*graph.Graph, error) {
 		if s.Ends > 0 {
 			texts.Positions = g.Input(Positions, device.Int32, s.Rows, s.Context)
 			texts.Ends = g.Input(Ends, device.Int32, s.Ends)
+		}
+		if p.noisy {
+			texts.Noise = g.Input(noiseInput, device.Float32, s.Rows, s.Context, m.Config.Text.Width)
 		}
 		targets := g.Input(Targets, device.Int32, s.Rows, s.Context)
 		loss := m.TokenLoss(g, m.Decode(g, texts, nil).States, targets, 0)
@@ -111,7 +122,7 @@ func (l *PackedLM) Params() []*graph.Param { return l.model.Params() }
 func (l *PackedLM) State() []optim.Tensor { return nil }
 
 // Step is part of training.Objective. Metrics: loss.
-func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
+func (l *PackedLM) Step(step int64, b *training.Batch) (training.Metrics, error) {
 	g, err := l.of(b)
 	if err != nil {
 		return nil, err
@@ -133,6 +144,9 @@ func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 				return nil, err
 			}
 		}
+		if err := l.disturb(g, part, step, i); err != nil {
+			return nil, err
+		}
 		if err := errors.Join(part.feed(g.Graph), g.Run()); err != nil {
 			return nil, err
 		}
@@ -143,6 +157,16 @@ func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 		loss += s * mean
 	}
 	return training.Metrics{training.LossKey: loss}, nil
+}
+
+// disturb feeds the noise of micro-batch i, where there is any.
+func (l *PackedLM) disturb(g packedGraph, t packedTexts, step int64, i int) error {
+	if l.noise.Alpha == 0 {
+		return nil
+	}
+	s := noisyShape{tokens: len(t.tokens), row: g.shape.Context, width: l.model.Config.Text.Width, ends: t.ends}
+	l.drawn = l.noise.fill(l.drawn, step, i, s)
+	return g.Feed(noiseInput, l.drawn)
 }
 
 // of finds the graph of a batch.
@@ -249,7 +273,7 @@ func (l *PackedLM) Needs(batch int) (training.Needs, error) {
 			s.Rows = p.Batch
 			shapes = append(shapes, s)
 		}
-		return NewPackedLM(l.model, p, shapes...)
+		return NewNoisyLM(l.model, p, l.noise, shapes...)
 	})
 }
 
