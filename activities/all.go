@@ -6,6 +6,7 @@ func All() []Kind {
 		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
+		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),
 	}
 }

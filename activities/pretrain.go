@@ -10,6 +10,7 @@ import (
 
 	"tempera/infra/artifact"
 	"tempera/training/model"
+	"tempera/training/tokenizer"
 	"tempera/workflows/stage"
 )
 
@@ -115,36 +116,49 @@ func pretrain() Kind {
 	}, pretrainParams{defaultFit(), modelSize{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 4, Image: 32}}, runPretrain)
 }
 
-func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+// freshModel is what a new model is made of.
+type freshModel struct {
+	config    model.Config
+	tokenizer *tokenizer.Tokenizer
+	file      artifact.File // tokenizer.json
+}
+
+// newModel makes the configuration of a new model for the tokenizer of the stage.
+func newModel(ctx context.Context, t *Task, p pretrainParams) (*freshModel, error) {
 	source, _ := t.Input("tokenizer")
 	tok, meta, err := loadTokenizer(ctx, t.Store, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	special, err := specialIDs(tok)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := p.config(model.Text{Vocab: tok.Size(), Context: min(max(meta.Longest, 4), 64), Special: special})
 	if err != nil {
-		return Invalid(err)
+		return nil, Invalid(err)
+	}
+	files, err := artifact.LoadManifest(ctx, t.Store, source)
+	if err != nil {
+		return nil, err
+	}
+	file, err := files.Find(tokenizerFile)
+	return &freshModel{c, tok, file}, Invalid(err)
+}
+
+func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+	n, err := newModel(ctx, t, p)
+	if err != nil {
+		return err
 	}
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	m, err := model.New(dev.backend, c, p.Seed)
+	m, err := model.New(dev.backend, n.config, p.Seed)
 	if err != nil {
 		return Invalid(err)
 	}
-	files, err := artifact.LoadManifest(ctx, t.Store, source)
-	if err != nil {
-		return err
-	}
-	file, err := files.Find(tokenizerFile)
-	if err != nil {
-		return Invalid(err)
-	}
-	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(tok, m.Config), tokenizer: file})
+	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(n.tokenizer, m.Config), tokenizer: n.file})
 }

@@ -27,3 +27,8 @@ func (m *Model) headWeight(g *graph.Graph) *graph.Node {
 	scaled := op.Scale(g, a, float32(m.Config.LoRA.Scale()))
 	return op.Linear(g, scaled, m.p(g, "text.head"+loraB), nil, op.LinearOptions{Residual: w})
 }
+
+// Head is the language head applied to states, as an operand of operations that never hold all logits.
+func (m *Model) Head(g *graph.Graph, states *graph.Node) op.HeadOperand {
+	return op.HeadOperand{X: states, W: m.headWeight(g), Bias: m.optional(g, "text.head.bias"), Transposed: m.Config.Text.TieHead}
+}

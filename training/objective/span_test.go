@@ -93,12 +93,22 @@ func spanObjectives() map[string]differentiated {
 		add("a verifier by "+name, s, SpanOptions{Readout: Scores, Loss: Labels(), Extra: []string{Label}, Plan: Plan{Checkpoint: true}})
 	}
 	all["lm with noise"] = differentiated{config: tinyOf(model.LM), step: 3, build: func(m *model.Model) (differentiable, error) {
-		return NewNoisyLM(m, Plan{}, Noise{Alpha: 5, Seed: 1}, PackedShape{Rows: rows, Context: context})
+		return NewTunedLM(m, TuneOptions{Noise: Noise{Alpha: 5, Seed: 1}}, PackedShape{Rows: rows, Context: context})
 	}, batch: func(m *model.Model) *training.Batch {
 		b := pairsOf(m, 1)
 		copy(b.Int32s(Shape, 3), []int32{rows, int32(context), 0})
 		return b
 	}}
+	all["lm with a teacher"] = differentiated{config: tinyOf(model.LM), build: func(m *model.Model) (differentiable, error) {
+		c := tinyOf(model.LM)
+		c.Width, c.Text.Form, c.Text.TieHead = 12, model.Llama, true
+		teacher, err := model.New(m.Backend(), c, 9)
+		if err != nil {
+			return nil, err
+		}
+		o := TuneOptions{Teacher: &Teacher{Model: teacher, Temperature: 2, Weight: 0.7}}
+		return NewTunedLM(m, o, PackedShape{Rows: rows, Context: context})
+	}, batch: all["lm with noise"].batch}
 	return all
 }
 
