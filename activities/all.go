@@ -4,7 +4,7 @@ package activities
 func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
-		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
+		tokenizerKind(), pretrain(), finetune(), rl(), caption(), filter(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),

@@ -168,8 +168,8 @@ func (p *Policy) learn(it *iteration, mini minibatch, k int) error {
 		it.drift = s.drift
 	}
 	if d := it.drift; d.mean() > p.options.MaxDrift && p.options.Importance == nil {
-		return fmt.Errorf("the training graph's log-probabilities differ from those of sampling by %.3g on average and %.3g at most, and may by %.3g on average: sampler and training do not compute the same model",
-			d.mean(), d.most, p.options.MaxDrift)
+		return &training.FinalError{Err: fmt.Errorf("the training graph's log-probabilities differ from those of sampling by %.3g on average and %.3g at most, and may by %.3g on average: sampler and training do not compute the same model",
+			d.mean(), d.most, p.options.MaxDrift)}
 	}
 	if moved := s.policy.Moved / float64(max(1, s.policy.Tokens)); !(moved <= p.options.MaxMoved) {
 		return &training.ExplodedError{What: "the divergence from the policy that sampled, in nats of a token,", Value: moved, Limit: p.options.MaxMoved}

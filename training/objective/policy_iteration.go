@@ -162,8 +162,8 @@ func (p *Policy) watchEqual(it *iteration, state []float32) error {
 	state[0]++
 	found := fmt.Sprintf("all %d groups of samples have equal rewards (%.3g on average, %.3g right)", len(it.groups), it.facts["reward"], it.facts["pass_rate"])
 	if int(state[0]) >= p.options.EqualLimit {
-		return fmt.Errorf("%s, for %d iterations in a row: there is nothing to learn from; start from a model that is right sometimes, or give easier problems, more samples of each, or a reward with parts",
-			found, int(state[0]))
+		return &training.FinalError{Err: fmt.Errorf("%s, for %d iterations in a row: there is nothing to learn from; start from a model that is right sometimes, or give easier problems, more samples of each, or a reward with parts",
+			found, int(state[0]))}
 	}
 	if p.Warn != nil {
 		p.Warn(fmt.Sprintf("iteration %d: %s: nothing is learned from it", it.number, found))
