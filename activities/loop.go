@@ -173,13 +173,17 @@ func trainingError(err error) error {
 	var diverged *training.DivergedError
 	var data *training.DataError
 	var memory *training.MemoryError
+	var exploded *training.ExplodedError
+	var final *training.FinalError
 	switch {
 	case errors.As(err, &memory):
 		return &permanent{"OutOfMemory", err}
 	case errors.Is(err, training.ErrStopped):
 		return fmt.Errorf("%w: %w", ErrStopped, err)
-	case errors.As(err, &diverged):
+	case errors.As(err, &diverged), errors.As(err, &exploded):
 		return &permanent{"Diverged", err}
+	case errors.As(err, &final):
+		return &permanent{"CannotLearn", err}
 	case errors.As(err, &data):
 		return Invalid(err)
 	case errors.Is(err, training.ErrOtherConfig):

@@ -13,19 +13,6 @@ import (
 	"tempera/infra/artifact/mem"
 )
 
-// examples stores rows.
-func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
-	l.t.Helper()
-	w := example.NewWriter(l.store, "rows", example.Meta{})
-	for i, x := range rows {
-		x.ID = fmt.Sprintf("r%03d", i)
-		require.NoError(l.t, w.Add(l.t.Context(), x))
-	}
-	a, err := w.Close(l.t.Context())
-	require.NoError(l.t, err)
-	return a
-}
-
 // phrase is words that the tests' tokenizer knows.
 func phrase(r *rand.Rand, n int) string {
 	words := []string{"the", "red", "blue", "cat", "dog", "fox", "runs", "sings", "sleeps", "over", "under"}
