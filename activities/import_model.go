@@ -135,11 +135,14 @@ func storeImported(ctx context.Context, t *Task, folder hf.Folder) (_ artifact.A
 
 // importError classes what Open returns: what is wrong with a folder stays wrong,
 // a store that is away comes back.
-func importError(err error) error {
+func importError(err error) error { return folderError(fmt.Errorf("import: %w", err)) }
+
+// folderError classes what reading the files of a model returns.
+func folderError(err error) error {
 	if errors.Is(err, artifact.ErrTransient) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return Invalid(fmt.Errorf("import: %w", err))
+	return Invalid(err)
 }
 
 // importedCard is a card of our own that has the folder's card in it.

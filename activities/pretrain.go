@@ -11,6 +11,7 @@ import (
 
 	"tempera/infra/artifact"
 	"tempera/training/model"
+	"tempera/training/tokenizer"
 	"tempera/workflows/stage"
 )
 
@@ -132,40 +133,54 @@ func pretrain() Kind {
 	}, pretrainParams{defaultFit(), modelSize{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 4, Image: 32}}, runPretrain)
 }
 
-func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+// freshModel is what a new model is made of.
+type freshModel struct {
+	config    model.Config
+	tokenizer *tokenizer.Tokenizer
+	file      artifact.File // tokenizer.json
+	parts     model.Parts   // of other models
+}
+
+// planModel makes the configuration of a new model for the tokenizer of the stage.
+func planModel(ctx context.Context, t *Task, p pretrainParams) (*freshModel, error) {
 	source, _ := t.Input("tokenizer")
 	tok, meta, err := loadTokenizer(ctx, t.Store, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	special, err := specialIDs(tok)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	parts, err := loadParts(ctx, t, p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := p.config(model.Text{Vocab: tok.Size(), Context: min(max(meta.Longest, 4), captionTokens), Special: special}, parts)
 	if err != nil {
-		return Invalid(err)
+		return nil, Invalid(err)
+	}
+	files, err := artifact.LoadManifest(ctx, t.Store, source)
+	if err != nil {
+		return nil, err
+	}
+	file, err := files.Find(tokenizerFile)
+	return &freshModel{c, tok, file, parts}, Invalid(err)
+}
+
+func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+	n, err := planModel(ctx, t, p)
+	if err != nil {
+		return err
 	}
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	m, err := newModel(dev.backend, c, p.Seed, parts)
+	m, err := newModel(dev.backend, n.config, p.Seed, n.parts)
 	if err != nil {
 		return Invalid(err)
 	}
-	files, err := artifact.LoadManifest(ctx, t.Store, source)
-	if err != nil {
-		return err
-	}
-	file, err := files.Find(tokenizerFile)
-	if err != nil {
-		return Invalid(err)
-	}
-	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(tok, m.Config), tokenizer: file})
+	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(n.tokenizer, m.Config), tokenizer: n.file})
 }

@@ -36,6 +36,7 @@ func Rules() []Rule {
 		{Folder: "workflows/stage", May: []string{"workflows/stage", "infra/artifact"}, Why: "the contract is pure data"},
 		{Folder: "activities", May: []string{"activities", "workflows/dag", "workflows/stage", "datagen", "training", "serving", "infra"}, Why: "activities know the contract, never the workflows"},
 		{Folder: "datagen", May: []string{"datagen", "infra/artifact"}, Why: "data needs the store at most"},
+		{Folder: "datagen/chat", May: []string{"datagen", "training/tokenizer"}, Why: "rows become tokens by the tokenizer and the template of a model"},
 		{Folder: "datagen/sample", May: []string{"datagen/sample"}, Why: "the record is beneath sources, transforms and shards"},
 		{Folder: "training", May: []string{"training", "infra/artifact"}, Why: "training needs the store at most"},
 		{Folder: "training/kernel", May: []string{"training/kernel"}, Why: "kernels know slices only"},

@@ -212,17 +212,22 @@ func (t *Tokenizer) readAdded() error {
 		})
 		slices.SortFunc(t.added, func(a, b Added) int { return cmp.Compare(a.ID, b.ID) })
 	}
+	t.found[AllAdded] = t.finding(t.added)
+	t.found[VisibleAdded] = t.finding(slices.DeleteFunc(slices.Clone(t.added), func(a Added) bool { return a.Special }))
+	return nil
+}
+
+// finding makes the sets that find added tokens.
+func (t *Tokenizer) finding(tokens []Added) found {
 	var whole, normalized []Added
-	for _, a := range t.added {
+	for _, a := range tokens {
 		if a.Normalized {
 			normalized = append(normalized, a)
 		} else {
 			whole = append(whole, a)
 		}
 	}
-	t.whole = newAddedSet(whole, func(a Added) string { return a.Text })
-	t.normalized = newAddedSet(normalized, t.normalForm)
-	return nil
+	return found{newAddedSet(whole, func(a Added) string { return a.Text }), newAddedSet(normalized, t.normalForm)}
 }
 
 // normalForm is what an added token is in normalized text.

@@ -37,8 +37,7 @@ type Tokenizer struct {
 	ids   vocabulary
 	added []Added // in the order of their ids
 
-	whole      *addedSet // added tokens that are matched before normalizing
-	normalized *addedSet // those that are matched after
+	found      [3]found // added tokens, by Matched
 	normalize  normalize.Step
 	words      pretoken.Splitter
 	model      model
@@ -134,22 +133,6 @@ func (t *Tokenizer) Token(id int32) (string, bool) {
 // Added lists the added tokens by id.
 func (t *Tokenizer) Added() []Added { return slices.Clone(t.added) }
 
-// Encode returns the ids of a text. Added tokens in the text become their ids,
-// as in Hugging Face's libraries; the template is not applied.
-func (t *Tokenizer) Encode(text string) []int32 {
-	ids := make([]int32, 0, len(text)/3+1)
-	t.whole.cut(t.text(text), func(part string, start int) {
-		ids = t.encodeText(ids, pretoken.Word{Text: part, First: start == 0}, t.normalized)
-	}, func(id int32) { ids = append(ids, id) })
-	return ids
-}
-
-// EncodePlain is Encode for text that nobody vouches for: what looks like an
-// added token in it stays text.
-func (t *Tokenizer) EncodePlain(text string) []int32 {
-	return t.encodeText(make([]int32, 0, len(text)/3+1), pretoken.Word{Text: t.text(text), First: true}, nil)
-}
-
 // EncodeSpecial is Encode with the template's tokens, such as [CLS] and [SEP]:
 // what a model takes.
 func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.Wrap(t.Encode(text)) }
@@ -158,11 +141,11 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.Wrap(t.Encode(
 // before normalizing. First says that the whole text begins with it.
 func (t *Tokenizer) encodeText(ids []int32, w pretoken.Word, added *addedSet) []int32 {
 	if t.normalize != nil {
-		n := t.normalize(normalize.Text{String: w.Text})
-		w = pretoken.Word{Text: n.String, First: w.First && !n.Cut}
+		n := t.normalize(normalize.Text{String: w.Text, Joins: w.Joins})
+		w = pretoken.Word{Text: n.String, First: w.First && !n.Cut, Joins: w.Joins}
 	}
 	added.cut(w.Text, func(text string, start int) {
-		ids = t.encodeWords(ids, pretoken.Word{Text: text, First: w.First && start == 0})
+		ids = t.encodeWords(ids, pretoken.Word{Text: text, First: w.First && start == 0, Joins: w.Joins && start == 0})
 	}, func(id int32) { ids = append(ids, id) })
 	return ids
 }

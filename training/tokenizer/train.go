@@ -23,6 +23,7 @@ type TrainOptions struct {
 	PrefixSpace  bool         // a space is put before text that does not begin with one
 	Names        SpecialNames // of the special tokens, which get the ids from 0 on
 	Extra        []string     // more special tokens, after these
+	Tags         []string     // tokens that are part of what a person reads, such as <think>, after these
 	Template     []string     // e.g. [BOS] $A [EOS]: what Wrap makes; $A stands for the text
 }
 
@@ -44,7 +45,7 @@ var ErrNoText = errors.New("the corpus has no text to train a tokenizer on")
 func Train(texts iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	o.VocabSize = cmp.Or(o.VocabSize, DefaultVocabSize)
 	o.MinFrequency = cmp.Or(o.MinFrequency, DefaultMinFrequency)
-	special := append(o.Names.withDefaults().list(), o.Extra...)
+	special := append(append(o.Names.withDefaults().list(), o.Extra...), o.Tags...)
 	if err := o.validate(special); err != nil {
 		return nil, err
 	}
@@ -144,7 +145,8 @@ type byteLevelPart struct {
 func (o TrainOptions) file(tr *trainer, special []string) (file, error) {
 	f := file{Version: "1.0"}
 	for id, name := range special {
-		f.AddedTokens = append(f.AddedTokens, addedJSON{ID: int32(id), Content: name, Special: true})
+		tag := id >= len(special)-len(o.Tags)
+		f.AddedTokens = append(f.AddedTokens, addedJSON{ID: int32(id), Content: name, Special: !tag})
 	}
 	merges := make([]string, len(tr.merges))
 	for i, p := range tr.merges {

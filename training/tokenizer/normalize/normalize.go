@@ -21,12 +21,16 @@ type Step func(Text) Text
 type Text struct {
 	String string
 	Cut    bool // what it began with has been removed
+	Joins  bool // it goes on where another text ends
 }
 
 // keepingFront makes a step of a function that removes nothing from the front
 // that counts as such.
 func keepingFront(f func(string) string) Step {
-	return func(t Text) Text { return Text{f(t.String), t.Cut} }
+	return func(t Text) Text {
+		t.String = f(t.String)
+		return t
+	}
 }
 
 // part holds the fields of every normalizer.
@@ -75,12 +79,12 @@ func Parse(raw json.RawMessage) (Step, error) {
 	case "Replace":
 		return replace(p)
 	case "Prepend":
-		return keepingFront(func(text string) string {
-			if text == "" {
-				return text
+		return func(t Text) Text {
+			if t.String != "" && !t.Joins {
+				t.String = p.Prepend + t.String
 			}
-			return p.Prepend + text
-		}), nil
+			return t
+		}, nil
 	case "Strip":
 		return func(t Text) Text { return strip(t, p) }, nil
 	case "Nmt":

@@ -60,7 +60,7 @@ func appendPiece(out []Word, w Word, p piece) []Word {
 	if p.start == p.end {
 		return out
 	}
-	return append(out, Word{w.Text[p.start:p.end], w.First && p.start == 0})
+	return append(out, w.part(p.start, p.end))
 }
 
 func eachPiece(m match.Matcher, text string, do func(piece)) {

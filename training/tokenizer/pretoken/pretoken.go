@@ -19,6 +19,12 @@ import (
 type Word struct {
 	Text  string
 	First bool // it begins where the whole text does
+	Joins bool // it goes on where another text ends, so that nothing is put before it
+}
+
+// part is the bytes of a word from start to stop.
+func (w Word) part(start, stop int) Word {
+	return Word{Text: w.Text[start:stop], First: w.First && start == 0, Joins: w.Joins && start == 0}
 }
 
 // Step appends the words of a word. It may be called concurrently.
@@ -161,7 +167,7 @@ func wordsAndSigns(text string) iter.Seq2[int, int] {
 func (s *Splitter) byteLevel(p part) error {
 	if p.AddPrefixSpace == nil || *p.AddPrefixSpace {
 		s.add(func(out []Word, w Word) []Word {
-			if !strings.HasPrefix(w.Text, " ") {
+			if !w.Joins && !strings.HasPrefix(w.Text, " ") {
 				w.Text = " " + w.Text
 			}
 			return append(out, w)
@@ -199,7 +205,7 @@ func (s *Splitter) metaspace(p part) error {
 	}
 	s.add(func(out []Word, w Word) []Word {
 		w.Text = strings.ReplaceAll(w.Text, " ", p.Replacement)
-		prepend := p.PrependScheme != "never" && (p.PrependScheme != "first" || w.First)
+		prepend := !w.Joins && p.PrependScheme != "never" && (p.PrependScheme != "first" || w.First)
 		if prepend && !strings.HasPrefix(w.Text, p.Replacement) {
 			w.Text = p.Replacement + w.Text
 		}
@@ -223,12 +229,12 @@ func (s *Splitter) fixedLength(p part) error {
 		start, n := 0, 0
 		for i := range w.Text {
 			if n == length {
-				out = append(out, Word{w.Text[start:i], w.First && start == 0})
+				out = append(out, w.part(start, i))
 				start, n = i, 0
 			}
 			n++
 		}
-		return append(out, Word{w.Text[start:], w.First && start == 0})
+		return append(out, w.part(start, len(w.Text)))
 	})
 	return nil
 }

@@ -34,7 +34,7 @@ func TestSplitting(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			words := []Word{{c.text, true}}
+			words := []Word{{Text: c.text, First: true}}
 			for _, step := range s.Steps {
 				var next []Word
 				for _, w := range words {
