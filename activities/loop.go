@@ -31,6 +31,7 @@ type loopParams struct {
 	Spike           *fitSpike `json:"spike,omitempty" doc:"Goes back where loss or gradient jump, and leaves the batches around it out; absent: they are let through."`
 	NotFinite       string    `json:"not_finite" doc:"What a loss or gradient that is no number does: it ends the training with an error, or the step is left out (ten in a row are an error still)." enum:"error,skip"`
 	Checkpoint      float64   `json:"checkpoint_seconds" doc:"Seconds between checkpoints: what a crash costs at most." above:"0"`
+	MemoryLimit     int64     `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
 }
 
 func defaultLoop() loopParams {
@@ -95,7 +96,7 @@ func (c course) loop() (*training.Loop, error) {
 		Steps: l.steps, Minutes: l.minutes, BatchSize: l.batch, Seed: p.Seed, AdamW: adam, Digest: t.Key,
 		Schedule:        optim.Schedule{Peak: p.LearningRate, Warmup: min(p.WarmUp, l.steps/10), Floor: p.Floor},
 		CheckpointEvery: time.Duration(p.Checkpoint * float64(time.Second)),
-		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip",
+		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip", MemoryLimit: p.MemoryLimit << 20,
 	}
 	if l.minutes > 0 {
 		config.Steps, config.Schedule.Warmup = 0, p.WarmUp
