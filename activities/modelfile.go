@@ -62,6 +62,40 @@ func loadModel(ctx context.Context, t *Task, a artifact.Artifact) (_ *loadedMode
 	return &loadedModel{w, tok, m}, nil
 }
 
+// inputModel reads the model of the input of that name.
+func inputModel(ctx context.Context, t *Task) (*loadedModel, error) {
+	source, _ := t.Input("model")
+	return loadModel(ctx, t, source)
+}
+
+// tokenizerFile is the model's tokenizer.json.
+func (l *loadedModel) tokenizerFile() (artifact.File, error) {
+	f, err := l.files.Find(tokenizerFile)
+	return f, Invalid(err)
+}
+
+// deployed is a model on a device of its own.
+type deployed struct {
+	*loadedModel
+	model *model.Model
+	dev   *compute
+}
+
+func (l *loadedModel) deploy(t *Task) (*deployed, error) {
+	dev, err := newCompute(t)
+	if err != nil {
+		return nil, err
+	}
+	m, err := model.Load(dev.backend, l.weights)
+	if err != nil {
+		dev.close()
+		return nil, err
+	}
+	return &deployed{l, m, dev}, nil
+}
+
+func (d *deployed) close() { d.dev.close() }
+
 // saveModel publishes a model with its tokenizer (a file of another artifact)
 // and a card that says how it came about. What lies beside the weights of the
 // model that it was trained from, or beside a new model's tokenizer, such as a chat

@@ -58,6 +58,7 @@ type Problem struct {
 	Facts  json.RawMessage `json:"facts,omitempty"`  // what else the checker needs, such as the numbers of a countdown
 	Level  int             `json:"level,omitempty"`  // of difficulty
 	Traces []string        `json:"traces,omitempty"` // worked solutions, the reasoning before the answer
+	Mark   string          `json:"mark,omitempty"`   // how a completion marks its answer, see task.Mark; empty: the task's own way
 }
 
 // Form is what a row is for.

@@ -34,7 +34,7 @@ func (p *Params) caption(s Scene, rng *rand.Rand) string {
 	if !p.Plain && rng.IntN(2) == 0 {
 		a, b = b, a
 	}
-	words := []string{g.choose(openings), g.noun(a), g.choose(relations[relation(a, b)]), g.noun(b)}
+	words := []string{g.choose(openings), g.noun(a), g.choose(relations[Relation(a, b)]), g.noun(b)}
 	for _, other := range o[2:] {
 		words = append(words, g.choose(joiners), g.noun(other))
 	}

@@ -92,7 +92,7 @@ func (s Scene) Judge(caption string) Verdict {
 		vertical, horizontal := s.Objects[0].area()
 		v.WhollyTrue = said.place == [2]string{vertical, horizontal}
 	default:
-		v.WhollyTrue = said.relation == relation(at[said.objects[0]], at[said.objects[1]])
+		v.WhollyTrue = said.relation == Relation(at[said.objects[0]], at[said.objects[1]])
 	}
 	return v
 }

@@ -222,8 +222,8 @@ func (o Object) area() (vertical, horizontal string) {
 	return third(o.Y, "top", "middle", "bottom"), third(o.X, "left", "center", "right")
 }
 
-// relation says where a is, seen from b.
-func relation(a, b Object) string {
+// Relation says where a is, seen from b: left, right, above or below.
+func Relation(a, b Object) string {
 	dx, dy := a.X-b.X, a.Y-b.Y
 	switch {
 	case abs(dx) > abs(dy) && dx < 0:
@@ -255,7 +255,7 @@ func (s Scene) Key() string {
 	for _, x := range o {
 		parts = append(parts, fmt.Sprint(x.looks()))
 	}
-	return strings.Join(append(parts, relation(o[0], o[1])), " ")
+	return strings.Join(append(parts, Relation(o[0], o[1])), " ")
 }
 
 func (o Object) words() []string { l := o.looks(); return l[:] }
