@@ -5,6 +5,7 @@ func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
+		rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),

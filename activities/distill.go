@@ -45,7 +45,7 @@ func runDistill(ctx context.Context, t *Task, p distillParams) error {
 		if err != nil {
 			return nil, err
 		}
-		if err := teaches(from, u.from); err != nil {
+		if err := sameTokenizer(from, u.from); err != nil {
 			return nil, err
 		}
 		m, err := model.Load(u.dev.backend, from.weights)
@@ -53,8 +53,8 @@ func runDistill(ctx context.Context, t *Task, p distillParams) error {
 	})
 }
 
-// teaches refuses a teacher whose tokens mean different things.
-func teaches(teacher, student *loadedModel) error {
+// sameTokenizer refuses models whose tokens mean different things.
+func sameTokenizer(teacher, student *loadedModel) error {
 	a, errA := teacher.files.Find(tokenizerFile)
 	b, errB := student.files.Find(tokenizerFile)
 	if err := errors.Join(errA, errB); err != nil {

@@ -40,7 +40,7 @@ func initModel() Kind {
 }
 
 func runInitModel(ctx context.Context, t *Task, p initModelParams) error {
-	n, err := openFresh(ctx, t, p.pretrain())
+	n, err := planModel(ctx, t, p.pretrain())
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type loopParams struct {
 	Seed         uint64  `json:"seed" doc:"Seed of the initial weights, of the order of the data and of every draw."`
 	Accumulate   int     `json:"accumulate" doc:"Parts that a step is split into, to need the memory of one only; the result is that of the whole batch." min:"1"`
 	Recompute    bool    `json:"recompute" doc:"Computes what is within a layer again instead of keeping it: less memory, a third more time."`
+	MemoryLimit  int64   `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
 
 	EvaluateEvery   int64     `json:"evaluate_every" doc:"Steps between evaluations on held_out, where it is given; 0: a tenth of the steps." min:"0"`
 	EvaluateBatches int       `json:"evaluate_batches" doc:"Most batches of such an evaluation." min:"1"`
@@ -31,7 +32,6 @@ type loopParams struct {
 	Spike           *fitSpike `json:"spike,omitempty" doc:"Goes back where loss or gradient jump, and leaves the batches around it out; absent: they are let through."`
 	NotFinite       string    `json:"not_finite" doc:"What a loss or gradient that is no number does: it ends the training with an error, or the step is left out (ten in a row are an error still)." enum:"error,skip"`
 	Checkpoint      float64   `json:"checkpoint_seconds" doc:"Seconds between checkpoints: what a crash costs at most." above:"0"`
-	MemoryLimit     int64     `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
 }
 
 func defaultLoop() loopParams {
@@ -173,13 +173,17 @@ func trainingError(err error) error {
 	var diverged *training.DivergedError
 	var data *training.DataError
 	var memory *training.MemoryError
+	var exploded *training.ExplodedError
+	var final *training.FinalError
 	switch {
 	case errors.As(err, &memory):
 		return &permanent{"OutOfMemory", err}
 	case errors.Is(err, training.ErrStopped):
 		return fmt.Errorf("%w: %w", ErrStopped, err)
-	case errors.As(err, &diverged):
+	case errors.As(err, &diverged), errors.As(err, &exploded):
 		return &permanent{"Diverged", err}
+	case errors.As(err, &final):
+		return &permanent{"CannotLearn", err}
 	case errors.As(err, &data):
 		return Invalid(err)
 	case errors.Is(err, training.ErrOtherConfig):

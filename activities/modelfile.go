@@ -98,16 +98,22 @@ func (d *deployed) close() { d.dev.close() }
 
 // saveModel publishes a model with its tokenizer (a file of another artifact)
 // and a card that says how it came about. What lies beside the weights of the
-// model that it was trained from, such as a chat template, goes with it.
+// model that it was trained from, or beside a new model's tokenizer, such as a chat
+// template, goes with it.
 func saveModel(ctx context.Context, t *Task, w *model.Weights, tok artifact.File) (artifact.Artifact, error) {
 	files := modelFiles{Config: w.Config, Weights: w.Get, Card: modelCard(t, w.Config)}
 	files.Beside = append(files.Beside, artifact.File{Path: tokenizerFile, Ref: tok.Ref})
-	if from, ok := t.Input("model"); ok {
+	for _, port := range []string{"model", "tokenizer"} {
+		from, ok := t.Input(port)
+		if !ok {
+			continue
+		}
 		m, err := artifact.LoadManifest(ctx, t.Store, from)
 		if err != nil {
 			return artifact.Artifact{}, err
 		}
 		files.Beside = append(files.Beside, companionsOf(m)...)
+		break
 	}
 	return files.store(ctx, t)
 }

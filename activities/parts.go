@@ -42,11 +42,11 @@ func loadParts(ctx context.Context, t *Task, p pretrainParams) (model.Parts, err
 	if err := parts.Validate(); err != nil {
 		return parts, Invalid(err)
 	}
-	return parts, sameTokenizer(ctx, t)
+	return parts, languageTokenizer(ctx, t)
 }
 
-// sameTokenizer holds the tokenizer to that of the language model.
-func sameTokenizer(ctx context.Context, t *Task) error {
+// languageTokenizer holds the tokenizer to that of the language model.
+func languageTokenizer(ctx context.Context, t *Task) error {
 	language, ok := t.Input("language")
 	if !ok {
 		return nil

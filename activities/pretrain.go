@@ -136,13 +136,13 @@ func pretrain() Kind {
 // freshModel is what a new model is made of.
 type freshModel struct {
 	config    model.Config
-	parts     model.Parts // that it takes from others
 	tokenizer *tokenizer.Tokenizer
 	file      artifact.File // tokenizer.json
+	parts     model.Parts   // of other models
 }
 
-// openFresh makes the configuration of a new model for the tokenizer of the stage.
-func openFresh(ctx context.Context, t *Task, p pretrainParams) (*freshModel, error) {
+// planModel makes the configuration of a new model for the tokenizer of the stage.
+func planModel(ctx context.Context, t *Task, p pretrainParams) (*freshModel, error) {
 	source, _ := t.Input("tokenizer")
 	tok, meta, err := loadTokenizer(ctx, t.Store, source)
 	if err != nil {
@@ -165,11 +165,11 @@ func openFresh(ctx context.Context, t *Task, p pretrainParams) (*freshModel, err
 		return nil, err
 	}
 	file, err := files.Find(tokenizerFile)
-	return &freshModel{c, parts, tok, file}, Invalid(err)
+	return &freshModel{c, tok, file, parts}, Invalid(err)
 }
 
 func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
-	n, err := openFresh(ctx, t, p)
+	n, err := planModel(ctx, t, p)
 	if err != nil {
 		return err
 	}

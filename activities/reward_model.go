@@ -108,9 +108,9 @@ func (j *judging) rows(ctx context.Context, port string) (*spanRows, []*example.
 	if j.params.Learn == learnPreferences {
 		rows, from, err := preferenceReader{encoder: j.encoder}.read(ctx, j.task, port)
 		if s.rows = rows; j.params.Margin {
-			s.extra = []string{objective.Margins}
+			s.extra = []string{objective.Margin}
 			for i, x := range from {
-				s.rows[i].extra = map[string][]float32{objective.Margins: {float32(x.Margin), 0}}
+				s.rows[i].extra = map[string][]float32{objective.Margin: {float32(x.Margin), 0}}
 			}
 		}
 		return s, from, err

@@ -13,19 +13,6 @@ import (
 	"tempera/infra/artifact/mem"
 )
 
-// examples stores rows.
-func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
-	l.t.Helper()
-	w := example.NewWriter(l.store, "rows", example.Meta{})
-	for i, x := range rows {
-		x.ID = fmt.Sprintf("r%03d", i)
-		require.NoError(l.t, w.Add(l.t.Context(), x))
-	}
-	a, err := w.Close(l.t.Context())
-	require.NoError(l.t, err)
-	return a
-}
-
 // phrase is words that the tests' tokenizer knows.
 func phrase(r *rand.Rand, n int) string {
 	words := []string{"the", "red", "blue", "cat", "dog", "fox", "runs", "sings", "sleeps", "over", "under"}
@@ -95,11 +82,11 @@ func (l *workshop) beginner(config string) artifact.Artifact {
 	return l.output(execution{kind: initModel(), params: config, inputs: ports{"tokenizer": {tok}}}, "model")
 }
 
-const novice = `{"seed": 3, "model": {"width": 16, "text_layers": 1, "heads": 2, "context": 48, "config": {"text": {"form": "llama", "tie_head": true, "token_std": 0.2}}}}`
+const small = `{"seed": 3, "model": {"width": 16, "text_layers": 1, "heads": 2, "context": 48, "config": {"text": {"form": "llama", "tie_head": true, "token_std": 0.2}}}}`
 
 // lessons are the trainings of rows.
 func (l *workshop) lessons() map[string]execution {
-	m := l.beginner(novice)
+	m := l.beginner(small)
 	teacher := l.beginner(`{"seed": 4, "model": {"width": 24, "text_layers": 1, "heads": 2, "context": 64, "config": {"text": {"form": "llama"}}}}`)
 	const common = `"steps": 12, "batch": 8, "evaluate_every": 4, "keep": "best", "checkpoint_seconds": 0.001, "seed": 5`
 	of := func(kind Kind, params string, rows func(uint64, int) []*example.Example) execution {
@@ -156,7 +143,7 @@ func TestATrainingOfRowsResumesAnywhereToTheBit(t *testing.T) {
 // TestAReferenceIsWhatDPOComputesItself, of the losses with and without a mismatched completion.
 func TestAReferenceIsWhatDPOComputesItself(t *testing.T) {
 	l := &workshop{t, mem.New()}
-	m := l.beginner(novice)
+	m := l.beginner(small)
 	data, more := l.examples(preferences(1, 30)...), l.examples(preferences(9, 30)...)
 	for _, loss := range []string{"ipo", "kto"} {
 		t.Run(loss, func(t *testing.T) {
@@ -189,7 +176,7 @@ func weightsOf(l *workshop, a artifact.Artifact) artifact.Digest {
 // TestARewardModelLearnsWhatIsPreferred and evaluate_preferences says so, of the labels, of the true differences, and of length.
 func TestARewardModelLearnsWhatIsPreferred(t *testing.T) {
 	l := &workshop{t, mem.New()}
-	m := l.beginner(novice)
+	m := l.beginner(small)
 	held := preferences(12, 60)
 	for i, x := range held { // a sixth of the labels is wrong
 		if i%6 == 0 {
@@ -214,7 +201,7 @@ func TestARewardModelLearnsWhatIsPreferred(t *testing.T) {
 // TestDPOPrefersWhatIsPreferred by every loss, on preferences that it was not trained on.
 func TestDPOPrefersWhatIsPreferred(t *testing.T) {
 	l := &workshop{t, mem.New()}
-	m, data, held := l.beginner(novice), l.examples(preferences(11, 160)...), l.examples(preferences(12, 60)...)
+	m, data, held := l.beginner(small), l.examples(preferences(11, 160)...), l.examples(preferences(12, 60)...)
 	for loss, beta := range map[string]float64{"sigmoid": 0.1, "ipo": 0.5, "hinge": 0.1, "kto": 0.1, "orpo": 0.5, "simpo": 2} {
 		t.Run(loss, func(t *testing.T) {
 			res, err := l.run(execution{kind: dpo(), threads: 2, params: fmt.Sprintf(`{"loss": %q, "beta": %v, "batch": 16, "epochs": 8, "learning_rate": 0.01}`, loss, beta), inputs: ports{
@@ -230,7 +217,7 @@ func TestDPOPrefersWhatIsPreferred(t *testing.T) {
 // TestAnAdapterIsMergedOrKept: both are the same function, so training on from either gives the same first loss.
 func TestAnAdapterIsMergedOrKept(t *testing.T) {
 	l := &workshop{t, mem.New()}
-	m, data := l.beginner(novice), l.examples(completions(1, 60)...)
+	m, data := l.beginner(small), l.examples(completions(1, 60)...)
 	lora := func(adapter string) artifact.Artifact {
 		return l.output(execution{kind: sft(), params: fmt.Sprintf(`{"epochs": 3, "batch": 4, "learning_rate": 0.01, "lora": {"rank": 4}, "adapter": %q}`, adapter), inputs: ports{"model": {m}, "data": {data}}}, "model")
 	}
@@ -247,7 +234,7 @@ func TestAnAdapterIsMergedOrKept(t *testing.T) {
 
 func TestRowsThatCannotBeUsedAreLeftOutOrAreAnError(t *testing.T) {
 	l := &workshop{t, mem.New()}
-	m := l.beginner(novice)
+	m := l.beginner(small)
 	r := rand.New(rand.NewPCG(1, 1))
 	long := &example.Example{Prompt: example.Plain("the"), Completion: example.Plain("")}
 	for range 60 {

@@ -77,8 +77,8 @@ func TestAVLMOfImagesThatKeepTheirShapes(t *testing.T) {
 	}
 }
 
-// small are the sizes of the models of TestAVLMIsTrainedInTwoStages.
-const small = `"batch": 8, "learning_rate": 0.005, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8`
+// smallVLM are the sizes of the models of TestAVLMIsTrainedInTwoStages.
+const smallVLM = `"batch": 8, "learning_rate": 0.005, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8`
 
 // TestAVLMIsTrainedInTwoStages: an image tower and a language model become one, as
 // LLaVA does it: first the projector learns, then the text tower too.
@@ -90,11 +90,11 @@ func TestAVLMIsTrainedInTwoStages(t *testing.T) {
 	learn := func(params string, in ports) artifact.Artifact {
 		return l.output(execution{kind: pretrain(), params: params, inputs: in}, "model")
 	}
-	eyes := learn(`{"objective": "clip", "steps": 4, `+small+`}}`, ports{"data": {pairs}, "tokenizer": {tokenizer}})
-	mouth := learn(`{"objective": "lm", "steps": 4, `+small+`, "context": 64, "config": {"text": {"form": "llama", "tie_head": true}}}}`,
+	eyes := learn(`{"objective": "clip", "steps": 4, `+smallVLM+`}}`, ports{"data": {pairs}, "tokenizer": {tokenizer}})
+	mouth := learn(`{"objective": "lm", "steps": 4, `+smallVLM+`, "context": 64, "config": {"text": {"form": "llama", "tie_head": true}}}}`,
 		ports{"data": {tokens}, "tokenizer": {tokenizer}})
 	in := ports{"data": {pairs}, "tokenizer": {mouth}, "vision": {eyes}, "language": {mouth}}
-	first := learn(`{"objective": "vlm", "steps": 4, "freeze": ["vision", "text"], `+small+`}}`, in)
+	first := learn(`{"objective": "vlm", "steps": 4, "freeze": ["vision", "text"], `+smallVLM+`}}`, in)
 	second := l.output(execution{kind: finetune(), params: `{"objective": "vlm", "steps": 4, "batch": 8, "freeze": ["vision"]}`, inputs: ports{"data": {pairs}, "model": {first}}}, "model")
 
 	weights := func(a artifact.Artifact) *model.Weights {
@@ -140,7 +140,7 @@ func TestWhatAVLMCannotBeTrainedOn(t *testing.T) {
 	other := l.output(execution{kind: tokenizerKind(), params: `{"vocab_size": 280}`, inputs: ports{"data": {pairs}}}, "tokenizer")
 	tokens := l.output(execution{kind: tokensKind(), params: `{}`, inputs: ports{"data": {pairs}, "tokenizer": {other}}}, "tokens")
 	in := ports{"data": {pairs}, "tokenizer": {tokenizer}}
-	mouth := l.output(execution{kind: pretrain(), params: `{"objective": "lm", "steps": 1, ` + small + `, "context": 16}}`, inputs: ports{"data": {tokens}, "tokenizer": {other}}}, "model")
+	mouth := l.output(execution{kind: pretrain(), params: `{"objective": "lm", "steps": 1, ` + smallVLM + `, "context": 16}}`, inputs: ports{"data": {tokens}, "tokenizer": {other}}}, "model")
 	with := func(port string, a artifact.Artifact) ports {
 		return ports{"data": {pairs}, "tokenizer": {tokenizer}, port: {a}}
 	}
@@ -148,12 +148,12 @@ func TestWhatAVLMCannotBeTrainedOn(t *testing.T) {
 		name, params, want string
 		inputs             ports
 	}{
-		{"a part of another objective", `{"objective": "clip", "steps": 1, ` + small + `}}`, "input language is for objective vlm", with("language", mouth)},
-		{"a language model of another tokenizer", `{"objective": "vlm", "steps": 1, ` + small + `}}`, "give that model as tokenizer too", with("language", mouth)},
-		{"eyes that are none", `{"objective": "vlm", "steps": 1, ` + small + `}}`, "of kind lm has no image tower", with("vision", mouth)},
-		{"shapes that the tower does not take", `{"objective": "vlm", "native": 16, "steps": 1, ` + small + `}}`, "train one with model.config", in},
-		{"a context without room", `{"objective": "vlm", "steps": 1, ` + small + `, "context": 5}}`, "raise model.context", in},
-		{"memory over the limit", `{"objective": "vlm", "memory_limit": 1, "steps": 1, ` + small + `}}`, "no smaller batch fits", in},
+		{"a part of another objective", `{"objective": "clip", "steps": 1, ` + smallVLM + `}}`, "input language is for objective vlm", with("language", mouth)},
+		{"a language model of another tokenizer", `{"objective": "vlm", "steps": 1, ` + smallVLM + `}}`, "give that model as tokenizer too", with("language", mouth)},
+		{"eyes that are none", `{"objective": "vlm", "steps": 1, ` + smallVLM + `}}`, "of kind lm has no image tower", with("vision", mouth)},
+		{"shapes that the tower does not take", `{"objective": "vlm", "native": 16, "steps": 1, ` + smallVLM + `}}`, "train one with model.config", in},
+		{"a context without room", `{"objective": "vlm", "steps": 1, ` + smallVLM + `, "context": 5}}`, "raise model.context", in},
+		{"memory over the limit", `{"objective": "vlm", "memory_limit": 1, "steps": 1, ` + smallVLM + `}}`, "no smaller batch fits", in},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := &workshop{t, l.store}
@@ -177,7 +177,7 @@ func TestWhatAVLMCannotBeTrainedOn(t *testing.T) {
 	}
 	require.NoError(t, errOf(pretrain().Check([]byte(`{"objective": "blip", "accumulate": 2, "itc": 0, "itm": 0}`))))
 	_, err := l.run(execution{kind: evaluate(), params: `{"captions": 0}`, inputs: ports{"data": {pairs}, "model": {l.output(execution{
-		kind: pretrain(), params: `{"objective": "vlm", "steps": 1, ` + small + `}}`, inputs: in,
+		kind: pretrain(), params: `{"objective": "vlm", "steps": 1, ` + smallVLM + `}}`, inputs: in,
 	}, "model")}}})
 	require.ErrorContains(t, err, "captions is 0")
 }

@@ -150,7 +150,7 @@ func (r *run) copies(state int64) int64 {
 	if r.Checkpoints != nil {
 		all += state + best
 	}
-	if r.config.Spike != nil {
+	if r.anchors() {
 		all += state + best
 	}
 	return all

@@ -31,6 +31,12 @@ type Leasing interface {
 	Leased() int64
 }
 
+// Addressable is a Memory that the host can read in place.
+type Addressable interface {
+	// View is the memory of a float32 value. It must not be written.
+	View(v *Value) []float32
+}
+
 // New allocates a zeroed value with memory of its own.
 func New(m Memory, d Desc) (*Value, error) {
 	b, err := m.Alloc(d.Size())

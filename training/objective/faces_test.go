@@ -38,11 +38,11 @@ func TestGoldenCatLIP(t *testing.T) {
 // TestGoldenMargins takes embeddings and classes through the graph, and the loss of
 // their cosines, and its gradient, through the host.
 func TestGoldenMargins(t *testing.T) {
-	papers := map[string]Margin{"normface": NormFace(), "sphereface": SphereFace(), "cosface": CosFace(), "arcface": ArcFace()}
+	papers := map[string]AngularMargin{"normface": NormFace(), "sphereface": SphereFace(), "cosface": CosFace(), "arcface": ArcFace()}
 	for name, paper := range papers {
 		t.Run(name, func(t *testing.T) {
 			c := goldenCase(t, "margin_"+name)
-			m := Margin{
+			m := AngularMargin{
 				Scale: setting[float64](t, c, "s"), Times: setting[int](t, c, "m1"), Plus: setting[float64](t, c, "m2"),
 				Minus: setting[float64](t, c, "m3"), Easy: setting[bool](t, c, "easy_margin"),
 			}
@@ -97,7 +97,7 @@ func rounded(v []float64) []float32 {
 // TestAMarginFallsWithTheAngle: over the whole half turn the right class's logit falls,
 // with Plus alone by a jump, and its slope is the difference's.
 func TestAMarginFallsWithTheAngle(t *testing.T) {
-	for name, m := range map[string]Margin{"sphereface": SphereFace(), "cosface": CosFace(), "arcface": ArcFace(), "both": {Scale: 1, Plus: 0.3, Minus: 0.2}} {
+	for name, m := range map[string]AngularMargin{"sphereface": SphereFace(), "cosface": CosFace(), "arcface": ArcFace(), "both": {Scale: 1, Plus: 0.3, Minus: 0.2}} {
 		last := math.Inf(1)
 		for theta := 0.001; theta < math.Pi; theta += 0.001 {
 			v, slope := m.target(math.Cos(theta))
@@ -119,7 +119,7 @@ func TestAMarginFallsWithTheAngle(t *testing.T) {
 func TestGradientsOfMarginsAgreeWithFiniteDifferences(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	labels := []int32{2, 0, 1}
-	for _, m := range []Margin{SphereFace(), CosFace(), ArcFace(), {Scale: 20, Plus: 0.4, Easy: true}} {
+	for _, m := range []AngularMargin{SphereFace(), CosFace(), ArcFace(), {Scale: 20, Plus: 0.4, Easy: true}} {
 		cosines := make([]float64, 12)
 		for i := range cosines {
 			cosines[i] = 1.9*r.Float64() - 0.95
@@ -137,6 +137,6 @@ func TestGradientsOfMarginsAgreeWithFiniteDifferences(t *testing.T) {
 			require.InDelta(t, (up-down)/(2*eps), grad[i], 1e-4*math.Max(1, math.Abs(grad[i])), "%+v, cosine %d", m, i)
 		}
 	}
-	require.ErrorContains(t, Margin{Times: 2, Plus: 1, Minus: -1}.Validate(), "scale is 0")
-	require.ErrorContains(t, Margin{Times: 2, Plus: 1, Minus: -1}.Validate(), "give one margin of the angle")
+	require.ErrorContains(t, AngularMargin{Times: 2, Plus: 1, Minus: -1}.Validate(), "scale is 0")
+	require.ErrorContains(t, AngularMargin{Times: 2, Plus: 1, Minus: -1}.Validate(), "give one margin of the angle")
 }

@@ -9,7 +9,7 @@ import (
 	"tempera/training/op"
 )
 
-// Margin is a softmax over classes by the angle to each class's weight, in which the
+// AngularMargin is a softmax over classes by the angle to each class's weight, in which the
 // right class must win by a margin. With the angle theta of the right class, its
 // logit is Scale times
 //
@@ -23,7 +23,7 @@ import (
 // which falls over the whole half turn. Where theta + Plus passes a half turn, it is
 // cos(theta) - Plus sin(Plus) from there on, which is less, or, where Easy is set, the margin holds
 // only where the cosine is positive. SphereFace's annealing of the margin is left out.
-type Margin struct {
+type AngularMargin struct {
 	Scale float64 `json:"scale"`
 	Times int     `json:"times,omitempty"` // 0 is 1
 	Plus  float64 `json:"plus,omitempty"`
@@ -33,13 +33,13 @@ type Margin struct {
 
 // NormFace, SphereFace, CosFace and ArcFace are the margins of the papers. Few classes,
 // or small batches, want a scale of 16 to 32.
-func NormFace() Margin   { return Margin{Scale: 30} }
-func SphereFace() Margin { return Margin{Scale: 30, Times: 4} }
-func CosFace() Margin    { return Margin{Scale: 64, Minus: 0.35} }
-func ArcFace() Margin    { return Margin{Scale: 64, Plus: 0.5} }
+func NormFace() AngularMargin   { return AngularMargin{Scale: 30} }
+func SphereFace() AngularMargin { return AngularMargin{Scale: 30, Times: 4} }
+func CosFace() AngularMargin    { return AngularMargin{Scale: 64, Minus: 0.35} }
+func ArcFace() AngularMargin    { return AngularMargin{Scale: 64, Plus: 0.5} }
 
 // Validate returns all faults at once.
-func (m Margin) Validate() error {
+func (m AngularMargin) Validate() error {
 	var faults []error
 	add := func(wrong bool, format string, args ...any) {
 		if wrong {
@@ -55,14 +55,14 @@ func (m Margin) Validate() error {
 }
 
 // MarginCosines are the cosines (B, K) of embeddings (B, C) and the weights of classes
-// (K, C), which Margin.Loss takes.
+// (K, C), which AngularMargin.Loss takes.
 func MarginCosines(g *graph.Graph, embeddings, classes *graph.Node) *graph.Node {
 	return op.MatMulT(g, op.L2Normalize(g, embeddings), op.L2Normalize(g, classes))
 }
 
 // Logits writes those of cosines (B, K), whose right classes labels tells. Cosines are
 // held to a little less than 1.
-func (m Margin) Logits(cosines []float64, labels []int32, out []float64) {
+func (m AngularMargin) Logits(cosines []float64, labels []int32, out []float64) {
 	k := len(cosines) / len(labels)
 	for i, c := range cosines {
 		c = clampCosine(c)
@@ -75,7 +75,7 @@ func (m Margin) Logits(cosines []float64, labels []int32, out []float64) {
 
 // Loss is the mean cross-entropy of the logits of cosines (B, K). It adds its gradient
 // with respect to the cosines to grad.
-func (m Margin) Loss(cosines []float64, labels []int32, grad []float64) float64 {
+func (m AngularMargin) Loss(cosines []float64, labels []int32, grad []float64) float64 {
 	k, sum := len(cosines)/len(labels), 0.0
 	logits := make([]float64, len(cosines))
 	m.Logits(cosines, labels, logits)
@@ -106,7 +106,7 @@ func (m Margin) Loss(cosines []float64, labels []int32, grad []float64) float64 
 }
 
 // target is what a cosine of the right class becomes, and its slope.
-func (m Margin) target(cos float64) (value, slope float64) {
+func (m AngularMargin) target(cos float64) (value, slope float64) {
 	theta := math.Acos(cos)
 	sin := math.Sin(theta)
 	switch {

@@ -9,8 +9,8 @@ import (
 
 // Names of arrays of a batch that reward models take, one number per span.
 const (
-	Margins = "margins" // of a chosen span: by how much it should be ahead
-	Label   = "label"   // 1: right, 0: wrong
+	Margin = "margin" // of a chosen span: by how much it should be ahead
+	Label  = "label"  // 1: right, 0: wrong
 )
 
 // BradleyTerry is the loss of a reward model on pairs, see policy.BradleyTerry: a pair is the spans of the chosen completion and of the rejected
@@ -25,7 +25,7 @@ func BradleyTerry(centring float64) SpanLoss {
 				continue
 			}
 			p := policy.Scored{Chosen: v.Values[s], Rejected: v.Values[s+1]}
-			if x := v.Extra[Margins]; x != nil {
+			if x := v.Extra[Margin]; x != nil {
 				p.Margin = float64(x[s])
 			}
 			pairs, at = append(pairs, p), append(at, s)

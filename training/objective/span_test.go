@@ -58,7 +58,7 @@ func spanned(c model.Config, texts []SpanText, parts int) (*training.Batch, Span
 	if err := LaySpans(b, shape, c.Text.Special.Pad, lists...); err != nil {
 		panic(err)
 	}
-	for i, name := range []string{Reference, Margins, Label} {
+	for i, name := range []string{Reference, Margin, Label} {
 		x := b.Float32s(name, parts*shape.Spans)
 		for k := range x {
 			x[k] = []float32{-float32(k%4) / 8, float32(k%3) / 2, float32(k % 2)}[i]
@@ -89,7 +89,7 @@ func spanObjectives() map[string]differentiated {
 	for name, s := range map[string]*model.Score{
 		"the last score": {}, "a sum of scores": {Readout: model.SumOfScores, Scale: 0.3}, "the likelihood": {Readout: model.Likelihood, Scale: 0.5, Bias: 2},
 	} {
-		add("a reward model by "+name, s, SpanOptions{Readout: Scores, Loss: BradleyTerry(0.02), Extra: []string{Margins}})
+		add("a reward model by "+name, s, SpanOptions{Readout: Scores, Loss: BradleyTerry(0.02), Extra: []string{Margin}})
 		add("a verifier by "+name, s, SpanOptions{Readout: Scores, Loss: Labels(), Extra: []string{Label}, Plan: Plan{Checkpoint: true}})
 	}
 	all["lm with noise"] = differentiated{config: tinyOf(model.LM), step: 3, build: func(m *model.Model) (differentiable, error) {

@@ -126,13 +126,13 @@ func goldenElsewhere() map[string]string {
 		"adamw":              "an update, not an operation: TestGoldenAdamW",
 		"blip_itm_negatives": "random, without a gradient: TestGoldenHardNegatives",
 		"catlip":             "arithmetic on the host: objective.CatLIP",
-		"ppo":                "post-training objective on token log-probabilities",
+		"ppo":                "arithmetic on the host: package policy",
 	}
 	for _, kind := range []string{"constant", "sequence", "token"} {
-		reasons["grpo_"+kind] = "post-training objective on token log-probabilities"
+		reasons["grpo_"+kind] = "arithmetic on the host: package policy"
 	}
 	for _, kind := range []string{"arcface", "cosface", "normface", "sphereface"} {
-		reasons["margin_"+kind] = "arithmetic on the host: objective.Margin"
+		reasons["margin_"+kind] = "arithmetic on the host: objective.AngularMargin"
 	}
 	return reasons
 }
