@@ -150,7 +150,7 @@ func TestAReferenceIsWhatDPOComputesItself(t *testing.T) {
 			l := &workshop{t, l.store}
 			params := fmt.Sprintf(`{"loss": %q, "batch": 8, "epochs": 2}`, loss)
 			alone := l.output(execution{kind: dpo(), params: params, inputs: ports{"model": {m}, "data": {data}}}, "model")
-			ref := l.output(execution{kind: reference(), params: fmt.Sprintf(`{"batch": 7, "mismatched": %v}`, loss == "kto"), inputs: ports{"model": {m}, "data": {data}}}, "reference")
+			ref := l.output(execution{kind: reference(), params: fmt.Sprintf(`{"batch": 7, "mismatched": %v}`, loss == "kto"), inputs: ports{"model": {m}, "data": {data}}}, "scores")
 			with := execution{kind: dpo(), params: params, inputs: ports{"model": {m}, "data": {data}, "reference": {ref}}}
 			require.Equal(t, weightsOf(l, alone), weightsOf(l, l.output(with, "model")))
 
