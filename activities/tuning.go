@@ -91,7 +91,7 @@ func openTuning(ctx context.Context, t *Task, p tuneParams, o tuneOptions) (_ *t
 // tunable is the weights that training starts from. An adapter of the model's own
 // is merged first.
 func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, error) {
-	if err := languageModel(w.Config); err != nil && !(o.images && w.Config.Kind == model.VLM) {
+	if err := languageModel(w.Config); err != nil && (!o.images || w.Config.Kind != model.VLM) {
 		return nil, err
 	}
 	if w.Config.LoRA != nil {
