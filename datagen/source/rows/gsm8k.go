@@ -41,7 +41,7 @@ func readGSM8K(r *record) (*example.Example, error) {
 		ID: r.id(), Prompt: example.Plain(question), Completion: example.Plain(worked),
 		Problem: &example.Problem{
 			Task: "number", Answer: strings.TrimSpace(worked[at+len(hash):]),
-			Traces: []string{strings.TrimSpace(worked[:at])},
+			Traces: []string{strings.TrimSpace(worked[:at])}, Mark: "hash",
 		},
 	}, nil
 }
