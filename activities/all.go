@@ -3,7 +3,7 @@ package activities
 // All lists the kinds of stage. Adding one is one file and one line here.
 func All() []Kind {
 	return []Kind{
-		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
+		ingest(), noise(), dedup(), merge(), documents(), examples(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
 		rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
