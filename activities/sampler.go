@@ -73,29 +73,38 @@ type sampler struct {
 	encoder *rowEncoder
 	writer  *generate.Generator
 	params  sampling
+	written *samplingProgress
 	see     func(pictures [][]byte) ([][]float32, error) // the rows that stand for pictures; nil: the model sees none
 }
 
-// newSampler loads the model of a port.
-func newSampler(ctx context.Context, t *Task, dev *compute, port string, p sampling) (*sampler, error) {
-	source, _ := t.Input(port)
+// samplerOptions say who writes and how.
+type samplerOptions struct {
+	sampling
+	dev  *compute
+	port string // of the model
+}
+
+// newSampler loads the model of a port. Samplers of one stage share what was written before.
+func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sampler, error) {
+	t := w.task
+	source, _ := t.Input(o.port)
 	from, err := loadModel(ctx, t, source)
 	if err != nil {
 		return nil, err
 	}
 	c := from.weights.Config
 	if c.Kind != model.LM {
-		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm", port, c.Kind))
+		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm", o.port, c.Kind))
 	}
 	encoder, err := newRowEncoder(ctx, t, from)
 	if err != nil {
 		return nil, err
 	}
-	writer, err := generate.New(dev.engine, c, from.weights.Get, generate.Options{Rows: p.Batch, Decode: encoder.text})
+	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: p}, nil
+	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: w}, nil
 }
 
 // prompted is a row that a model can write to.
@@ -190,22 +199,19 @@ func (s *sampler) illustrated(x chat.Encoded, pictures [][]byte) ([]generate.Par
 // chunk is how many completions are asked for between two looks at the clock.
 const chunk = 1024
 
-// write gives every prompt its completions.
-func (s *sampler) write(ctx context.Context, prompts []prompted) ([]rolled, error) {
-	out := make([]rolled, 0, len(prompts))
-	for at := 0; at < len(prompts); {
-		select {
-		case <-s.task.Stopping:
-			return nil, ErrStopped
-		default:
-		}
-		end := min(len(prompts), at+max(1, chunk/s.params.Samples))
-		part, err := s.writePart(ctx, prompts[at:end])
+// write gives every prompt its completions. A pass, which an earlier attempt may have begun, has a name of its own in the stage.
+func (s *sampler) write(ctx context.Context, pass string, prompts []prompted) ([]rolled, error) {
+	out := s.written.before(pass, prompts)
+	for at := len(out); at < len(prompts); at = len(out) {
+		part, err := s.writePart(ctx, prompts[at:min(len(prompts), at+max(1, chunk/s.params.Samples))])
 		if err != nil {
 			return nil, err
 		}
-		out, at = append(out, part...), end
-		s.task.Progress(Progress{Done: int64(at), Total: int64(len(prompts)), Unit: "prompts"})
+		out = append(out, part...)
+		if err := s.written.add(ctx, pass, part); err != nil {
+			return nil, err
+		}
+		s.task.Progress(Progress{Done: int64(len(out)), Total: int64(len(prompts)), Unit: "prompts"})
 	}
 	return out, nil
 }

@@ -294,7 +294,7 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 		require.NoError(t, err)
 		k := &Task{
 			Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {joined}}, Shard: &stage.Shard{Index: i, Count: 2}},
-			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Progress: func(Progress) {}, Result: &stage.Result{},
+			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{},
 		}
 		require.NoError(t, rollout().Run(t.Context(), k))
 		made = append(made, k.Result.Outputs["examples"])
@@ -309,6 +309,42 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 	files, err := shardsOf(t.Context(), s.store, rollout().Describe(), ports{"data": {joined}})
 	require.NoError(t, err)
 	require.Len(t, files, 2)
+}
+
+func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
+	s := newSchool(t)
+	for _, c := range []struct {
+		kind   Kind
+		params string
+		inputs ports
+	}{
+		{rollout(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{evaluateTasks(), `{"samples": 64, "max_tokens": 12, "greedy": true, "k": [1, 64]}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{winRate(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "baseline": {s.untrained}, "data": {s.problems}}},
+	} {
+		t.Run(c.kind.Describe().Name, func(t *testing.T) {
+			s := &workshop{t, s.store}
+			whole, err := s.run(execution{kind: c.kind, params: c.params, inputs: c.inputs})
+			require.NoError(t, err)
+			resolved, err := c.kind.Check([]byte(c.params))
+			require.NoError(t, err)
+			stopping := make(chan struct{})
+			close(stopping) // each attempt writes a part, of 16 prompts, and is stopped
+			kept, attempts := &points{}, 0
+			for err = ErrStopped; err != nil; attempts++ {
+				require.ErrorIs(t, err, ErrStopped)
+				require.Less(t, attempts, 9)
+				k := &Task{
+					Request: stage.Request{Kind: c.kind.Describe().Name, Params: resolved, Inputs: c.inputs, Key: "key"}, Store: s.store, Log: slog.New(slog.DiscardHandler),
+					Scratch: t.TempDir(), Threads: 1, Checkpoints: kept, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+				}
+				if err = c.kind.Run(t.Context(), k); err == nil {
+					require.Equal(t, whole, k.Result)
+				}
+			}
+			require.Greater(t, attempts, 2)
+		})
+	}
 }
 
 func TestARowThatTheModelCannotWriteToIsLeftOut(t *testing.T) {
@@ -541,7 +577,7 @@ func TestWrongParametersOfKindsThatSample(t *testing.T) {
 	require.NoError(t, err)
 	err = rollout().Run(context.Background(), &Task{
 		Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {s.problems}}}, Store: s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1,
-		Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+		Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
 	})
 	require.ErrorIs(t, err, ErrStopped)
 }
