@@ -4,7 +4,8 @@ package activities
 func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
-		tokenizerKind(), pretrain(), finetune(), rl(), caption(), filter(),
+		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
+		rl(), rollout(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tempera/datagen/example"
 	"tempera/datagen/shard"
 	"tempera/infra/artifact"
 	"tempera/workflows/stage"
@@ -69,6 +70,9 @@ func shardsOf(ctx context.Context, s artifact.Blobs, d stage.Descriptor, inputs 
 	m, err := artifact.LoadManifest(ctx, s, over[0])
 	if err != nil {
 		return nil, err
+	}
+	if m.Type == artifact.TypeExamples {
+		return example.Shards(m.Files), nil
 	}
 	return slices.DeleteFunc(m.Files, func(f artifact.File) bool { return !strings.HasSuffix(f.Path, ".tar") }), nil
 }
@@ -176,8 +180,12 @@ func (r *Runtime) join(ctx context.Context, port stage.Port, parts []stage.Resul
 	if len(made) == 0 {
 		return artifact.Artifact{}, false, nil
 	}
+	if port.Type == artifact.TypeExamples {
+		a, err = example.Join(ctx, r.Store, port.Name, made)
+		return a, err == nil, err
+	}
 	if port.Type != artifact.TypeDataset {
-		return artifact.Artifact{}, false, Invalid(fmt.Errorf("output %s is a %s: only data sets of shards can be joined", port.Name, port.Type))
+		return artifact.Artifact{}, false, Invalid(fmt.Errorf("output %s is a %s: only data sets and examples of shards can be joined", port.Name, port.Type))
 	}
 	a, err = shard.Join(ctx, r.Store, shard.Options{Name: port.Name}, made)
 	if errors.Is(err, shard.ErrEmpty) {

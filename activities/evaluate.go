@@ -44,15 +44,18 @@ type Evaluation struct {
 	Gallery int                       `json:"gallery,omitempty"`
 	Pairs   int                       `json:"pairs,omitempty"`
 	// Documents are counted where texts are predicted, not pairs matched.
-	Documents int             `json:"documents,omitempty"`
-	Model     artifact.Digest `json:"model"`
-	Data      artifact.Digest `json:"data"`
+	Documents int `json:"documents,omitempty"`
+	// Problems are counted where answers are checked.
+	Problems int             `json:"problems,omitempty"`
+	Tasks    *TaskTables     `json:"tasks,omitempty"`
+	Model    artifact.Digest `json:"model"`
+	Data     artifact.Digest `json:"data"`
 }
 
 // lowerIsBetter tells of a metric that it is one to be small.
 func lowerIsBetter(metric string) bool {
 	switch metric {
-	case "loss", "val_loss", "bits_per_byte", "perplexity":
+	case "loss", "val_loss", "bits_per_byte", "perplexity", "length", "length_right", "length_wrong", "cut_off", "calibration_error", "overlap", "gain_p":
 		return true
 	}
 	return false

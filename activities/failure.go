@@ -39,7 +39,7 @@ const stopDelay = 200 * time.Millisecond
 
 // failure decides once, at the edge, what becomes of an error. Three things can:
 //
-//   - Faults of the surroundings (a stopping worker, a store that is away, a full
+//   - Faults of the surroundings (a stopping worker, a store or a judge that is away, a full
 //     disk) are retried by the server for as long as they last.
 //   - Faults of the input are final.
 //   - All others are final for the server, and the stage's workflow, which
@@ -76,6 +76,9 @@ func failure(err error) error {
 		return temporal.NewApplicationError(oneLine(err), stage.NoSpace)
 	case errors.Is(err, artifact.ErrTransient), errors.Is(err, artifact.ErrConflict):
 		return temporal.NewApplicationError(oneLine(err), stage.StoreUnavailable)
+	case errors.Is(err, errJudge):
+		err = fmt.Errorf("%w; the stage goes on by itself when it is back", err)
+		return temporal.NewApplicationError(oneLine(err), stage.JudgeUnavailable)
 	}
 	return lasting(stage.StageFailed, err)
 }

@@ -67,7 +67,7 @@ func runReport(ctx context.Context, t *Task, p reportParams) error {
 	}
 	page.Verdict = verdict(gaps)
 	page.Sections = append(page.Sections, resultSection(rows, p.Metric))
-	for _, add := range []func(context.Context, *Task, reportParams) (*report.Section, error){samplesSection, scalingSection, imageSection, curveSection, recordSection} {
+	for _, add := range []func(context.Context, *Task, reportParams) (*report.Section, error){tasksSection, samplesSection, scalingSection, imageSection, curveSection, recordSection} {
 		s, err := add(ctx, t, p)
 		if err != nil {
 			return err
@@ -142,6 +142,20 @@ var metricColumns = []struct {
 	{"bits_per_byte", "bits per byte", "", 3},
 	{"perplexity", "perplexity", "", 2},
 	{"parameters", "parameters", "", 0},
+	{"pass_1", "pass@1", "%", 1},
+	{"pass_4", "pass@4", "%", 1},
+	{"pass_8", "pass@8", "%", 1},
+	{"pass_16", "pass@16", "%", 1},
+	{"maj_4", "maj@4", "%", 1},
+	{"maj_8", "maj@8", "%", 1},
+	{"maj_16", "maj@16", "%", 1},
+	{"exact_match", "exact match", "%", 1},
+	{"choice", "choices", "%", 1},
+	{"choice_per_byte", "choices, by byte", "%", 1},
+	{"win_rate", "wins", "%", 1},
+	{"reward", "reward", "", 3},
+	{"length", "tokens of a text", "", 1},
+	{"length_wrong", "of a wrong one", "", 1},
 	{"r1", "recall@1", "%", 1},
 	{"r5", "recall@5", "%", 1},
 	{"r10", "recall@10", "%", 1},

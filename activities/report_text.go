@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"tempera/activities/report"
-	"tempera/infra/artifact"
 	"tempera/training/score"
 )
 
@@ -16,17 +15,20 @@ import (
 func samplesSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
 	s := &report.Section{Title: "Samples", Text: "What the models write, from a prompt or from nothing. A text that ends in ... was cut off."}
 	for i, a := range t.Inputs["evaluations"] {
-		m, err := artifact.LoadManifest(ctx, t.Store, a)
+		data, err := samplesOf(ctx, t, a)
 		if err != nil {
 			return nil, err
 		}
-		f, err := m.Find(samplesFile)
-		if err != nil || f.Size == 0 {
-			continue //nolint:nilerror // an evaluation of another kind
+		if data == nil {
+			continue
 		}
-		data, err := artifact.ReadAll(ctx, t.Store, f.Digest, artifact.MaxJSON)
+		answers, err := answerTable(p.Labels[i], data)
 		if err != nil {
-			return nil, err
+			return nil, Invalid(fmt.Errorf("%s of %s: %w", samplesFile, a.Digest, err))
+		}
+		if answers != nil {
+			s.Blocks = append(s.Blocks, *answers)
+			continue
 		}
 		table := report.Table{Caption: p.Labels[i], Columns: []report.Column{{Name: "Prompt"}, {Name: "Text"}}}
 		for line := range bytes.Lines(data) {

@@ -70,7 +70,7 @@ func (f each) Score(_ context.Context, samples []Sample) ([]float64, error) {
 }
 
 // opened reads parameters over defaults and makes a reward of them. P's Validate returns every fault.
-func opened[P interface{ Validate() error }](defaults P, make func(P) Reward) func(json.RawMessage) (Reward, error) {
+func opened[P interface{ Validate() error }](defaults P, build func(P) Reward) func(json.RawMessage) (Reward, error) {
 	return func(raw json.RawMessage) (Reward, error) {
 		p := defaults
 		if err := task.Decode(raw, &p); err != nil {
@@ -79,7 +79,7 @@ func opened[P interface{ Validate() error }](defaults P, make func(P) Reward) fu
 		if err := p.Validate(); err != nil {
 			return nil, err
 		}
-		return make(p), nil
+		return build(p), nil
 	}
 }
 

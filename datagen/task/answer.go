@@ -66,6 +66,7 @@ func (m Mark) write(trace, answer string) string {
 			return trace
 		}
 		return answer
+	case Last, Any:
 	}
 	return lines(answer)
 }

@@ -142,6 +142,7 @@ const (
 	StageFailed      = "StageFailed"
 	StoreUnavailable = "StoreUnavailable"
 	NoSpace          = "NoSpace"
+	JudgeUnavailable = "JudgeUnavailable"
 	Stopped          = "WorkerStopped"
 	Panicked         = "Panicked"
 )

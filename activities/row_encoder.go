@@ -1,0 +1,66 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"tempera/datagen/chat"
+	"tempera/datagen/example"
+	"tempera/training/model"
+	"tempera/training/tokenizer"
+)
+
+// rowEncoder turns rows into the tokens that a model goes on from, and what it writes into text.
+type rowEncoder struct {
+	chat      *chat.Encoder
+	tokenizer *tokenizer.Tokenizer
+	special   model.Special
+	stop      []int32 // that end a completion besides EOS
+}
+
+func newRowEncoder(ctx context.Context, t *Task, from *loadedModel) (*rowEncoder, error) {
+	c := from.weights.Config
+	encoder, err := ChatEncoder(ctx, t.Store, from.files, c, chat.Options{})
+	if err != nil {
+		return nil, err
+	}
+	_, settings, err := tokenizer.Load(manifestFS{ctx, t.Store, from.files})
+	if err != nil {
+		return nil, folderError(fmt.Errorf("the model's tokenizer: %w", err))
+	}
+	return &rowEncoder{encoder, from.tokenizer, c.Text.Special, settings.Stop}, nil
+}
+
+// suppressed are the tokens that a completion never has.
+func (e *rowEncoder) suppressed() []int32 {
+	var ids []int32
+	for _, id := range []int32{e.special.Pad, e.special.BOS, e.special.ENC} {
+		if id != e.special.EOS && !slices.Contains(e.stop, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// prompt is what a completion comes behind.
+func (e *rowEncoder) prompt(row *example.Example) ([]int32, error) {
+	x, err := e.chat.Prompt(row)
+	return x.Tokens, err
+}
+
+// completed is a prompt with a completion, without the token that ends it, and where the completion begins.
+func (e *rowEncoder) completed(row *example.Example, text *example.Text) (ids []int32, from int, err error) {
+	x, err := e.chat.Completion(row, text)
+	if err != nil {
+		return nil, 0, err
+	}
+	ids = x.Tokens
+	if last := ids[len(ids)-1]; last == e.special.EOS || slices.Contains(e.stop, last) {
+		ids = ids[:len(ids)-1]
+	}
+	return ids, x.Prompt, nil
+}
+
+// text is what a completion says; its tags are part of it.
+func (e *rowEncoder) text(ids []int32) string { return e.tokenizer.DecodePlain(ids) }

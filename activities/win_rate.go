@@ -1,0 +1,211 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tempera/datagen/example"
+	"tempera/datagen/reward"
+	"tempera/infra/artifact"
+	"tempera/training/score"
+	"tempera/workflows/stage"
+)
+
+type winRateParams struct {
+	sampling
+	Judge    string         `json:"judge" doc:"Who compares: rewards, or endpoint." enum:"rewards,endpoint"`
+	Rewards  []reward.Term  `json:"rewards" doc:"Of the judge rewards: the larger total wins."`
+	Endpoint endpointParams `json:"endpoint" doc:"Of the judge endpoint."`
+	Tie      float64        `json:"tie" doc:"Difference of rewards up to which nobody wins." min:"0"`
+	Prompts  int            `json:"prompts" doc:"Most prompts; 0 takes all." min:"0"`
+	Show     int            `json:"show" doc:"Comparisons that are kept to be read." min:"0" max:"100000"`
+}
+
+// Validate reports what no single field shows.
+func (p winRateParams) Validate() error {
+	faults := p.faults()
+	if p.Judge == judgeEndpoint {
+		faults = append(faults, p.Endpoint.faults()...)
+	} else {
+		_, err := reward.Open(p.Rewards)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// The judges.
+const (
+	judgeRewards  = "rewards"
+	judgeEndpoint = "endpoint"
+)
+
+// winRate lets two models answer the same prompts and a judge say who does better.
+func winRate() Kind {
+	return define(stage.Descriptor{
+		Name: "win_rate", Version: 1, Queue: stage.CPU,
+		Summary: "Let two models answer the same prompts, and a judge compare them",
+		Inputs: []stage.Port{
+			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
+			{Name: "baseline", Type: artifact.TypeModel, Doc: "What it is held against: an lm model."},
+			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
+		},
+		Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation, Doc: "metrics.json with intervals, samples.jsonl."}},
+	}, winRateParams{
+		sampling: sampling{Samples: 1, Temperature: 1, MaxTokens: 256, Stop: []string{}, Batch: 64}, Judge: judgeRewards,
+		Rewards: []reward.Term{{Reward: "accuracy", Weight: 1}}, Endpoint: defaultEndpoint(), Show: 100,
+	}, runWinRate)
+}
+
+// match is two completions of a prompt.
+type match struct {
+	row             *example.Example
+	model, baseline completion
+	result          float64            // 1 the model wins, 0 the baseline, a half nobody
+	gap             float64            // of the rewards, where they judge
+	rewards         map[string]float64 // of the model
+	why             string
+}
+
+// matchJudge says who wins. It fills in what it finds of every match.
+type matchJudge func(ctx context.Context, matches []match) error
+
+func runWinRate(ctx context.Context, t *Task, p winRateParams) error {
+	dev, err := newCompute(t)
+	if err != nil {
+		return err
+	}
+	defer dev.close()
+	data, _ := t.Input("data")
+	var sides [2][]rolled
+	for i, port := range []string{"model", "baseline"} {
+		s, err := newSampler(ctx, t, dev, port, p.sampling)
+		if err != nil {
+			return err
+		}
+		prompts, err := s.prompts(example.All(ctx, t.Store, data), p.Prompts)
+		if err != nil {
+			return err
+		}
+		if sides[i], err = s.write(ctx, prompts); err != nil {
+			return err
+		}
+	}
+	matches := pairUp(sides)
+	if len(matches) == 0 {
+		return Invalid(errors.New("there is no prompt that both models can write to"))
+	}
+	var judge matchJudge = p.byRewards
+	if p.Judge == judgeEndpoint {
+		judge = newEndpoint(t, p.Endpoint).compare
+	}
+	if err := judge(ctx, matches); err != nil {
+		return err
+	}
+	return publishMatches(ctx, t, p, matches)
+}
+
+// pairUp sets the completions of both models on the same prompts against each other.
+func pairUp(sides [2][]rolled) []match {
+	other := map[string]rolled{}
+	for _, r := range sides[1] {
+		other[r.row.ID] = r
+	}
+	var out []match
+	for _, r := range sides[0] {
+		o := other[r.row.ID]
+		for i := range min(len(r.completions), len(o.completions)) {
+			out = append(out, match{row: r.row, model: r.completions[i], baseline: o.completions[i]})
+		}
+	}
+	return out
+}
+
+// byRewards compares totals.
+func (p winRateParams) byRewards(ctx context.Context, matches []match) error {
+	judges, err := reward.Open(p.Rewards)
+	if err != nil {
+		return Invalid(err)
+	}
+	var samples []reward.Sample
+	for _, side := range []func(m match) completion{func(m match) completion { return m.model }, func(m match) completion { return m.baseline }} {
+		for _, m := range matches {
+			samples = append(samples, rolled{m.row, []completion{side(m)}}.samples()...)
+		}
+	}
+	scores, err := judges.Score(ctx, samples)
+	if err != nil {
+		return err
+	}
+	for i := range matches {
+		m := &matches[i]
+		m.gap, m.rewards = scores[i].Total-scores[len(matches)+i].Total, scores[i].Parts
+		switch m.result = 0.5; {
+		case m.gap > p.Tie:
+			m.result = 1
+		case m.gap < -p.Tie:
+			m.result = 0
+		}
+	}
+	return nil
+}
+
+// playedMatch is a line of samples.jsonl.
+type playedMatch struct {
+	writtenText
+	ID       string             `json:"id"`
+	Baseline string             `json:"baseline"`
+	Result   float64            `json:"result"`
+	Gap      float64            `json:"gap,omitempty"`
+	Rewards  map[string]float64 `json:"rewards,omitempty"`
+	Why      string             `json:"why,omitempty"`
+}
+
+func publishMatches(ctx context.Context, t *Task, p winRateParams, matches []match) error {
+	var wins, ties, losses int
+	var names []string
+	var values, gaps, lengths, others []float64
+	var samples jsonLines
+	for i, m := range matches {
+		switch m.result {
+		case 1:
+			wins++
+		case 0:
+			losses++
+		default:
+			ties++
+		}
+		values, gaps, names = append(values, 100*m.result), append(gaps, m.gap), append(names, m.row.Slice)
+		lengths, others = append(lengths, float64(m.model.tokens)), append(others, float64(m.baseline.tokens))
+		if i >= p.Show {
+			continue
+		}
+		line := playedMatch{writtenText{m.row.Prompt.String(), m.model.text, m.model.ended}, m.row.ID, m.baseline.text, m.result, m.gap, m.rewards, m.why}
+		if err := samples.add(line); err != nil {
+			return err
+		}
+	}
+	b := score.Bootstrap{Seed: p.Seed}
+	rate := score.WinRate(wins, ties, losses)
+	source, _ := t.Input("model")
+	data, _ := t.Input("data")
+	record := Evaluation{Problems: len(matches), Tasks: &TaskTables{Samples: p.Samples}, Model: source.Digest, Data: data.Digest, Metrics: map[string]score.Interval{
+		"win_rate":        {Mean: 100 * rate.Mean, Low: 100 * rate.Low, High: 100 * rate.High, N: rate.N},
+		"ties":            exactly(100 * float64(ties) / float64(len(matches))),
+		"length":          b.Mean(lengths),
+		"length_baseline": b.Mean(others),
+	}}
+	if p.Judge == judgeRewards {
+		record.Metrics["reward_gap"] = b.Mean(gaps)
+	}
+	var err error
+	if record.Tasks.Slices, err = score.Slices(names, values, b); err != nil {
+		return err
+	}
+	encoded, err := artifact.EncodeJSON(record)
+	if err != nil {
+		return err
+	}
+	t.Log.Info("compared", "wins", wins, "ties", ties, "losses", losses, "judge", p.Judge, "rate", fmt.Sprintf("%.3f", rate.Mean))
+	return publishEvaluation(ctx, t, record, []text{{evaluationFile, encoded}, {samplesFile, samples.b.Bytes()}})
+}
