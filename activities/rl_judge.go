@@ -19,8 +19,8 @@ type rlJudge struct {
 	weight  float64        // of the model's score
 	// unfinished is the score of samples that were cut off; nil: the model judges them too.
 	unfinished *float64
-	decode  func(tokens []int32) string
-	length  int // most tokens of a sample
+	decode     func(tokens []int32) string
+	length     int // most tokens of a sample
 }
 
 // Judge is part of objective.Judge.

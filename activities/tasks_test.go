@@ -114,17 +114,6 @@ func (l *workshop) tokenizer(rows []*example.Example) artifact.Artifact {
 	return a
 }
 
-func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
-	l.t.Helper()
-	w := example.NewWriter(l.store, "rows", example.Meta{})
-	for _, r := range rows {
-		require.NoError(l.t, w.Add(l.t.Context(), r))
-	}
-	a, err := w.Close(l.t.Context())
-	require.NoError(l.t, err)
-	return a
-}
-
 func (l *workshop) rows(a artifact.Artifact) []*example.Example {
 	l.t.Helper()
 	rows, err := example.Load(l.t.Context(), l.store, a)

@@ -18,7 +18,9 @@ func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
 	l.t.Helper()
 	w := example.NewWriter(l.store, "rows", example.Meta{})
 	for i, x := range rows {
-		x.ID = fmt.Sprintf("r%03d", i)
+		if x.ID == "" {
+			x.ID = fmt.Sprintf("r%03d", i)
+		}
 		require.NoError(l.t, w.Add(l.t.Context(), x))
 	}
 	a, err := w.Close(l.t.Context())
