@@ -50,6 +50,7 @@ type completion struct {
 	ended   bool
 	budget  int
 	logProb float64
+	drawn   *example.Drawn // nil unless asked for
 }
 
 // rolled is a row with its completions.
@@ -74,6 +75,8 @@ type sampler struct {
 	encoder *rowEncoder
 	writer  *generate.Generator
 	params  sampling
+	// recording keeps what was drawn, token by token.
+	recording bool
 }
 
 // newSampler loads the model of a port.
@@ -95,7 +98,7 @@ func newSampler(ctx context.Context, t *Task, dev *compute, port string, p sampl
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	return &sampler{t, from, encoder, writer, p}, nil
+	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: p}, nil
 }
 
 // prompted is a row that a model can write to.
@@ -202,28 +205,37 @@ func (s *sampler) writePart(ctx context.Context, prompts []prompted) ([]rolled, 
 		out[i].row = prompts[i].row
 		if replied[i] != nil {
 			out[i].completions = replied[i]
-			continue
+		} else {
+			for _, text := range r.Texts {
+				out[i].completions = append(out[i].completions, s.completion(text, requests[i].MaxTokens))
+			}
 		}
-		for _, text := range r.Texts {
-			out[i].completions = append(out[i].completions, s.completion(text, requests[i].MaxTokens))
-		}
+		s.record(prompts[i], out[i].completions)
 	}
 	return out, nil
 }
 
 func (s *sampler) request(p prompted) generate.Request {
 	c := s.from.weights.Config.Text
+	suppressed := s.encoder.suppressed()
+	if s.recording { // what is learned from is drawn from the policy as it is
+		suppressed = nil
+	}
 	return generate.Request{
 		Prompt: generate.Tokens(p.tokens...), Samples: s.params.Samples, Seed: sample.Random(s.params.Seed, p.row.ID, 0).Uint64(), Search: s.params.search(),
-		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: s.encoder.suppressed(), StopTokens: s.encoder.stop,
+		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: suppressed, StopTokens: s.encoder.stop,
 		Stop: s.params.Stop, KeepStop: len(s.params.Stop) > 0,
 	}
 }
 
 func (s *sampler) completion(text generate.Text, budget int) completion {
-	return completion{
+	c := completion{
 		text: s.encoder.text(text.Tokens), tokens: len(text.LogProbs), ended: text.End != generate.EndLength, budget: budget, logProb: text.LogProb,
 	}
+	if s.recording {
+		c.drawn = drawnOf(text)
+	}
+	return c
 }
 
 // reply plays the tasks in which the world answers to the first token: that token is written, the world says its word, and the text goes on. The other
@@ -283,6 +295,9 @@ func (s *sampler) goOn(ctx context.Context, r generate.Request, p prompted, t tu
 	}
 	c := s.completion(rest[0].Texts[0], said.budget)
 	c.text, c.tokens, c.logProb = said.text+heard+c.text, c.tokens+len(ids), c.logProb+said.logProb
+	if s.recording {
+		c.drawn = joined(said.drawn, ids, c.drawn)
+	}
 	return c, nil
 }
 
