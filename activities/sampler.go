@@ -49,6 +49,7 @@ type completion struct {
 	ended   bool
 	budget  int
 	logProb float64
+	drawn   *example.Drawn // nil unless asked for
 }
 
 // rolled is a row with its completions.
@@ -75,6 +76,8 @@ type sampler struct {
 	params  sampling
 	written *samplingProgress
 	see     func(pictures [][]byte) ([][]float32, error) // the rows that stand for pictures; nil: the model sees none
+	// recording keeps what was drawn, token by token.
+	recording bool
 }
 
 // samplerOptions say who writes and how.
@@ -237,22 +240,36 @@ func (s *sampler) writePart(ctx context.Context, prompts []prompted) ([]rolled, 
 			out[i].completions = append(out[i].completions, s.completion(text, requests[k].MaxTokens))
 		}
 	}
-	return out, s.converse(ctx, prompts, out, inWorld)
+	if err := s.converse(ctx, prompts, out, inWorld); err != nil {
+		return nil, err
+	}
+	for i, p := range prompts {
+		s.record(p, out[i].completions)
+	}
+	return out, nil
 }
 
 func (s *sampler) request(p prompted) generate.Request {
 	c := s.from.weights.Config.Text
+	suppressed := s.encoder.suppressed()
+	if s.recording { // what is learned from is drawn from the policy as it is
+		suppressed = nil
+	}
 	return generate.Request{
 		Prompt: p.parts, Samples: s.params.Samples, Seed: sample.Random(s.params.Seed, p.row.ID, 0).Uint64(), Search: s.params.search(),
-		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: s.encoder.suppressed(), StopTokens: s.encoder.stop,
+		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: suppressed, StopTokens: s.encoder.stop,
 		Stop: s.params.Stop, KeepStop: len(s.params.Stop) > 0,
 	}
 }
 
 func (s *sampler) completion(text generate.Text, budget int) completion {
-	return completion{
+	c := completion{
 		text: s.encoder.text(text.Tokens), tokens: len(text.LogProbs), ended: text.End != generate.EndLength, budget: budget, logProb: text.LogProb,
 	}
+	if s.recording {
+		c.drawn = drawnOf(text)
+	}
+	return c
 }
 
 // rowsOf are the rows of the task's shard, or of the whole input where the stage is not mapped.

@@ -28,7 +28,7 @@ type turn struct {
 	at     int // of the completion
 	opened completion
 	heard  string
-	given  int // tokens before the rest
+	ids    []int32 // before the rest: what opened it, and what was heard
 }
 
 // converse writes the completions of prompts whose world replies to the first token: that token is written, the world says its word, and the text goes on.
@@ -59,7 +59,7 @@ func (s *sampler) converse(ctx context.Context, prompts []prompted, out []rolled
 			next.Prompt = append(r.Prompt[:len(r.Prompt):len(r.Prompt)], generate.Part{Tokens: ids})
 			next.Samples, next.MaxTokens, next.Seed = 1, r.MaxTokens-len(ids), sample.Random(s.params.Seed, prompts[i].row.ID, 1+uint64(n)).Uint64()
 			requests = append(requests, next)
-			turns = append(turns, turn{i, n, c, heard, len(ids)})
+			turns = append(turns, turn{i, n, c, heard, ids})
 		}
 	}
 	rest, err := s.writer.Generate(ctx, requests)
@@ -68,7 +68,10 @@ func (s *sampler) converse(ctx context.Context, prompts []prompted, out []rolled
 	}
 	for k, t := range turns {
 		c := s.completion(rest[k].Texts[0], t.opened.budget)
-		c.text, c.tokens, c.logProb = t.opened.text+t.heard+c.text, c.tokens+t.given, c.logProb+t.opened.logProb
+		c.text, c.tokens, c.logProb = t.opened.text+t.heard+c.text, c.tokens+len(t.ids), c.logProb+t.opened.logProb
+		if s.recording {
+			c.drawn = joined(t.opened.drawn, t.ids, c.drawn)
+		}
 		out[t.of].completions[t.at] = c
 	}
 	return nil

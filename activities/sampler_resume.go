@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"tempera/datagen/example"
 )
 
 // writtenSoFar is what a stage's samplers have written, by pass: the checkpoint of kinds that sample. Texts depend on their rows and the seed only, so that a
@@ -20,6 +22,7 @@ type savedText struct {
 	Tokens, Budget int
 	Ended          bool
 	LogProb        float64
+	Drawn          *example.Drawn // where the stage records it
 }
 
 // savePause is the least time between two checkpoints.
@@ -56,7 +59,7 @@ func (p *samplingProgress) before(pass string, prompts []prompted) []rolled {
 	for i, texts := range p.known.Passes[pass] {
 		r := rolled{row: prompts[i].row}
 		for _, t := range texts {
-			r.completions = append(r.completions, completion{text: t.Text, tokens: t.Tokens, ended: t.Ended, budget: t.Budget, logProb: t.LogProb})
+			r.completions = append(r.completions, completion{text: t.Text, tokens: t.Tokens, ended: t.Ended, budget: t.Budget, logProb: t.LogProb, drawn: t.Drawn})
 		}
 		out = append(out, r)
 	}
@@ -68,7 +71,7 @@ func (p *samplingProgress) add(ctx context.Context, pass string, more []rolled) 
 	for _, r := range more {
 		texts := make([]savedText, len(r.completions))
 		for i, c := range r.completions {
-			texts[i] = savedText{c.text, c.tokens, c.budget, c.ended, c.logProb}
+			texts[i] = savedText{c.text, c.tokens, c.budget, c.ended, c.logProb, c.drawn}
 		}
 		p.known.Passes[pass] = append(p.known.Passes[pass], texts)
 		p.steps++

@@ -48,8 +48,21 @@ type Example struct {
 	Score   *float64           `json:"score,omitempty"`
 	Rewards map[string]float64 `json:"rewards,omitempty"`
 
+	// Drawn is Completion as it was sampled, where it is to be learned from by reinforcement.
+	Drawn *Drawn `json:"drawn,omitempty"`
+
 	// Pictures are the bytes of Images, PNG or JPEG. They are no part of the JSON.
 	Pictures [][]byte `json:"-"`
+}
+
+// Drawn is a completion as a policy sampled it, so that another process can learn from it.
+type Drawn struct {
+	Group    string    `json:"group"`           // the row whose prompt it has; the samples of a prompt are compared
+	Prompt   []int32   `json:"prompt"`          // in tokens
+	Tokens   []int32   `json:"tokens"`          // of the completion, the one that ended it included
+	LogProbs []float32 `json:"log_probs"`       // of Tokens, under the distribution that they were drawn from
+	Given    []bool    `json:"given,omitempty"` // tokens that an environment put in
+	Ended    bool      `json:"ended"`           // otherwise it was cut off
 }
 
 // Problem is a task and the answer that its checker wants.
