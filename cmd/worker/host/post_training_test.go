@@ -54,7 +54,7 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 				require.Contains(t, out.Stages, id)
 			}
 			html := read(t, b.store, artifact.RunName("tiny", artifactFolder(out), "report.html"))
-			require.Contains(t, html, "Training loss")
+			require.Contains(t, html, "Loss")
 		})
 	}
 }
