@@ -55,7 +55,9 @@ type PostModel struct {
 }
 
 // smallLlama is what the small tasks are learned by.
-func smallLlama() PostModel { return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64, Tokens: "seen", Vocab: 1024} }
+func smallLlama() PostModel {
+	return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64, Tokens: "seen", Vocab: 1024}
+}
 
 // ruleLlama is what sentences under the hidden rule are learned by.
 func ruleLlama() PostModel {
