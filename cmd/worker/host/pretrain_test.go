@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"tempera/activities"
 	"tempera/infra/artifact"
@@ -42,6 +43,7 @@ func (b *bench) run(name, params string) (workflows.Outcome, error) {
 	suite.SetLogger(slogDiscard{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(2 * time.Minute)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // the machine may be busy
 	workflows.Register(env)
 	r := &activities.Runtime{Store: b.store, Kinds: kinds(), Scratch: b.t.TempDir(), Data: b.t.TempDir(), Threads: 2, Log: slog.New(slog.DiscardHandler)}
 	r.RegisterKinds(env)
