@@ -22,6 +22,7 @@ type rolloutParams struct {
 	Distinct  bool          `json:"distinct" doc:"Keeps equal completions of a prompt once."`
 	Margin    float64       `json:"margin" doc:"Least difference of the rewards of a pair." min:"0"`
 	Noise     float64       `json:"noise" doc:"Makes the judge of pairs err: the better one is chosen with the probability sigmoid(difference / noise); 0 never errs." min:"0"`
+	Record    bool          `json:"record" doc:"Keeps the tokens of each completion and how likely they were, which rl needs of samples that it learns from."`
 	Prompts   int           `json:"prompts" doc:"Most prompts that are taken; 0 takes all." min:"0"`
 }
 
@@ -33,6 +34,9 @@ func (p rolloutParams) Validate() error {
 	}
 	if p.Noise > 0 && p.Keep != keepPairs {
 		faults = append(faults, fmt.Errorf("noise is of pairs, and keep is %s: set noise to 0", p.Keep))
+	}
+	if p.Record && (p.Temperature == 0 || p.Keep != keepAll) {
+		faults = append(faults, fmt.Errorf("record is set with keep %s and temperature %v: what is learned from is all samples, drawn at a temperature", p.Keep, p.Temperature))
 	}
 	_, err := reward.Open(p.Rewards)
 	return errors.Join(append(faults, err)...)
@@ -71,16 +75,21 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", p.sampling)
+	written, err := resumeSampling(ctx, t)
 	if err != nil {
 		return err
 	}
+	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	if err != nil {
+		return err
+	}
+	s.recording = p.Record
 	data, _ := t.Input("data")
 	prompts, err := s.prompts(rowsOf(ctx, t, data), p.Prompts)
 	if err != nil {
 		return err
 	}
-	groups, err := s.write(ctx, prompts)
+	groups, err := s.write(ctx, "rollout", prompts)
 	if err != nil {
 		return err
 	}
@@ -224,7 +233,7 @@ func (p rolloutParams) rows(g group) []*example.Example {
 func (g group) written(x tried) *example.Example {
 	row := *g.row
 	row.ID = fmt.Sprintf("%s-%d", g.row.ID, x.n)
-	row.Completion, row.Score, row.Rewards = task.Written(g.row, x.text), &x.score.Total, x.score.Parts
+	row.Completion, row.Score, row.Rewards, row.Drawn = task.Written(g.row, x.text), &x.score.Total, x.score.Parts, x.drawn
 	if row.Problem != nil {
 		problem := *row.Problem
 		problem.Traces = nil // those of the task; the completion is the model's own

@@ -106,7 +106,8 @@ func runSearch(ctx context.Context, t *Task, p searchParams) error {
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", sampling{Samples: slices.Max(p.N), Temperature: p.Temperature, TopP: p.TopP, MaxTokens: p.MaxTokens, Batch: p.Batch, Seed: p.Seed})
+	how := sampling{Samples: slices.Max(p.N), Temperature: p.Temperature, TopP: p.TopP, MaxTokens: p.MaxTokens, Batch: p.Batch, Seed: p.Seed}
+	s, err := newSampler(ctx, &samplingProgress{task: t}, samplerOptions{how, dev, "model"})
 	if err != nil {
 		return err
 	}

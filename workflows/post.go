@@ -139,7 +139,7 @@ type chain struct {
 }
 
 func newChain(c PostCommon, what string) *chain {
-	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: "pass@1"}
+	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: "pass_1"}
 }
 
 func (c *chain) add(id, kind string, in inputs, p params) *dag.Stage {

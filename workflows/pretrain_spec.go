@@ -39,7 +39,7 @@ type pretraining struct {
 	tokenizer    string
 	data, shown  dag.Inputs
 	written      dag.Inputs // captions of held-out pictures
-	held, judged string // measured on while training, and afterwards
+	held, judged string     // measured on while training, and afterwards
 	evaluations  dag.Inputs
 	labels       []string
 	steps, seeds []int
