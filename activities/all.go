@@ -3,9 +3,9 @@ package activities
 // All lists the kinds of stage. Adding one is one file and one line here.
 func All() []Kind {
 	return []Kind{
-		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
+		ingest(), noise(), dedup(), merge(), documents(), examples(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
-		rl(), rollout(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
+		rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),

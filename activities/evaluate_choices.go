@@ -63,7 +63,7 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) e
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", sampling{Samples: 1, Batch: p.Batch})
+	s, err := newSampler(ctx, &samplingProgress{task: t}, samplerOptions{sampling{Samples: 1, Batch: p.Batch}, dev, "model"})
 	if err != nil {
 		return err
 	}
@@ -220,9 +220,5 @@ func (e *choiceEvaluation) publish(ctx context.Context, record Evaluation) error
 			return err
 		}
 	}
-	data, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
-	return publishEvaluation(ctx, e.sampler.task, record, []text{{evaluationFile, data}, {samplesFile, samples.b.Bytes()}})
+	return publishEvaluation(ctx, e.sampler.task, record, text{samplesFile, samples.b.Bytes()})
 }

@@ -13,13 +13,14 @@ import (
 
 // fitParams are the parameters of every training.
 type fitParams struct {
-	Objective goalName `json:"objective" doc:"What is learned: lm (the next token of text), clip and siglip (which image and text belong together), blip (that, matching and captioning), captioning."`
+	Objective goalName `json:"objective" doc:"What is learned: lm (the next token of text), clip and siglip (which image and text belong together), blip (that, matching and captioning), captioning (its decoder alone), vlm (to write the text of an image that stands in it)."`
 	Steps     int64    `json:"steps" doc:"Optimiser steps." min:"1"`
 	Minutes   float64  `json:"minutes" doc:"Minutes of training instead of steps, which are then decided after the first ones; 0 trains for steps." min:"0"`
 	Batch     int      `json:"batch" doc:"Pairs of a step; of lm, rows of the context." min:"1"`
 	loopParams
 	Weights []float64  `json:"weights,omitempty" doc:"Share of each data set in the samples, in the order of the input; absent means by their sizes." above:"0"`
 	Packing string     `json:"packing" doc:"lm: how documents share a row. separate: none sees another; joined: one stream cut into rows, a little faster." enum:"separate,joined"`
+	Lengths []int      `json:"lengths,omitempty" doc:"Of pairs: token counts, rising; a step whose texts fit one is computed at that length instead of the context's." min:"1"`
 	Stages  []fitStage `json:"stages,omitempty" doc:"A curriculum: stages of the one training, in order; what a stage leaves out is as above."`
 
 	ITC       float64        `json:"itc" doc:"blip: weight of image-text contrast." min:"0"`
@@ -28,6 +29,10 @@ type fitParams struct {
 	Queue     int            `json:"queue" doc:"blip: batches of momentum features to contrast with besides the batch; 0 contrasts within the batch, without momentum encoders." min:"0"`
 	Smoothing float64        `json:"smoothing" doc:"blip, captioning: label smoothing of captions." min:"0" below:"1"`
 	Augment   loader.Augment `json:"augment" doc:"Random changes of the training images."`
+
+	Prompt string   `json:"prompt,omitempty" doc:"vlm: text between image and caption, which is not learned."`
+	Freeze []string `json:"freeze,omitempty" doc:"vlm: parts that are not trained. Of LLaVA's two stages, the first freezes vision and text, the second vision." enum:"vision,projector,text"`
+	Native int      `json:"native,omitempty" doc:"vlm of the vision form moonvit: images keep their shapes, with at most so many patches; 0 makes squares of them." min:"0"`
 }
 
 // fitStage is a stage of a curriculum.
@@ -53,10 +58,33 @@ func (p fitParams) Validate() error {
 	if p.EvaluateEvery > 0 && p.Minutes == 0 && p.EvaluateEvery > p.Steps {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d steps: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Steps))
 	}
+	faults = append(faults, p.foreign()...)
 	if err := p.Spike.options().Validate(); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(append(faults, p.syllabus().validate(p), p.Augment.Validate())...)
+}
+
+// foreign are the faults of parameters that are given and that the objective does not take.
+func (p fitParams) foreign() []error {
+	var faults []error
+	for _, f := range []struct {
+		given, wrong bool
+		what         string
+	}{
+		{p.Prompt != "", p.Objective != vlmGoalName, "prompt is for objective vlm"},
+		{len(p.Freeze) > 0, p.Objective != vlmGoalName, "freeze is for objective vlm"},
+		{p.Native > 0, p.Objective != vlmGoalName, "native is for objective vlm"},
+		{len(p.Lengths) > 0, p.Objective == lmGoalName, "lengths is for pairs: the rows of lm are packed full"},
+	} {
+		if f.given && f.wrong {
+			faults = append(faults, fmt.Errorf("%s: leave it out", f.what))
+		}
+	}
+	if err := (objective.Plan{Batch: 1, Lengths: p.Lengths}).Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
 }
 
 func defaultFit() fitParams {
@@ -68,8 +96,11 @@ func defaultFit() fitParams {
 
 // plan says how a step is computed.
 func (p fitParams) plan() objective.Plan {
-	return objective.Plan{Batch: p.Batch, Accumulate: p.Accumulate, Checkpoint: p.Recompute}
+	return objective.Plan{Batch: p.Batch, Accumulate: p.Accumulate, Checkpoint: p.Recompute, Lengths: p.Lengths}
 }
+
+// sight is how a vlm is shown images.
+func (p fitParams) sight() sight { return sight{native: p.Native, prompt: p.Prompt} }
 
 // job is one training.
 type job struct {

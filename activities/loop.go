@@ -23,6 +23,7 @@ type loopParams struct {
 	Seed         uint64  `json:"seed" doc:"Seed of the initial weights, of the order of the data and of every draw."`
 	Accumulate   int     `json:"accumulate" doc:"Parts that a step is split into, to need the memory of one only; the result is that of the whole batch." min:"1"`
 	Recompute    bool    `json:"recompute" doc:"Computes what is within a layer again instead of keeping it: less memory, a third more time."`
+	MemoryLimit  int64   `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
 
 	EvaluateEvery   int64     `json:"evaluate_every" doc:"Steps between evaluations on held_out, where it is given; 0: a tenth of the steps." min:"0"`
 	EvaluateBatches int       `json:"evaluate_batches" doc:"Most batches of such an evaluation." min:"1"`
@@ -95,7 +96,7 @@ func (c course) loop() (*training.Loop, error) {
 		Steps: l.steps, Minutes: l.minutes, BatchSize: l.batch, Seed: p.Seed, AdamW: adam, Digest: t.Key,
 		Schedule:        optim.Schedule{Peak: p.LearningRate, Warmup: min(p.WarmUp, l.steps/10), Floor: p.Floor},
 		CheckpointEvery: time.Duration(p.Checkpoint * float64(time.Second)),
-		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip",
+		Spike:           p.Spike.options(), DropNotFinite: p.NotFinite == "skip", MemoryLimit: p.MemoryLimit << 20,
 	}
 	if l.minutes > 0 {
 		config.Steps, config.Schedule.Warmup = 0, p.WarmUp

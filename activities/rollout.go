@@ -75,7 +75,11 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", p.sampling)
+	written, err := resumeSampling(ctx, t)
+	if err != nil {
+		return err
+	}
+	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
 	if err != nil {
 		return err
 	}
@@ -85,7 +89,7 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
 	if err != nil {
 		return err
 	}
-	groups, err := s.write(ctx, prompts)
+	groups, err := s.write(ctx, "rollout", prompts)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ const letters = `{"length":2,"letters":3,"mark":"hash"}`
 type school struct {
 	*workshop
 	trained, untrained artifact.Artifact
+	long               artifact.Artifact // untrained, of a longer context
 	problems, demos    artifact.Artifact
 }
 
@@ -65,11 +66,11 @@ func newSchool(t *testing.T) *school {
 		require.NoError(t, err)
 		words := s.tokenizer(demos)
 		tokens := s.output(execution{kind: tokensKind(), params: `{}`, inputs: ports{"data": {text}, "tokenizer": {words}}}, "tokens")
-		fit := func(steps int) artifact.Artifact {
-			params := fmt.Sprintf(`{"objective": "lm", "steps": %d, "batch": 16, "learning_rate": 0.01, "model": {"width": 32, "text_layers": 2, "heads": 2, "context": 48, "config": {"text": {"form": "llama"}}}}`, steps)
+		fit := func(steps, context int) artifact.Artifact {
+			params := fmt.Sprintf(`{"objective": "lm", "steps": %d, "batch": 16, "learning_rate": 0.01, "model": {"width": 32, "text_layers": 2, "heads": 2, "context": %d, "config": {"text": {"form": "llama"}}}}`, steps, context)
 			return s.output(execution{kind: pretrain(), params: params, inputs: ports{"data": {tokens}, "tokenizer": {words}}, threads: 2}, "model")
 		}
-		s.trained, s.untrained = fit(150), fit(1)
+		s.trained, s.untrained, s.long = fit(150, 48), fit(1, 48), fit(1, 128)
 		s.problems, s.demos = s.examples(rows...), s.examples(demos...)
 	})
 	require.NotEmpty(t, attended.demos.Digest)
@@ -110,6 +111,21 @@ func (l *workshop) tokenizer(rows []*example.Example) artifact.Artifact {
 	a, err := artifact.PutManifest(l.t.Context(), l.store, &artifact.Manifest{
 		Type: artifact.TypeTokenizer, Files: []artifact.File{{Path: tokenizerFile, Ref: ref}}, Meta: must(json.Marshal(tokenizerMeta{Vocab: tok.Size()})),
 	})
+	require.NoError(l.t, err)
+	return a
+}
+
+// examples stores rows, and numbers those that have no id.
+func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
+	l.t.Helper()
+	w := example.NewWriter(l.store, "rows", example.Meta{})
+	for i, r := range rows {
+		if r.ID == "" {
+			r.ID = fmt.Sprintf("r%03d", i)
+		}
+		require.NoError(l.t, w.Add(l.t.Context(), r))
+	}
+	a, err := w.Close(l.t.Context())
 	require.NoError(l.t, err)
 	return a
 }
@@ -165,6 +181,34 @@ func TestAnEvaluationTellsWhoSolvesProblems(t *testing.T) {
 	for _, want := range []string{"pass@1", "seen in training", "p = 0.0", "####", "wrong"} {
 		require.Contains(t, page, want)
 	}
+}
+
+func TestAnEvaluationNotesWhatTrainingHasSeen(t *testing.T) {
+	s := newSchool(t)
+	rows := s.rows(s.problems)[:6]
+	story := strings.Repeat("one two three four five six seven ", 2)
+	rows[0].Prompt, rows[1].Prompt, rows[2].Prompt = example.Plain("x "+story), example.Plain("y "+story[4:]), example.Plain("SAME  as")
+	seen := s.examples(
+		&example.Example{ID: "a", Prompt: example.Plain("same as"), Completion: example.Plain("b")},
+		&example.Example{ID: "b", Messages: []example.Message{example.Say("user", "It begins: "+story)}},
+		&example.Example{ID: "c", Prompt: rows[3].Prompt, Chosen: example.Plain("1"), Rejected: example.Plain("2")},
+	)
+	out := s.output(execution{kind: evaluateTasks(), params: `{"samples": 1, "k": [1], "max_tokens": 4}`, inputs: ports{
+		"model": {s.long}, "data": {s.examples(rows...)}, "training": {seen, s.examples()},
+	}}, "evaluation")
+	o := s.evaluation(out).Tasks.Overlap
+	require.Equal(t, 2, o.Same, "whatever the case and the spaces")
+	require.Equal(t, 2, o.Near, "13 words in a row, of a prompt with others around")
+	require.InDelta(t, 100*4.0/6, o.Share, 1e-9)
+	require.Equal(t, 2, o.Clean.N)
+	require.Len(t, o.Training, 2)
+	m, err := artifact.LoadManifest(t.Context(), s.store, out)
+	require.NoError(t, err)
+	f, err := m.Find(ResultsFile)
+	require.NoError(t, err)
+	table, err := artifact.ReadAll(t.Context(), s.store, f.Digest, 1<<20)
+	require.NoError(t, err)
+	require.Contains(t, string(table), "| pass_1 ")
 }
 
 // report renders evaluations.
@@ -254,7 +298,7 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 		require.NoError(t, err)
 		k := &Task{
 			Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {joined}}, Shard: &stage.Shard{Index: i, Count: 2}},
-			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Progress: func(Progress) {}, Result: &stage.Result{},
+			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{},
 		}
 		require.NoError(t, rollout().Run(t.Context(), k))
 		made = append(made, k.Result.Outputs["examples"])
@@ -269,6 +313,42 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 	files, err := shardsOf(t.Context(), s.store, rollout().Describe(), ports{"data": {joined}})
 	require.NoError(t, err)
 	require.Len(t, files, 2)
+}
+
+func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
+	s := newSchool(t)
+	for _, c := range []struct {
+		kind   Kind
+		params string
+		inputs ports
+	}{
+		{rollout(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{evaluateTasks(), `{"samples": 64, "max_tokens": 12, "greedy": true, "k": [1, 64]}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{winRate(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "baseline": {s.untrained}, "data": {s.problems}}},
+	} {
+		t.Run(c.kind.Describe().Name, func(t *testing.T) {
+			s := &workshop{t, s.store}
+			whole, err := s.run(execution{kind: c.kind, params: c.params, inputs: c.inputs})
+			require.NoError(t, err)
+			resolved, err := c.kind.Check([]byte(c.params))
+			require.NoError(t, err)
+			stopping := make(chan struct{})
+			close(stopping) // each attempt writes a part, of 16 prompts, and is stopped
+			kept, attempts := &points{}, 0
+			for err = ErrStopped; err != nil; attempts++ {
+				require.ErrorIs(t, err, ErrStopped)
+				require.Less(t, attempts, 9)
+				k := &Task{
+					Request: stage.Request{Kind: c.kind.Describe().Name, Params: resolved, Inputs: c.inputs, Key: "key"}, Store: s.store, Log: slog.New(slog.DiscardHandler),
+					Scratch: t.TempDir(), Threads: 1, Checkpoints: kept, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+				}
+				if err = c.kind.Run(t.Context(), k); err == nil {
+					require.Equal(t, whole, k.Result)
+				}
+			}
+			require.Greater(t, attempts, 2)
+		})
+	}
 }
 
 func TestARowThatTheModelCannotWriteToIsLeftOut(t *testing.T) {
@@ -501,7 +581,7 @@ func TestWrongParametersOfKindsThatSample(t *testing.T) {
 	require.NoError(t, err)
 	err = rollout().Run(context.Background(), &Task{
 		Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {s.problems}}}, Store: s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1,
-		Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+		Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
 	})
 	require.ErrorIs(t, err, ErrStopped)
 }

@@ -77,9 +77,13 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) error {
 	}
 	defer dev.close()
 	data, _ := t.Input("data")
+	written, err := resumeSampling(ctx, t)
+	if err != nil {
+		return err
+	}
 	var sides [2][]rolled
 	for i, port := range []string{"model", "baseline"} {
-		s, err := newSampler(ctx, t, dev, port, p.sampling)
+		s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, port})
 		if err != nil {
 			return err
 		}
@@ -87,7 +91,7 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) error {
 		if err != nil {
 			return err
 		}
-		if sides[i], err = s.write(ctx, prompts); err != nil {
+		if sides[i], err = s.write(ctx, port, prompts); err != nil {
 			return err
 		}
 	}
@@ -202,10 +206,6 @@ func publishMatches(ctx context.Context, t *Task, p winRateParams, matches []mat
 	if record.Tasks.Slices, err = score.Slices(names, values, b); err != nil {
 		return err
 	}
-	encoded, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
 	t.Log.Info("compared", "wins", wins, "ties", ties, "losses", losses, "judge", p.Judge, "rate", fmt.Sprintf("%.3f", rate.Mean))
-	return publishEvaluation(ctx, t, record, []text{{evaluationFile, encoded}, {samplesFile, samples.b.Bytes()}})
+	return publishEvaluation(ctx, t, record, text{samplesFile, samples.b.Bytes()})
 }

@@ -94,6 +94,7 @@ type Encoder struct {
 	template  *jinja.Template // nil without one
 	typed     bool            // the template takes lists of parts
 	image     string          // the text of the image token
+	stopTexts []string        // those of the tokens that end a turn
 	given     map[string]any  // what every render is told
 	options   Options
 }
@@ -108,15 +109,20 @@ func New(t *tokenizer.Tokenizer, template string, o Options) (*Encoder, error) {
 		o.Separator = "\n"
 	}
 	e := &Encoder{tokenizer: t, options: o, given: map[string]any{}}
-	if err := e.check(); err != nil {
+	if err := e.check(template); err != nil {
 		return nil, err
 	}
 	for name, id := range map[string]int32{"bos_token": o.Special.BOS, "eos_token": o.Special.EOS, "pad_token": o.Special.Pad} {
 		text, _ := t.Token(id)
 		e.given[name] = text
 	}
-	if o.Special.Image > 0 {
-		e.image, _ = t.Token(o.Special.Image)
+	for _, a := range t.Added() {
+		if a.ID == o.Special.Image {
+			e.image = a.Text
+		}
+		if e.stops(a.ID) {
+			e.stopTexts = append(e.stopTexts, a.Text)
+		}
 	}
 	if !o.Date.IsZero() {
 		e.given["strftime_now"] = jinja.Date(o.Date)
@@ -133,7 +139,7 @@ func New(t *tokenizer.Tokenizer, template string, o Options) (*Encoder, error) {
 }
 
 // check reports every fault of the options.
-func (e *Encoder) check() error {
+func (e *Encoder) check(template string) error {
 	o, faults := e.options, []error(nil)
 	if !slices.Contains([]Learn{Completion, Assistant, All}, o.Learn) {
 		faults = append(faults, fmt.Errorf("learn is %q: use %s, %s or %s", o.Learn, Completion, Assistant, All))
@@ -144,7 +150,11 @@ func (e *Encoder) check() error {
 	if o.Special.Image > 0 && o.ImageTokens == 0 {
 		faults = append(faults, errors.New("the model has an image token, but an image has none of it: give image tokens"))
 	}
-	for _, id := range append([]int32{o.Special.BOS, o.Special.EOS, o.Special.Pad, o.Special.Image}, o.Special.Stop...) {
+	named := append([]int32{o.Special.BOS, o.Special.EOS, o.Special.Pad}, o.Special.Stop...)
+	if template != "" { // without one, nobody writes the image token as text: it may be one that the tokenizer does not know
+		named = append(named, o.Special.Image)
+	}
+	for _, id := range named {
 		if _, ok := e.tokenizer.Token(id); !ok {
 			faults = append(faults, fmt.Errorf("special token %d is not in the vocabulary of %d", id, e.tokenizer.Size()))
 		}

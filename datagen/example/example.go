@@ -7,6 +7,7 @@
 package example
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,9 +149,20 @@ func Chat(m ...Message) *Text { return &Text{Messages: m} }
 // MarshalJSON writes a string or a list of messages.
 func (t Text) MarshalJSON() ([]byte, error) {
 	if t.Messages != nil {
-		return json.Marshal(t.Messages)
+		return readable(t.Messages)
 	}
-	return json.Marshal(t.Plain)
+	return readable(t.Plain)
+}
+
+// readable is JSON in which tags such as <think> stand as they are.
+func readable(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // UnmarshalJSON reads a string or a list of messages.
@@ -226,7 +238,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	} else if len(m.Content) == 1 && m.Content[0].Type == "text" {
 		content = m.Content[0].Text
 	}
-	return json.Marshal(struct {
+	return readable(struct {
 		plainMessage
 		Content any `json:"content"`
 	}{plainMessage(m), content})

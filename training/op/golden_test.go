@@ -125,14 +125,14 @@ func goldenElsewhere() map[string]string {
 	reasons := map[string]string{
 		"adamw":              "an update, not an operation: TestGoldenAdamW",
 		"blip_itm_negatives": "random, without a gradient: TestGoldenHardNegatives",
-		"catlip":             "multi-label classification objective",
+		"catlip":             "arithmetic on the host: objective.CatLIP",
 		"ppo":                "arithmetic on the host: package policy",
 	}
 	for _, kind := range []string{"constant", "sequence", "token"} {
 		reasons["grpo_"+kind] = "arithmetic on the host: package policy"
 	}
 	for _, kind := range []string{"arcface", "cosface", "normface", "sphereface"} {
-		reasons["margin_"+kind] = "face recognition objective"
+		reasons["margin_"+kind] = "arithmetic on the host: objective.AngularMargin"
 	}
 	return reasons
 }
