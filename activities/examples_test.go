@@ -17,7 +17,7 @@ import (
 	"tempera/workflows/stage"
 )
 
-// made runs the kind examples.
+// madeExamples runs the kind examples.
 func madeExamples(t *testing.T, store artifact.Store, params string, against ...artifact.Artifact) (*stage.Result, error) {
 	t.Helper()
 	k := examples()

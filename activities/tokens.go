@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tempera/datagen/document"
+	"tempera/datagen/example"
 	"tempera/datagen/shard"
 	"tempera/datagen/token"
 	"tempera/infra/artifact"
@@ -127,13 +128,16 @@ func (e *tokenising) flush(ctx context.Context) error {
 	}
 }
 
-// texts yields the documents and captions of the input data.
+// texts yields the documents, captions and rows' texts of the input data.
 func texts(ctx context.Context, t *Task) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, a := range t.Inputs["data"] {
 			of := captionsOf
-			if a.Type == artifact.TypeText {
+			switch a.Type {
+			case artifact.TypeText:
 				of = documentsOf
+			case artifact.TypeExamples:
+				of = rowTexts
 			}
 			if !of(ctx, t, a, yield) {
 				return
@@ -146,6 +150,29 @@ func documentsOf(ctx context.Context, t *Task, a artifact.Artifact, yield func(s
 	for d, err := range document.All(ctx, t.Store, a) {
 		if !yield(d.Text, err) || err != nil {
 			return false
+		}
+	}
+	return true
+}
+
+// rowTexts yields the texts of rows, and what their answers may be.
+func rowTexts(ctx context.Context, t *Task, a artifact.Artifact, yield func(string, error) bool) bool {
+	for e, err := range example.All(ctx, t.Store, a) {
+		if err != nil {
+			yield("", err)
+			return false
+		}
+		texts := append(textsOf(e), e.Choices...)
+		if e.Problem != nil {
+			texts = append(append(texts, e.Problem.Answer), e.Problem.Traces...)
+		}
+		for _, m := range e.Messages {
+			texts = append(texts, m.Role, string(m.ToolCalls))
+		}
+		for _, text := range texts {
+			if text != "" && !yield(text, nil) {
+				return false
+			}
 		}
 	}
 	return true

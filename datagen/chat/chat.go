@@ -95,6 +95,7 @@ type Encoder struct {
 	typed     bool            // the template takes lists of parts
 	image     string          // the text of the image token
 	stopTexts []string        // those of the tokens that end a turn
+	turnEnd   int32           // the one that the template ends an answer with
 	given     map[string]any  // what every render is told
 	options   Options
 }
@@ -135,7 +136,24 @@ func New(t *tokenizer.Tokenizer, template string, o Options) (*Encoder, error) {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
 	e.typed = strings.Contains(template, "'image'") || strings.Contains(template, `"image"`)
+	e.turnEnd = e.findTurnEnd()
 	return e, nil
+}
+
+// findTurnEnd looks how the template ends an answer; EOS where it does not show.
+func (e *Encoder) findTurnEnd() int32 {
+	r := e.row(&example.Example{})
+	text, err := r.rendered([]example.Message{example.Say("user", "?"), example.Say(assistant, "!")}, false)
+	if err != nil {
+		return e.options.Special.EOS
+	}
+	_, text, _ = strings.Cut(text, "!")
+	for _, id := range e.tokenizer.Encode(text) {
+		if e.stops(id) {
+			return id
+		}
+	}
+	return e.options.Special.EOS
 }
 
 // check reports every fault of the options.

@@ -127,7 +127,11 @@ func (r *row) completion(c *example.Text) error {
 			return err
 		}
 		r.plain(true, c.Plain)
-		r.end()
+		end := r.options.Special.EOS
+		if p.Messages != nil {
+			end = r.turnEnd
+		}
+		r.add(true, end)
 		return nil
 	}
 	if p.Messages == nil {
