@@ -5,8 +5,9 @@ func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
-		rollout(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
+		rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
+		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),
 	}
 }

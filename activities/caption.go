@@ -20,7 +20,12 @@ type captionParams struct {
 	Beams       int     `json:"beams" doc:"Beams of a search instead of sampling; needs top_p 0." min:"0" max:"64"`
 	Batch       int     `json:"batch" doc:"Captions written at a time." min:"1"`
 	Seed        uint64  `json:"seed" doc:"Of the sampling; a caption depends on it and on its image's key only."`
+	Prompt      string  `json:"prompt,omitempty" doc:"vlm: text between image and caption, as in the training."`
+	Native      int     `json:"native,omitempty" doc:"vlm of the vision form moonvit: images keep their shapes, with at most so many patches; 0 makes squares of them." min:"0"`
 }
+
+// sight is how a vlm is shown images.
+func (p captionParams) sight() sight { return sight{native: p.Native, prompt: p.Prompt} }
 
 // Validate reports what no single field shows.
 func (p captionParams) Validate() error {
@@ -38,7 +43,7 @@ func caption() Kind {
 		Name: "caption", Version: 2, Queue: stage.CPU, Map: "data",
 		Summary: "Write a caption for every image",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "The captioner: a blip model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "The captioner: a blip or vlm model."},
 			{Name: "data", Type: artifact.TypeDataset, Doc: "Images; their own texts are kept as web_text."},
 		},
 		Outputs: []stage.Port{{Name: "dataset", Type: artifact.TypeDataset, Doc: "The images with synthetic captions."}},
@@ -46,16 +51,16 @@ func caption() Kind {
 }
 
 func runCaption(ctx context.Context, t *Task, p captionParams) error {
-	pairs, from, err := judgeable(ctx, t)
+	pairs, from, err := judgeable(ctx, t, p.sight())
 	if err != nil {
 		return err
 	}
-	dev, err := newCompute(t)
+	m, err := from.deploy(t)
 	if err != nil {
 		return err
 	}
-	defer dev.close()
-	captions, err := writeCaptions(ctx, captioning{dev, from, pairs, p})
+	defer m.close()
+	captions, err := writeCaptions(ctx, captioning{m, pairs, p})
 	if err != nil {
 		return err
 	}
@@ -87,29 +92,18 @@ func runCaption(ctx context.Context, t *Task, p captionParams) error {
 
 // captioning is one batch of work for a captioner.
 type captioning struct {
-	dev    *compute
-	from   *loadedModel
+	*deployed
 	pairs  *evaluationPairs
 	params captionParams
 }
 
 // writeCaptions returns a caption for each image.
 func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
-	config := c.from.weights.Config
-	writer, err := generate.New(c.dev.engine, config, c.from.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams)})
+	writer, err := generate.New(c.dev.engine, c.model.Config, c.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams)})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	m, err := model.Load(c.dev.backend, c.from.weights)
-	if err != nil {
-		return nil, err
-	}
-	scorer, err := model.NewScorer(m, min(c.params.Batch, len(c.pairs.samples)))
-	if err != nil {
-		return nil, Invalid(err)
-	}
-	defer scorer.Close() //nolint:errcheck // host memory only
-	states, n, err := scorer.ImageStates(c.pairs.images)
+	requests, err := c.requests()
 	if err != nil {
 		return nil, err
 	}
@@ -120,25 +114,79 @@ func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
 	case c.params.TopP > 0:
 		search = generate.Search{Temperature: c.params.Temperature, TopP: c.params.TopP}
 	}
-	row := len(states) / n
-	requests := make([]generate.Request, n)
 	for i := range requests {
-		requests[i] = generate.Request{
-			Image:    states[i*row : (i+1)*row],
-			Suppress: []int32{config.Text.Special.Pad, config.Text.Special.BOS, config.Text.Special.ENC},
-			Seed:     sample.Random(c.params.Seed, c.pairs.samples[i].Key, 0).Uint64(),
-			Search:   search,
-		}
+		requests[i].Seed, requests[i].Search = sample.Random(c.params.Seed, c.pairs.samples[i].Key, 0).Uint64(), search
 	}
 	results, err := writer.Generate(ctx, requests)
 	if err != nil {
 		return nil, err
 	}
-	captions := make([]string, n)
+	captions := make([]string, len(results))
 	for i, r := range results {
-		captions[i] = c.from.tokenizer.DecodePlain(r.Texts[0].Tokens)
+		captions[i] = c.tokenizer.DecodePlain(r.Texts[0].Tokens)
 	}
 	return captions, nil
+}
+
+// requests ask for a caption of each image.
+func (c captioning) requests() ([]generate.Request, error) {
+	batch := min(c.params.Batch, len(c.pairs.samples))
+	if c.model.Config.Kind == model.VLM {
+		return c.illustrated(batch)
+	}
+	scorer, err := model.NewScorer(c.model, batch)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	defer scorer.Close() //nolint:errcheck // host memory only
+	states, n, err := scorer.ImageStates(c.pairs.images)
+	if err != nil {
+		return nil, err
+	}
+	row, special := len(states)/n, c.model.Config.Text.Special
+	requests := make([]generate.Request, n)
+	for i := range requests {
+		requests[i] = generate.Request{Image: states[i*row : (i+1)*row], Suppress: []int32{special.Pad, special.BOS, special.ENC}}
+	}
+	return requests, nil
+}
+
+// illustrated ask a vlm, in whose prompts the images stand.
+func (c captioning) illustrated(batch int) ([]generate.Request, error) {
+	texts, err := newIllustrator(c.tokenizer, c.model.Config, c.params.sight())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.imageRows(batch)
+	if err != nil {
+		return nil, err
+	}
+	requests, hidden := make([]generate.Request, len(rows)), texts.suppressed()
+	for i := range requests {
+		requests[i] = generate.Request{Prompt: texts.ask(rows[i]), Suppress: hidden}
+	}
+	return requests, nil
+}
+
+// imageRows are what stands for each image in the text of a vlm.
+func (c captioning) imageRows(batch int) ([][]float32, error) {
+	encoder, err := model.NewImageEncoder(c.model, batch, c.params.sight().room(c.model.Config, batch))
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	defer encoder.Close() //nolint:errcheck // host memory only
+	if c.pairs.sized != nil {
+		return encoder.Packed(asImages(c.pairs.sized))
+	}
+	all, n, err := encoder.Squares(c.pairs.images)
+	if err != nil {
+		return nil, err
+	}
+	rows, size := make([][]float32, n), len(all)/max(1, n)
+	for i := range rows {
+		rows[i] = all[i*size : (i+1)*size]
+	}
+	return rows, nil
 }
 
 // factualCounts compares captions with what the images are known to show. The

@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,9 +19,11 @@ import (
 type evaluateParams struct {
 	Gallery  int    `json:"gallery" doc:"Pairs of one retrieval gallery; recall depends on it." min:"2"`
 	Rerank   int    `json:"rerank" doc:"Candidates of each query that the matching head of a blip model ranks anew; 0 does not." min:"0"`
-	Captions int    `json:"captions" doc:"Images that a blip model captions greedily; 0 does not." min:"0"`
+	Captions int    `json:"captions" doc:"Images that a blip or vlm model captions greedily; 0 does not." min:"0"`
 	Batch    int    `json:"batch" doc:"Pairs evaluated at a time." min:"1"`
 	Seed     uint64 `json:"seed" doc:"Deals the galleries and resamples the intervals."`
+	Prompt   string `json:"prompt,omitempty" doc:"vlm: text between image and caption, as in the training."`
+	Native   int    `json:"native,omitempty" doc:"vlm of the vision form moonvit: images keep their shapes, with at most so many patches; 0 makes squares of them." min:"0"`
 }
 
 // evaluate measures a model on pairs that it was not trained on.
@@ -68,12 +69,11 @@ const (
 
 // evaluation is one execution.
 type evaluation struct {
+	*deployed
 	task   *Task
 	params evaluateParams
-	model  *loadedModel
 	pairs  *evaluationPairs
-	scorer *model.Scorer
-	dev    *compute
+	scorer *model.Scorer // nil: the model has no features
 	enc    *captionEncoder
 
 	images, texts []float32 // features (n, E)
@@ -90,28 +90,26 @@ type captioned struct {
 }
 
 func runEvaluate(ctx context.Context, t *Task, p evaluateParams) (err error) {
-	pairs, from, err := judgeable(ctx, t)
+	pairs, from, err := judgeable(ctx, t, sight{p.Native, p.Prompt})
 	if err != nil {
 		return err
 	}
-	dev, err := newCompute(t)
+	m, err := from.deploy(t)
 	if err != nil {
 		return err
 	}
-	defer dev.close()
-	m, err := model.Load(dev.backend, from.weights)
-	if err != nil {
-		return err
+	defer m.close()
+	e := &evaluation{
+		deployed: m, task: t, params: p, pairs: pairs,
+		enc: newCaptionEncoder(m.tokenizer, m.model.Config), found: map[string]score.Interval{},
 	}
-	scorer, err := model.NewScorer(m, min(p.Batch, len(pairs.samples)))
-	if err != nil {
+	if m.model.Config.Kind == model.VLM {
+		return e.captionsAlone(ctx)
+	}
+	if e.scorer, err = model.NewScorer(m.model, min(p.Batch, len(pairs.samples))); err != nil {
 		return Invalid(err)
 	}
-	defer func() { err = errors.Join(err, scorer.Close()) }()
-	e := &evaluation{
-		task: t, params: p, model: from, pairs: pairs, scorer: scorer, dev: dev,
-		enc: newCaptionEncoder(from.tokenizer, from.weights.Config), found: map[string]score.Interval{},
-	}
+	defer func() { err = errors.Join(err, e.scorer.Close()) }()
 	for _, measure := range []func(context.Context) error{e.encode, e.retrieval, e.zeroShot, e.captioning} {
 		if err := measure(ctx); err != nil {
 			return err
@@ -150,7 +148,7 @@ func (e *evaluation) retrieval(context.Context) error {
 			return err
 		}
 		plain.Append(r)
-		if e.params.Rerank == 0 || e.model.weights.Config.Kind != model.BLIP {
+		if e.params.Rerank == 0 || e.model.Config.Kind != model.BLIP {
 			continue
 		}
 		if r, err = e.rerank(g, members); err != nil {
@@ -210,7 +208,7 @@ func cosines(images, texts []float32, f features) []float32 {
 // rerank adds the matching probability to the cosine of each query's best
 // candidates (Li et al. 2022); the others stay behind them.
 func (e *evaluation) rerank(g score.Gallery, members []int) (score.Ranks, error) {
-	n, pixels := len(members), e.model.weights.Config.Vision.Pixels()
+	n, pixels := len(members), e.model.Config.Vision.Pixels()
 	images, captions := make([]float32, n*pixels), make([]string, n)
 	for a, i := range members {
 		copy(images[a*pixels:], e.pairs.images[i*pixels:(i+1)*pixels])
@@ -292,31 +290,36 @@ func percent(shares []float64) []float64 {
 	return shares
 }
 
-// publish writes the evaluation and puts the means into the stage's metrics.
+// publish writes the evaluation.
 func (e *evaluation) publish(ctx context.Context) error {
 	t := e.task
-	record := Evaluation{
-		Metrics: e.found, Gallery: min(e.params.Gallery, len(e.pairs.samples)), Pairs: len(e.pairs.samples),
-		Model: t.Inputs["model"][0].Digest, Data: t.Inputs["data"][0].Digest,
-	}
-	data, err := artifact.EncodeJSON(record)
+	lines, err := encodeLines(e.captions)
 	if err != nil {
 		return err
 	}
-	var lines bytes.Buffer
-	for _, c := range e.captions {
-		line, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		lines.Write(append(line, '\n'))
+	return publishEvaluation(ctx, t, Evaluation{
+		Metrics: e.found, Gallery: min(e.params.Gallery, len(e.pairs.samples)), Pairs: len(e.pairs.samples),
+		Model: t.Inputs["model"][0].Digest, Data: t.Inputs["data"][0].Digest,
+	}, text{captionsFile, lines})
+}
+
+// publishEvaluation writes an evaluation with more files, for people as a table too
+// where it is of problems, and puts the means into the stage's metrics.
+func publishEvaluation(ctx context.Context, t *Task, e Evaluation, more ...text) error {
+	data, err := artifact.EncodeJSON(e)
+	if err != nil {
+		return err
 	}
-	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, []text{{evaluationFile, data}, {captionsFile, lines.Bytes()}})
+	files := append([]text{{evaluationFile, data}}, more...)
+	if e.Tasks != nil {
+		files = append(files, text{ResultsFile, []byte(e.markdown())})
+	}
+	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, files)
 	if err != nil {
 		return err
 	}
 	t.Output("evaluation", a)
-	for name, v := range e.found {
+	for name, v := range e.Metrics {
 		t.Metric(name, v.Mean)
 	}
 	return nil

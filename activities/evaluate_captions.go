@@ -2,23 +2,34 @@ package activities
 
 import (
 	"context"
+	"fmt"
 
 	"tempera/datagen/truth"
 	"tempera/training/model"
 	"tempera/training/score"
 )
 
-// captioning lets a blip model caption the first images greedily and compares
+// captionsAlone is the evaluation of a model that has no features to compare.
+func (e *evaluation) captionsAlone(ctx context.Context) error {
+	if e.params.Captions == 0 {
+		return Invalid(fmt.Errorf("captions is 0, and of a %s model nothing else is measured: give a number of images", e.model.Config.Kind))
+	}
+	if err := e.captioning(ctx); err != nil {
+		return err
+	}
+	return e.publish(ctx)
+}
+
+// captioning lets a model that can caption the first images greedily and compares
 // what it writes with the references: CIDEr-D, BLEU-4 and, where the truth is
 // known, facts.
 func (e *evaluation) captioning(ctx context.Context) error {
-	n := min(e.params.Captions, len(e.pairs.samples))
-	if n == 0 || e.model.weights.Config.Kind != model.BLIP {
+	n, kind := min(e.params.Captions, len(e.pairs.samples)), e.model.Config.Kind
+	if n == 0 || kind != model.BLIP && kind != model.VLM {
 		return nil
 	}
-	pixels := e.model.weights.Config.Vision.Pixels()
-	part := &evaluationPairs{samples: e.pairs.samples[:n], images: e.pairs.images[:n*pixels]}
-	captions, err := writeCaptions(ctx, captioning{e.dev, e.model, part, captionParams{Batch: e.params.Batch}})
+	part := e.pairs.part(0, n, e.model.Config)
+	captions, err := writeCaptions(ctx, captioning{e.deployed, part, captionParams{Batch: e.params.Batch, Prompt: e.params.Prompt, Native: e.params.Native}})
 	if err != nil {
 		return err
 	}

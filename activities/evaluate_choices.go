@@ -220,9 +220,5 @@ func (e *choiceEvaluation) publish(ctx context.Context, record Evaluation) error
 			return err
 		}
 	}
-	data, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
-	return publishEvaluation(ctx, e.sampler.task, record, []text{{evaluationFile, data}, {samplesFile, samples.b.Bytes()}})
+	return publishEvaluation(ctx, e.sampler.task, record, text{samplesFile, samples.b.Bytes()})
 }

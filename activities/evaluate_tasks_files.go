@@ -76,25 +76,7 @@ func (e *taskEvaluation) publish(ctx context.Context, record Evaluation) error {
 			}
 		}
 	}
-	data, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
-	return publishEvaluation(ctx, e.task, record, []text{{evaluationFile, data}, {problemsFile, problems.b.Bytes()}, {samplesFile, samples.b.Bytes()}})
-}
-
-// publishEvaluation stores the files of an evaluation with a table for people, and puts its means into the stage's metrics.
-func publishEvaluation(ctx context.Context, t *Task, record Evaluation, files []text) error {
-	files = append(files, text{ResultsFile, []byte(record.markdown())})
-	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, files)
-	if err != nil {
-		return err
-	}
-	t.Output("evaluation", a)
-	for name, v := range record.Metrics {
-		t.Metric(name, v.Mean)
-	}
-	return nil
+	return publishEvaluation(ctx, e.task, record, text{problemsFile, problems.b.Bytes()}, text{samplesFile, samples.b.Bytes()})
 }
 
 // markdown is the metrics and the slices of an evaluation as tables.

@@ -1,9 +1,7 @@
 package activities
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -39,42 +37,42 @@ func evaluateText() Kind {
 const samplesFile = "samples.jsonl"
 
 func runEvaluateText(ctx context.Context, t *Task, p evaluateTextParams) (err error) {
-	source, _ := t.Input("model")
-	from, err := loadModel(ctx, t, source)
+	from, err := inputModel(ctx, t)
 	if err != nil {
 		return err
 	}
 	if kind := from.weights.Config.Kind; kind != model.LM {
 		return Invalid(fmt.Errorf("the model is of kind %s: evaluate it with the kind evaluate", kind))
 	}
-	dev, err := newCompute(t)
+	file, err := from.tokenizerFile()
 	if err != nil {
 		return err
 	}
-	defer dev.close()
-	m, err := model.Load(dev.backend, from.weights)
+	m, err := from.deploy(t)
 	if err != nil {
 		return err
 	}
-	file, err := from.files.Find(tokenizerFile)
-	if err != nil {
-		return Invalid(err)
-	}
+	defer m.close()
 	data, _ := t.Input("data")
-	set, err := openTokens(ctx, &job{task: t, model: m, tokenizer: file}, data)
+	set, err := openTokens(ctx, &job{task: t, model: m.model, tokenizer: file}, data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
-	found, err := scoreText(ctx, t, p, scored{m, set})
+	found, err := scoreText(ctx, t, p, scored{m.model, set})
 	if err != nil {
 		return err
 	}
-	samples, err := writeSamples(ctx, dev, from, p)
+	samples, err := writeSamples(ctx, m, p)
 	if err != nil {
 		return err
 	}
-	return publishTextEvaluation(ctx, t, Evaluation{Metrics: found, Documents: set.Len(), Model: source.Digest, Data: data.Digest}, samples)
+	lines, err := encodeLines(samples)
+	if err != nil {
+		return err
+	}
+	e := Evaluation{Metrics: found, Documents: set.Len(), Model: t.Inputs["model"][0].Digest, Data: data.Digest}
+	return publishEvaluation(ctx, t, e, text{samplesFile, lines})
 }
 
 // scored is a model and the text that it is measured on.
@@ -131,29 +129,4 @@ func parameterCount(c model.Config) float64 {
 		sum += n
 	}
 	return sum
-}
-
-// publishTextEvaluation writes the artifact and puts the means into the stage's metrics.
-func publishTextEvaluation(ctx context.Context, t *Task, e Evaluation, samples []writtenText) error {
-	data, err := artifact.EncodeJSON(e)
-	if err != nil {
-		return err
-	}
-	var lines bytes.Buffer
-	for _, s := range samples {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return err
-		}
-		lines.Write(append(line, '\n'))
-	}
-	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, []text{{evaluationFile, data}, {samplesFile, lines.Bytes()}})
-	if err != nil {
-		return err
-	}
-	t.Output("evaluation", a)
-	for name, v := range e.Metrics {
-		t.Metric(name, v.Mean)
-	}
-	return nil
 }

@@ -41,16 +41,16 @@ func filter() Kind {
 }
 
 func runFilter(ctx context.Context, t *Task, p filterParams) error {
-	pairs, m, err := judgeable(ctx, t)
+	pairs, m, err := judgeable(ctx, t, sight{})
 	if err != nil {
 		return err
 	}
-	dev, err := newCompute(t)
+	judging, err := m.deploy(t)
 	if err != nil {
 		return err
 	}
-	defer dev.close()
-	scores, err := judge(dev, m, pairs, p)
+	defer judging.close()
+	scores, err := judge(judging, pairs, p)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func runFilter(ctx context.Context, t *Task, p filterParams) error {
 
 // judgeable reads the model and the pairs: of the task's shard, or of the whole
 // data set where the stage is not mapped.
-func judgeable(ctx context.Context, t *Task) (*evaluationPairs, *loadedModel, error) {
+func judgeable(ctx context.Context, t *Task, see sight) (*evaluationPairs, *loadedModel, error) {
 	source, _ := t.Input("model")
 	m, err := loadModel(ctx, t, source)
 	if err != nil {
@@ -78,22 +78,18 @@ func judgeable(ctx context.Context, t *Task) (*evaluationPairs, *loadedModel, er
 	if t.Shard != nil {
 		stream = set.Shard(ctx, t.Shard.Index)
 	}
-	pairs, err := readPairs(stream, m.weights.Config)
+	pairs, err := readPairs(stream, m.weights.Config, see)
 	return pairs, m, errors.Join(err, set.Close())
 }
 
 // judge scores every pair; higher means that image and caption belong together.
-func judge(dev *compute, from *loadedModel, pairs *evaluationPairs, p filterParams) ([]float32, error) {
-	m, err := model.Load(dev.backend, from.weights)
-	if err != nil {
-		return nil, err
-	}
-	scorer, err := model.NewScorer(m, min(p.Batch, len(pairs.samples)))
+func judge(by *deployed, pairs *evaluationPairs, p filterParams) ([]float32, error) {
+	scorer, err := model.NewScorer(by.model, min(p.Batch, len(pairs.samples)))
 	if err != nil {
 		return nil, Invalid(err)
 	}
 	defer scorer.Close() //nolint:errcheck // host memory only
-	tokens, lengths := newCaptionEncoder(from.tokenizer, m.Config).rows(pairs.captions())
+	tokens, lengths := newCaptionEncoder(by.tokenizer, by.model.Config).rows(pairs.captions())
 	scores := make([]float32, len(pairs.samples))
 	if p.Score != "itm" {
 		images, err := scorer.ImageFeatures(pairs.images, len(pairs.samples))

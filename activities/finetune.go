@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"tempera/infra/artifact"
-	"tempera/training/model"
 	"tempera/workflows/stage"
 )
 
@@ -25,26 +24,21 @@ func finetune() Kind {
 }
 
 func runFinetune(ctx context.Context, t *Task, p fitParams) error {
-	source, _ := t.Input("model")
-	from, err := loadModel(ctx, t, source)
+	from, err := inputModel(ctx, t)
 	if err != nil {
 		return err
 	}
 	if g, ok := findGoal(p.Objective); ok && g.kind != from.weights.Config.Kind {
 		return Invalid(fmt.Errorf("the model is of kind %s, and objective %s trains %s: use an objective of that kind", from.weights.Config.Kind, p.Objective, g.kind))
 	}
-	dev, err := newCompute(t)
+	file, err := from.tokenizerFile()
 	if err != nil {
 		return err
 	}
-	defer dev.close()
-	m, err := model.Load(dev.backend, from.weights)
+	m, err := from.deploy(t)
 	if err != nil {
 		return err
 	}
-	file, err := from.files.Find(tokenizerFile)
-	if err != nil {
-		return Invalid(err)
-	}
-	return fit(ctx, &job{task: t, params: p, model: m, encoder: newCaptionEncoder(from.tokenizer, m.Config), tokenizer: file})
+	defer m.close()
+	return fit(ctx, &job{task: t, params: p, model: m.model, encoder: newCaptionEncoder(m.tokenizer, m.model.Config), tokenizer: file})
 }

@@ -187,7 +187,7 @@ func TestATrainingOfPairsResumesAnywhereToTheBit(t *testing.T) {
 	}
 	first, second, held := pairs(1), pairs(2), pairs(3)
 	tokenizer := l.output(execution{kind: tokenizerKind(), params: `{"vocab_size": 300}`, inputs: ports{"data": {first, second}}}, "tokenizer")
-	for _, objective := range []string{"clip", "siglip", "blip", "captioning"} {
+	for _, objective := range []string{"clip", "siglip", "blip", "captioning", "vlm"} {
 		t.Run(objective, func(t *testing.T) {
 			l := &workshop{t, l.store}
 			a := execution{kind: pretrain(), threads: 1, inputs: ports{"data": {first, second}, "tokenizer": {tokenizer}, "held_out": {held}}, params: fmt.Sprintf(

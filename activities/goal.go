@@ -11,16 +11,17 @@ import (
 // goal is what a training can be for: a file of its own, and a line in goals.
 type goal struct {
 	name  goalName
-	kind  model.Kind                         // of the models that it trains
-	data  string                             // the type of artifact that it learns from
-	shape func(c *model.Config, p fitParams) // what it asks of a new model; nil: nothing more
-	check func(p fitParams) []error          // faults of its own parameters; nil: it has none
+	kind  model.Kind                            // of the models that it trains
+	data  string                                // the type of artifact that it learns from
+	shape func(c *model.Config, p fitParams)    // what it asks of a new model; nil: nothing more
+	room  func(c model.Config, p fitParams) int // tokens of a text beside its words, of a resolved configuration; nil: none
+	check func(p fitParams) []error             // faults of its own parameters; nil: it has none
 	open  func(ctx context.Context, j *job) (*lesson, error)
 }
 
 // goals lists what can be learned. Adding one is one file and one line here.
 func goals() []goal {
-	return []goal{lmGoal(), clipGoal(), siglipGoal(), blipGoal(), captioningGoal()}
+	return []goal{lmGoal(), clipGoal(), siglipGoal(), blipGoal(), captioningGoal(), vlmGoal()}
 }
 
 // goalName is the name of a goal as a parameter.

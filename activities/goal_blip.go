@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"tempera/infra/artifact"
 	"tempera/training/model"
@@ -14,10 +15,14 @@ func blipGoal() goal {
 	return goal{
 		name: "blip", kind: model.BLIP, data: artifact.TypeDataset,
 		check: func(p fitParams) []error {
+			faults := contrastFaults(p)
 			if p.ITC+p.ITM+p.LM == 0 {
-				return append(contrastFaults(p), errors.New("itc, itm and lm are all 0: give one of them a weight"))
+				faults = append(faults, errors.New("itc, itm and lm are all 0: give one of them a weight"))
 			}
-			return contrastFaults(p)
+			if p.Accumulate > 1 && p.ITC+p.ITM > 0 {
+				faults = append(faults, fmt.Errorf("accumulate is %d: contrast and matching compare all pairs of a batch, which cannot be split: set accumulate to 1 and recompute to true, or itc and itm to 0", p.Accumulate))
+			}
+			return faults
 		},
 		open: func(ctx context.Context, j *job) (*lesson, error) {
 			g := pairsGoal{objective: newBLIP, validation: recallValidation}

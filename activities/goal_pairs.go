@@ -22,6 +22,8 @@ type pairsGoal struct {
 	objective func(j *job, epoch int64) (closer, error)
 	// validation makes the measurement on held-out pairs.
 	validation func(j *job, pairs *evaluationPairs) (*validation, error)
+	// batches makes the input of steps from pairs; nil: pairBatches.
+	batches func(ctx context.Context, j *job, l *loader.Loader) (training.Batches, error)
 }
 
 // validation measures a model on held-out pairs.
@@ -61,9 +63,15 @@ func (g pairsGoal) open(ctx context.Context, j *job) (_ *lesson, err error) {
 	epochs := func(steps int64) []float64 {
 		return s.epochs(steps, func(k int, n int64) []float64 { return loaders[k].Epochs(n) })
 	}
+	of := g.batches
+	if of == nil {
+		of = pairBatches
+	}
 	batches := make([]training.Batches, len(loaders))
 	for k, one := range loaders {
-		batches[k] = trainingBatches(ctx, one, j.encoder)
+		if batches[k], err = of(ctx, j, one); err != nil {
+			return nil, err
+		}
 	}
 	l.epochs = epochs
 	l.batches = func(step int64, b *training.Batch) error {
@@ -93,6 +101,9 @@ func (g pairsGoal) open(ctx context.Context, j *job) (_ *lesson, err error) {
 
 func newLoaders(j *job, sets []*shard.Dataset) ([]*loader.Loader, error) {
 	p := j.params
+	if err := p.sight().check(j.model.Config); err != nil {
+		return nil, err
+	}
 	var loaders []*loader.Loader
 	for k, st := range p.syllabus().stages {
 		weights, err := weighted(st.Weights, len(sets))
@@ -105,7 +116,7 @@ func newLoaders(j *job, sets []*shard.Dataset) ([]*loader.Loader, error) {
 		}
 		vision := j.model.Config.Vision
 		mean, std := vision.Normalization()
-		l, err := loader.New(loader.Config{Batch: p.Batch, Seed: stageSeed(p.Seed, k), Image: vision.Image, Augment: p.Augment, Mean: mean, Std: std}, parts...)
+		l, err := loader.New(loader.Config{Batch: p.Batch, Seed: stageSeed(p.Seed, k), Image: vision.Image, Augment: p.Augment, Mean: mean, Std: std, Native: p.sight().sizes(j.model.Config)}, parts...)
 		if err != nil {
 			return nil, Invalid(err)
 		}
@@ -119,7 +130,7 @@ func (g pairsGoal) validate(ctx context.Context, j *job, a artifact.Artifact) (*
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := readPairs(first(set.All(ctx), heldOutPairs), j.model.Config)
+	pairs, err := readPairs(first(set.All(ctx), heldOutPairs), j.model.Config, j.params.sight())
 	if err := errors.Join(err, set.Close()); err != nil {
 		return nil, err
 	}
@@ -190,30 +201,45 @@ func captionValidation(j *job, pairs *evaluationPairs) (*validation, error) {
 		return nil, err
 	}
 	tokens, lengths := j.encoder.rows(pairs.captions())
+	pixels, width := j.model.Config.Vision.Pixels(), j.model.Config.Text.Context
 	measure := func(ctx context.Context) (training.Metrics, error) {
-		var b training.Batch
-		var sum float64
-		var count int
-		pixels, context := j.model.Config.Vision.Pixels(), j.model.Config.Text.Context
-		for at := 0; at+n <= len(pairs.samples); at += n { // what does not fill a batch is left out
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		return tokenLoss(ctx, tokenLossOf{pairs: len(pairs.samples), batch: n, score: func(at int) (float64, int, error) {
+			var b training.Batch
 			copy(b.Float32s(objective.Images, n*pixels), pairs.images[at*pixels:])
-			copy(b.Int32s(objective.Tokens, n*context), tokens[at*context:])
+			copy(b.Int32s(objective.Tokens, n*width), tokens[at*width:])
 			copy(b.Int32s(objective.Lengths, n), lengths[at:])
-			nats, tokens, err := scorer.Score(&b)
-			if err != nil {
-				return nil, err
-			}
-			sum, count = sum+nats, count+tokens
-		}
-		if count == 0 {
-			return nil, fmt.Errorf("the %d held-out captions have no token", len(pairs.samples))
-		}
-		return training.Metrics{"val_loss": sum / float64(count)}, nil
+			return scorer.Score(&b)
+		}})
 	}
 	return &validation{measure: measure, score: "val_loss", lower: true, close: scorer.Close}, nil
+}
+
+// tokenLossOf are held-out pairs whose captions are scored, a batch from a pair on at a
+// time.
+type tokenLossOf struct {
+	pairs, batch int
+	score        func(at int) (nats float64, tokens int, err error)
+}
+
+// tokenLoss is the mean loss of a caption's token. Pairs that do not fill a batch are
+// left out.
+func tokenLoss(ctx context.Context, of tokenLossOf) (training.Metrics, error) {
+	var sum float64
+	var count int
+	for at := 0; at+of.batch <= of.pairs; at += of.batch {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		nats, tokens, err := of.score(at)
+		if err != nil {
+			return nil, err
+		}
+		sum, count = sum+nats, count+tokens
+	}
+	if count == 0 {
+		return nil, fmt.Errorf("the %d held-out captions have no token", of.pairs)
+	}
+	return training.Metrics{"val_loss": sum / float64(count)}, nil
 }
 
 // contrastFaults are those of goals that contrast the pairs of a batch.

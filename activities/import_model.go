@@ -118,15 +118,7 @@ func storeImported(ctx context.Context, t *Task, folder hf.Folder) (_ artifact.A
 		return none, Invalid(fmt.Errorf("%s: %w", hf.TokenizerFile, err))
 	}
 	t.Log.Info("import", "architecture", src.Architecture, "kind", src.Config.Kind, "width", src.Config.Width, "vocabulary", src.Config.Text.Vocab)
-	var parameters float64
-	for _, s := range src.Config.Params() {
-		n := 1.0
-		for _, d := range s.Shape {
-			n *= float64(d)
-		}
-		parameters += n
-	}
-	t.Metric("parameters", parameters)
+	t.Metric("parameters", parameterCount(src.Config))
 	files := modelFiles{Config: src.Config, Weights: src.Get, Card: importedCard(t, src)}
 	for _, name := range sortedKeys(src.Files) {
 		if name == hf.CardFile {

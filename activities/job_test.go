@@ -120,7 +120,7 @@ func TestWrongInputOfTheJobsKinds(t *testing.T) {
 	for _, c := range []struct{ name, kind, params, want string }{
 		{"a weight for nothing is told", "pretrain", `{"itc":0,"itm":0,"lm":0}`, "itc, itm and lm are all 0"},
 		{"a batch of one has no negatives", "finetune", `{"batch":1}`, "batch is 1: blip contrasts the pairs of a batch, use at least 2"},
-		{"an unknown objective is named with the known ones", "pretrain", `{"objective":"clap"}`, `use lm, clip, siglip, blip or captioning`},
+		{"an unknown objective is named with the known ones", "pretrain", `{"objective":"clap"}`, `use lm, clip, siglip, blip, captioning or vlm`},
 		{"a misspelt key gets a suggestion", "pretrain", `{"learning_rat":1}`, `did you mean "learning_rate"`},
 		{"beams and sampling exclude each other", "caption", `{"beams":4}`, "set top_p to 0"},
 		{"more than everything cannot be kept", "filter", `{"keep":1.5}`, "keep is 1.5: use at most 1"},

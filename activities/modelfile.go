@@ -62,18 +62,58 @@ func loadModel(ctx context.Context, t *Task, a artifact.Artifact) (_ *loadedMode
 	return &loadedModel{w, tok, m}, nil
 }
 
+// inputModel reads the model of the input of that name.
+func inputModel(ctx context.Context, t *Task) (*loadedModel, error) {
+	source, _ := t.Input("model")
+	return loadModel(ctx, t, source)
+}
+
+// tokenizerFile is the model's tokenizer.json.
+func (l *loadedModel) tokenizerFile() (artifact.File, error) {
+	f, err := l.files.Find(tokenizerFile)
+	return f, Invalid(err)
+}
+
+// deployed is a model on a device of its own.
+type deployed struct {
+	*loadedModel
+	model *model.Model
+	dev   *compute
+}
+
+func (l *loadedModel) deploy(t *Task) (*deployed, error) {
+	dev, err := newCompute(t)
+	if err != nil {
+		return nil, err
+	}
+	m, err := model.Load(dev.backend, l.weights)
+	if err != nil {
+		dev.close()
+		return nil, err
+	}
+	return &deployed{l, m, dev}, nil
+}
+
+func (d *deployed) close() { d.dev.close() }
+
 // saveModel publishes a model with its tokenizer (a file of another artifact)
 // and a card that says how it came about. What lies beside the weights of the
-// model that it was trained from, such as a chat template, goes with it.
+// model that it was trained from, or beside a new model's tokenizer, such as a chat
+// template, goes with it.
 func saveModel(ctx context.Context, t *Task, w *model.Weights, tok artifact.File) (artifact.Artifact, error) {
 	files := modelFiles{Config: w.Config, Weights: w.Get, Card: modelCard(t, w.Config)}
 	files.Beside = append(files.Beside, artifact.File{Path: tokenizerFile, Ref: tok.Ref})
-	if from, ok := t.Input("model"); ok {
+	for _, port := range []string{"model", "tokenizer"} {
+		from, ok := t.Input(port)
+		if !ok {
+			continue
+		}
 		m, err := artifact.LoadManifest(ctx, t.Store, from)
 		if err != nil {
 			return artifact.Artifact{}, err
 		}
 		files.Beside = append(files.Beside, companionsOf(m)...)
+		break
 	}
 	return files.store(ctx, t)
 }

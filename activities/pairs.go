@@ -98,8 +98,9 @@ func openSets(ctx context.Context, t *Task, sets []artifact.Artifact) (opened []
 	return opened, closeAll, nil
 }
 
-// trainingBatches feeds a loop with image-text pairs.
-func trainingBatches(ctx context.Context, l *loader.Loader, e *captionEncoder) training.Batches {
+// pairBatches feeds a loop with image-text pairs.
+func pairBatches(ctx context.Context, j *job, l *loader.Loader) (training.Batches, error) {
+	e := j.encoder
 	return func(step int64, b *training.Batch) error {
 		got, err := l.Batch(ctx, step)
 		if err != nil {
@@ -112,41 +113,69 @@ func trainingBatches(ctx context.Context, l *loader.Loader, e *captionEncoder) t
 			lengths[i] = e.put(tokens[i*e.context:(i+1)*e.context], c)
 		}
 		return nil
-	}
+	}, nil
 }
 
 // evaluationPairs is a data set in memory, as evaluation and filtering see it.
 type evaluationPairs struct {
 	samples []sample.Sample
-	images  []float32 // (n, 3, H, W)
+	images  []float32      // (n, 3, H, W), or
+	sized   []loader.Sized // of their own sizes
 }
 
 // readPairs decodes samples for a model. Training has the data checked before;
 // what does not decode here is an error.
-func readPairs(stream sample.Stream, c model.Config) (*evaluationPairs, error) {
+func readPairs(stream sample.Stream, c model.Config, see sight) (*evaluationPairs, error) {
+	if err := see.check(c); err != nil {
+		return nil, err
+	}
 	p := &evaluationPairs{}
 	mean, std := c.Vision.Normalization()
-	decoder, err := loader.New(loader.Config{Batch: 1, Image: c.Vision.Image, Mean: mean, Std: std}, loader.Part{Data: oneSample{}})
+	decoder, err := loader.New(loader.Config{Batch: 1, Image: c.Vision.Image, Mean: mean, Std: std, Native: see.sizes(c)}, loader.Part{Data: oneSample{}})
 	if err != nil {
 		return nil, err
 	}
-	pixels := c.Vision.Pixels()
 	for s, err := range stream {
 		if err != nil {
 			return nil, err
 		}
-		at := len(p.images)
-		p.images = slices.Grow(p.images, pixels)[:at+pixels]
-		if err := decoder.Preprocess(s.Image, p.images[at:]); err != nil {
+		if err := p.add(s, c, decoder); err != nil {
 			return nil, Invalid(fmt.Errorf("sample %s: %w", s.Key, err))
 		}
-		p.samples = append(p.samples, s)
 	}
 	if len(p.samples) == 0 {
 		return nil, Invalid(shard.ErrEmpty)
 	}
 	return p, nil
 }
+
+// add decodes a sample: to a square, unless the decoder keeps shapes.
+func (p *evaluationPairs) add(s sample.Sample, c model.Config, decoder *loader.Loader) error {
+	p.samples = append(p.samples, s)
+	if decoder.KeepsShapes() {
+		one, err := decoder.PreprocessNative(s.Image)
+		p.sized = append(p.sized, one)
+		return err
+	}
+	at, pixels := len(p.images), c.Vision.Pixels()
+	p.images = slices.Grow(p.images, pixels)[:at+pixels]
+	return decoder.Preprocess(s.Image, p.images[at:])
+}
+
+// part is n pairs from one on.
+func (p *evaluationPairs) part(at, n int, c model.Config) *evaluationPairs {
+	out := &evaluationPairs{samples: p.samples[at : at+n]}
+	if p.sized != nil {
+		out.sized = p.sized[at : at+n]
+		return out
+	}
+	pixels := c.Vision.Pixels()
+	out.images = p.images[at*pixels : (at+n)*pixels]
+	return out
+}
+
+// shown are the images.
+func (p *evaluationPairs) shown() shown { return shown{len(p.samples), p.images, p.sized} }
 
 func (p *evaluationPairs) captions() []string {
 	captions := make([]string, len(p.samples))

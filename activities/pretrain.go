@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"tempera/infra/artifact"
 	"tempera/training/model"
+	"tempera/training/tokenizer"
 	"tempera/workflows/stage"
 )
 
@@ -21,7 +23,7 @@ type modelSize struct {
 	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
 	Patch   int            `json:"patch" doc:"Side of an image patch in pixels." min:"1" max:"64"`
 	Image   int            `json:"image" doc:"Side of the images in pixels; data is resized to it." min:"8" max:"1024"`
-	Context int            `json:"context" doc:"Most tokens of a text; 0 is 256 for lm, and otherwise the longest caption of the tokenizer's corpus, at most 64." min:"0" max:"65536"`
+	Context int            `json:"context" doc:"Most tokens of a text; 0 is 256 for lm, and otherwise the longest caption of the tokenizer's corpus, at most 64, with the tokens of the image and the prompt of a vlm." min:"0" max:"65536"`
 	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them, e.g. {text: {form: llama, kv_heads: 2}}."`
 }
 
@@ -37,7 +39,7 @@ const lmContext = 256
 func (p pretrainParams) Validate() error {
 	const vocab, context = 1024, 64 // of the tokenizer's, which is not known yet
 	faults := []error{p.fitParams.Validate()}
-	c, err := p.config(model.Text{Vocab: vocab, Context: context})
+	c, err := p.config(model.Text{Vocab: vocab, Context: context}, model.Parts{})
 	if err != nil {
 		return errors.Join(append(faults, err)...)
 	}
@@ -53,44 +55,60 @@ func (p pretrainParams) Validate() error {
 }
 
 // config is the configuration of the new model. Of text, what depends on the
-// tokenizer is given: the vocabulary, the special ids, and the context that
-// holds where none is given.
-func (p pretrainParams) config(text model.Text) (model.Config, error) {
+// tokenizer is given: the vocabulary, the special ids, and the tokens of a caption,
+// for which there is room where no context is given.
+func (p pretrainParams) config(text model.Text, parts model.Parts) (model.Config, error) {
 	size := p.Model
 	c := model.Config{Width: size.Width, Text: text}
-	c.Text.Layers, c.Text.Heads = size.Text, size.Heads
+	c.Text.Layers, c.Text.Heads, c.Text.Context = size.Text, size.Heads, size.Context
 	g, ok := findGoal(p.Objective)
 	if !ok {
 		return c, nil // CheckTags names it
 	}
 	c.Kind = g.kind
-	if g.kind == model.LM {
-		c.Text.Context = lmContext
-	} else {
+	if g.kind != model.LM {
 		c.Vision = model.Vision{Image: size.Image, Patch: size.Patch, Layers: size.Layers, Heads: size.Heads}
-	}
-	if size.Context > 0 {
-		c.Text.Context = size.Context
 	}
 	if g.shape != nil {
 		g.shape(&c, p.fitParams)
 	}
-	if size.Config == nil {
-		return c, nil
+	c = parts.Into(c)
+	c.Text.Context = cmp.Or(size.Context, c.Text.Context)
+	if err := size.overlay(&c); err != nil {
+		return c, err
 	}
-	raw, err := json.Marshal(size.Config)
-	if err != nil {
-		return c, fmt.Errorf("model.config: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("model.config: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if c.Kind != g.kind || c.Text.Vocab != text.Vocab {
-		return c, errors.New("model.config: kind and text.vocab are the objective's and the tokenizer's: leave them out")
+	switch {
+	case c.Text.Context > 0:
+	case g.kind == model.LM:
+		c.Text.Context = lmContext
+	default:
+		c.Text.Context = text.Context
+		if g.room != nil {
+			c.Text.Context += g.room(c.Resolve(), p.fitParams)
+		}
 	}
 	return c, nil
+}
+
+// overlay sets the fields of a configuration that are given one by one.
+func (s modelSize) overlay(c *model.Config) error {
+	if s.Config == nil {
+		return nil
+	}
+	raw, err := json.Marshal(s.Config)
+	if err != nil {
+		return fmt.Errorf("model.config: %w", err)
+	}
+	kind, vocab := c.Kind, c.Text.Vocab
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(c); err != nil {
+		return fmt.Errorf("model.config: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if c.Kind != kind || c.Text.Vocab != vocab {
+		return errors.New("model.config: kind and text.vocab are the objective's and the tokenizer's: leave them out")
+	}
+	return nil
 }
 
 // dataTypes are what trainings learn from: pairs, and of lm tokens.
@@ -106,45 +124,63 @@ func pretrain() Kind {
 	return define(stage.Descriptor{
 		Name: "pretrain", Version: 2, Queue: stage.CPU,
 		Summary: "Train a model from initial weights",
-		Inputs: []stage.Port{
+		Inputs: append([]stage.Port{
 			{Name: "data", Type: dataTypes, Many: true, Doc: "Pairs, or of lm tokens, to learn from; several sets are drawn from by their sizes, or by weights."},
-			{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "Turns text into tokens; it becomes part of the model."},
+			tokenizerPort("Turns text into tokens; it becomes part of the model."),
 			heldOutPort(),
-		},
+		}, partPorts()...),
 		Outputs: []stage.Port{{Name: "model", Type: artifact.TypeModel, Doc: "The trained model."}},
 	}, pretrainParams{defaultFit(), modelSize{Width: 64, Layers: 3, Text: 2, Heads: 4, Patch: 4, Image: 32}}, runPretrain)
 }
 
-func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+// freshModel is what a new model is made of.
+type freshModel struct {
+	config    model.Config
+	tokenizer *tokenizer.Tokenizer
+	file      artifact.File // tokenizer.json
+	parts     model.Parts   // of other models
+}
+
+// planModel makes the configuration of a new model for the tokenizer of the stage.
+func planModel(ctx context.Context, t *Task, p pretrainParams) (*freshModel, error) {
 	source, _ := t.Input("tokenizer")
 	tok, meta, err := loadTokenizer(ctx, t.Store, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	special, err := specialIDs(tok)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c, err := p.config(model.Text{Vocab: tok.Size(), Context: min(max(meta.Longest, 4), 64), Special: special})
+	parts, err := loadParts(ctx, t, p)
 	if err != nil {
-		return Invalid(err)
+		return nil, err
+	}
+	c, err := p.config(model.Text{Vocab: tok.Size(), Context: min(max(meta.Longest, 4), captionTokens), Special: special}, parts)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	files, err := artifact.LoadManifest(ctx, t.Store, source)
+	if err != nil {
+		return nil, err
+	}
+	file, err := files.Find(tokenizerFile)
+	return &freshModel{c, tok, file, parts}, Invalid(err)
+}
+
+func runPretrain(ctx context.Context, t *Task, p pretrainParams) error {
+	n, err := planModel(ctx, t, p)
+	if err != nil {
+		return err
 	}
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	m, err := model.New(dev.backend, c, p.Seed)
+	m, err := newModel(dev.backend, n.config, p.Seed, n.parts)
 	if err != nil {
 		return Invalid(err)
 	}
-	files, err := artifact.LoadManifest(ctx, t.Store, source)
-	if err != nil {
-		return err
-	}
-	file, err := files.Find(tokenizerFile)
-	if err != nil {
-		return Invalid(err)
-	}
-	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(tok, m.Config), tokenizer: file})
+	return fit(ctx, &job{task: t, params: p.fitParams, model: m, encoder: newCaptionEncoder(n.tokenizer, m.Config), tokenizer: n.file})
 }

@@ -25,13 +25,13 @@ type writtenText struct {
 
 // writeSamples lets a language model write. A text depends on the seed, its
 // number and its prompt only.
-func writeSamples(ctx context.Context, dev *compute, from *loadedModel, p evaluateTextParams) ([]writtenText, error) {
+func writeSamples(ctx context.Context, from *deployed, p evaluateTextParams) ([]writtenText, error) {
 	s := p.Samples
 	if s.Count == 0 {
 		return nil, nil
 	}
 	c := from.weights.Config
-	writer, err := generate.New(dev.engine, c, from.weights.Get, generate.Options{Rows: s.Count})
+	writer, err := generate.New(from.dev.engine, c, from.weights.Get, generate.Options{Rows: s.Count})
 	if err != nil {
 		return nil, Invalid(fmt.Errorf("write samples: %w", err))
 	}

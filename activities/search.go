@@ -125,11 +125,7 @@ func runSearch(ctx context.Context, t *Task, p searchParams) error {
 		return err
 	}
 	record := Evaluation{Metrics: x.found, Problems: len(prompts), Tasks: &TaskTables{Search: x.rows}, Model: source.Digest, Data: data.Digest}
-	encoded, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
-	return publishEvaluation(ctx, t, record, []text{{evaluationFile, encoded}, {samplesFile, x.shown.b.Bytes()}})
+	return publishEvaluation(ctx, t, record, text{samplesFile, x.shown.b.Bytes()})
 }
 
 // prepare makes the searcher. Texts may be as long as the longest prompt leaves room for.

@@ -115,10 +115,14 @@ func (l *workshop) tokenizer(rows []*example.Example) artifact.Artifact {
 	return a
 }
 
+// examples stores rows, and numbers those that have no id.
 func (l *workshop) examples(rows ...*example.Example) artifact.Artifact {
 	l.t.Helper()
 	w := example.NewWriter(l.store, "rows", example.Meta{})
-	for _, r := range rows {
+	for i, r := range rows {
+		if r.ID == "" {
+			r.ID = fmt.Sprintf("r%03d", i)
+		}
 		require.NoError(l.t, w.Add(l.t.Context(), r))
 	}
 	a, err := w.Close(l.t.Context())

@@ -1,7 +1,9 @@
 package activities
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 
 	"tempera/infra/artifact"
 )
@@ -10,6 +12,19 @@ import (
 type text struct {
 	path string
 	data []byte
+}
+
+// encodeLines writes a line of JSON for each row.
+func encodeLines[T any](rows []T) ([]byte, error) {
+	var b bytes.Buffer
+	for _, r := range rows {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(append(line, '\n'))
+	}
+	return b.Bytes(), nil
 }
 
 // putTexts stores an artifact of small files.

@@ -29,6 +29,10 @@ func tokenizerKind() Kind {
 	}, tokenizerParams{VocabSize: 1024, MinFrequency: 2, Lowercase: true, PrefixSpace: true}, trainTokenizer)
 }
 
+// captionTokens is the room for a caption where no corpus of captions is known, and
+// the most where one is.
+const captionTokens = 64
+
 // tokenizerMeta is what a tokenizer's manifest says beside the file.
 type tokenizerMeta struct {
 	Longest int `json:"longest"` // tokens of the longest caption, its ends included; 0 where there were documents only
@@ -36,6 +40,11 @@ type tokenizerMeta struct {
 }
 
 const tokenizerFile = "tokenizer.json"
+
+// tokenizerPort takes a tokenizer, or that of a model.
+func tokenizerPort(doc string) stage.Port {
+	return stage.Port{Name: "tokenizer", Type: artifact.TypeTokenizer + "|" + artifact.TypeModel, Doc: doc + " Of a model, it is the model's."}
+}
 
 func trainTokenizer(ctx context.Context, t *Task, p tokenizerParams) error {
 	var failed error
@@ -105,15 +114,20 @@ func longestCaption(ctx context.Context, t *Task, tok *tokenizer.Tokenizer) (lon
 	return longest, nil
 }
 
-// loadTokenizer reads a tokenizer artifact.
+// loadTokenizer reads a tokenizer artifact, or the tokenizer of a model, of whose
+// captions nothing is known.
 func loadTokenizer(ctx context.Context, s artifact.Blobs, a artifact.Artifact) (*tokenizer.Tokenizer, tokenizerMeta, error) {
 	var meta tokenizerMeta
 	m, err := artifact.LoadManifest(ctx, s, a)
 	if err != nil {
 		return nil, meta, err
 	}
-	if err := json.Unmarshal(m.Meta, &meta); err != nil {
-		return nil, meta, Invalid(fmt.Errorf("tokenizer %s: %w", a.Digest.Short(), err))
+	if a.Type == artifact.TypeTokenizer {
+		if err := json.Unmarshal(m.Meta, &meta); err != nil {
+			return nil, meta, Invalid(fmt.Errorf("tokenizer %s: %w", a.Digest.Short(), err))
+		}
+	} else {
+		meta.Longest = captionTokens
 	}
 	tok, err := readTokenizer(ctx, s, m)
 	return tok, meta, err

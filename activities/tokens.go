@@ -26,7 +26,7 @@ func tokensKind() Kind {
 		Summary: "Tokenise documents, or the captions of pairs",
 		Inputs: []stage.Port{
 			{Name: "data", Type: artifact.TypeText + "|" + artifact.TypeDataset, Many: true, Doc: "Documents; of image-text pairs, each caption is one."},
-			{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "Turns text into tokens."},
+			tokenizerPort("Turns text into tokens."),
 		},
 		Outputs: []stage.Port{{Name: "tokens", Type: artifact.TypeTokens, Doc: "Token shards with the borders of the documents."}},
 	}, tokensParams{}, runTokens)

@@ -206,10 +206,6 @@ func publishMatches(ctx context.Context, t *Task, p winRateParams, matches []mat
 	if record.Tasks.Slices, err = score.Slices(names, values, b); err != nil {
 		return err
 	}
-	encoded, err := artifact.EncodeJSON(record)
-	if err != nil {
-		return err
-	}
 	t.Log.Info("compared", "wins", wins, "ties", ties, "losses", losses, "judge", p.Judge, "rate", fmt.Sprintf("%.3f", rate.Mean))
-	return publishEvaluation(ctx, t, record, []text{{evaluationFile, encoded}, {samplesFile, samples.b.Bytes()}})
+	return publishEvaluation(ctx, t, record, text{samplesFile, samples.b.Bytes()})
 }

@@ -29,7 +29,7 @@ func (r *run) decide(ctx context.Context, done int64) error {
 	case n < 2:
 		r.probe = time.Now()
 		return nil
-	case n < probeSteps, n < r.config.Schedule.Warmup && time.Since(r.start).Minutes() < probeShare*r.config.Minutes:
+	case !r.whole(done), n < probeSteps, n < r.config.Schedule.Warmup && time.Since(r.start).Minutes() < probeShare*r.config.Minutes:
 		return nil
 	}
 	perStep := time.Since(r.probe).Seconds() / float64(done-r.began-1)

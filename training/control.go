@@ -19,6 +19,8 @@ type control struct {
 	Losses  []float64  `json:"losses,omitempty"` // of the last steps, the oldest first
 	Norms   []float64  `json:"norms,omitempty"`
 
+	Retreat *Retreat `json:"retreat,omitempty"` // nil: the rate is the whole one
+
 	Dropped int64 `json:"dropped,omitempty"` // steps whose loss was no number
 	InRow   int64 `json:"in_row,omitempty"`  // of them, those just before
 

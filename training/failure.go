@@ -33,6 +33,14 @@ func (e *DataError) Error() string {
 	return fmt.Sprintf("batch %d, which step %d sees, has NaN or infinity in %q: look for the broken data, or leave such steps out (not_finite: skip)", e.Batch, e.Step, e.Array)
 }
 
+// FinalError is an error of a run that would come again: what is wrong is not the machine. Trying again does not help.
+type FinalError struct{ Err error }
+
+func (e *FinalError) Error() string { return e.Err.Error() }
+
+// Unwrap is the error itself.
+func (e *FinalError) Unwrap() error { return e.Err }
+
 // mostDropped is how many steps in a row may be left out because their loss is no number.
 const mostDropped = 10
 

@@ -45,6 +45,7 @@ type Result struct {
 	Best     Metrics  // of the evaluation with the best score
 	BestStep int64    // after which it was
 	Rewinds  []Rewind // spikes that were rewound
+	Retreat  *Retreat // an explosion after which the rate was halved; nil: none
 	Dropped  int64    // steps that were not applied, their loss being no number
 	Memory   Memory   // as predicted; zero where the objective is not Sized
 }
@@ -55,7 +56,7 @@ type run struct {
 	config    Config
 	optimizer optim.Optimizer
 	saver     *saver     // nil: no checkpoints
-	anchor    *snapshot  // where a spike leads back to; nil: spikes are let through
+	anchor    *snapshot  // where a spike or an explosion leads back to; nil: there is no way back
 	best      *keepsakes // nil: the best parameters are not kept
 	control   control
 	feed      *feed
@@ -70,9 +71,6 @@ type run struct {
 	start     time.Time // when it did
 	probe     time.Time // when the timing of steps began
 }
-
-// stopGrace bounds the last checkpoint of a loop whose context is cancelled.
-const stopGrace = 30 * time.Second
 
 // Run trains until Config.Steps are done, starting from the newest checkpoint.
 // When Stopping is closed or ctx is cancelled, it writes a checkpoint first and
@@ -108,9 +106,15 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		spike, err := r.step(step)
-		if spike != nil {
+		var exploded *ExplodedError
+		switch {
+		case spike != nil:
 			step, err = r.rewind(*spike)
-		} else {
+		case errors.As(err, &exploded):
+			step, err = r.retreat(step, exploded)
+		case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+			continue // the step was cut off before it moved anything
+		default:
 			step++
 		}
 		if err != nil {
@@ -150,7 +154,7 @@ func (r *run) finish(done int64) (Result, error) {
 	}
 	return Result{
 		Steps: done, Resumed: r.began, Metrics: r.seen, Early: c.Stopped && done < r.config.Steps,
-		Latest: c.Latest, Best: c.Best, BestStep: c.BestStep, Rewinds: c.Rewinds, Dropped: c.Dropped, Memory: r.needed,
+		Latest: c.Latest, Best: c.Best, BestStep: c.BestStep, Rewinds: c.Rewinds, Retreat: c.Retreat, Dropped: c.Dropped, Memory: r.needed,
 	}, nil
 }
 
@@ -188,7 +192,7 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		}
 	}
 	live := r.live()
-	if r.config.Spike != nil {
+	if r.anchors() {
 		if r.anchor, err = newSnapshot(r.Backend, r.config, live); err != nil {
 			return 0, err
 		}
@@ -253,10 +257,15 @@ func (r *run) step(step int64) (*Rewind, error) {
 	}
 	r.optimizer.ZeroGrad()
 	m, err := r.Objective.Step(step, b)
-	if err == nil {
+	idle := errors.Is(err, ErrIdle)
+	if err == nil || idle {
 		maps.Copy(m, b.notes)
 	}
 	r.feed.release(b)
+	if idle {
+		r.seen = m
+		return nil, r.report(step, m)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
@@ -291,10 +300,14 @@ func (r *run) rate(step int64) float64 {
 	if r.config.Steps == 0 {
 		s.Steps = math.MaxInt64 // it is not decided yet
 	}
-	if r.RateShare == nil {
-		return s.At(step)
+	rate := s.At(step)
+	if r.RateShare != nil {
+		rate *= r.RateShare(step)
 	}
-	return s.At(step) * r.RateShare(step)
+	if r.control.Retreat != nil {
+		rate *= retreatShare
+	}
+	return rate
 }
 
 func (r *run) report(step int64, m Metrics) error {
@@ -314,81 +327,4 @@ func (r *run) report(step int64, m Metrics) error {
 	}
 	r.row = nil
 	return r.write(step, measured)
-}
-
-// checkpoint begins one if it is time and the one before it is written.
-func (r *run) checkpoint(ctx context.Context, done int64) error {
-	if r.saver == nil {
-		return nil
-	}
-	c := r.config
-	due := c.CheckpointSteps > 0 && done%c.CheckpointSteps == 0 || c.CheckpointEvery > 0 && time.Since(r.last) >= c.CheckpointEvery
-	due = due && done > r.began && done != r.saver.saved && r.anchored(done)
-	idle, err := r.saver.idle()
-	if err != nil && ctx.Err() != nil { // the next step finds the cancellation and saves again
-		r.saver.saved = -1
-		return nil
-	}
-	if err != nil || !due || !idle {
-		return err
-	}
-	return r.begin(ctx, done)
-}
-
-// begin starts to write a checkpoint. The saver must be idle.
-func (r *run) begin(ctx context.Context, done int64) error {
-	decisions, err := r.control.encode()
-	if err != nil {
-		return err
-	}
-	r.last = time.Now()
-	return r.saver.begin(ctx, done, decisions)
-}
-
-// stopped returns why the loop should stop, or nil.
-func (r *run) stopped(ctx context.Context) error {
-	select {
-	case <-r.Stopping:
-		return errors.New("the worker is stopping")
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	default:
-		return nil
-	}
-}
-
-// halt writes the state at a step boundary, unless it is written already, also
-// when ctx is cancelled.
-func (r *run) halt(ctx context.Context, done int64, cause error) error {
-	stopped := fmt.Errorf("%w after step %d: %w", ErrStopped, done, cause)
-	if r.saver == nil {
-		return stopped
-	}
-	err := r.saver.wait()
-	back := !r.anchored(done) // a spike later on would lead back to the anchor, which only its own checkpoint has
-	if back {
-		done = r.anchor.step
-	}
-	if r.saver.saved == done && err == nil {
-		return stopped
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-	defer cancel()
-	if back {
-		r.saver.write(ctx, r.anchor)
-	} else if err := r.begin(ctx, done); err != nil {
-		return errors.Join(stopped, err)
-	}
-	if err := r.saver.wait(); err != nil {
-		return errors.Join(stopped, err)
-	}
-	return stopped
-}
-
-// settle waits for a checkpoint that is being written.
-func (r *run) settle() error {
-	if r.saver == nil {
-		return nil
-	}
-	return r.saver.wait()
 }

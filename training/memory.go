@@ -55,7 +55,7 @@ func (e *MemoryError) Error() string {
 	if e.Fits == 0 {
 		return s + ": no smaller batch fits: take a smaller model or shorter texts, or raise memory_limit"
 	}
-	return s + fmt.Sprintf(": use a batch of %d (%s), or keep the batch and accumulate it in more parts, or set checkpoint to true, or raise memory_limit", e.Fits, size(e.Needs))
+	return s + fmt.Sprintf(": use a batch of %d (%s), or keep the batch and accumulate it in more parts, or compute layers again (recompute), or raise memory_limit", e.Fits, size(e.Needs))
 }
 
 // machineShare is the share of the machine's memory that a run may take where the configuration sets no limit: the rest is for
@@ -128,19 +128,32 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	for _, t := range r.Objective.State() {
 		m.State += bytesOf(t.Value)
 	}
-	if r.Checkpoints != nil {
-		m.Copies = m.Parameters + m.Optimiser + m.State
-	}
-	if r.config.Spike != nil {
-		m.Copies += m.Parameters + m.Optimiser + m.State
-	}
-	if e := r.Evaluation; e != nil && e.KeepBest {
-		m.Copies += m.Parameters
-	}
+	m.Copies = r.copies(m.Parameters + m.Optimiser + m.State)
 	if b, ok := r.Backend.(device.Leasing); ok {
-		m.Scratch = b.Leased()
+		m.Scratch = b.Leased() + r.config.AdamW.ScratchBytes(r.Objective.Params())
 	}
 	return m, nil
+}
+
+// copies are those of a state of so many bytes: the best parameters, which are then
+// part of it, the one that becomes a checkpoint, and the anchor of spikes.
+func (r *run) copies(state int64) int64 {
+	var best int64
+	if e := r.Evaluation; e != nil && e.KeepBest {
+		for _, p := range r.Objective.Params() {
+			if p.Trained() {
+				best += bytesOf(p.Value)
+			}
+		}
+	}
+	all := best
+	if r.Checkpoints != nil {
+		all += state + best
+	}
+	if r.anchors() {
+		all += state + best
+	}
+	return all
 }
 
 func bytesOf(v *device.Value) int64 { return int64(v.MemSize()) }

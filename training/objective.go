@@ -1,6 +1,7 @@
 package training
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,17 @@ type Needs struct {
 	Inputs      int64 // of graphs
 	Batch       int64 // a batch on the host
 }
+
+// Divided is an Objective whose steps come in iterations: the first step of one makes what all of them learn from, and keeps it nowhere. So the state
+// of a run is taken between iterations only, and a run that stops within one, or goes back, begins it again.
+type Divided interface {
+	// Whole tells whether no iteration is under way when a number of steps are done. It is true of 0, and a function of the number alone.
+	Whole(done int64) bool
+}
+
+// ErrIdle is returned by Step, beside its metrics, where the batch has nothing to learn from: the loop leaves the parameters and the optimiser as
+// they are, and goes on.
+var ErrIdle = errors.New("the batch has nothing to learn from")
 
 // Rated is an Objective some of whose parameters take a share of the learning
 // rate only.

@@ -157,7 +157,7 @@ func last(values []float64, v float64, n int) []float64 {
 // anchored tells whether the run may go back to a step's beginning.
 func (r *run) anchored(step int64) bool {
 	o := r.config.Spike
-	return o == nil || step%o.Every == 0 || step == r.control.DecidedAt
+	return r.whole(step) && (o == nil || step%o.Every == 0 || step == r.control.DecidedAt)
 }
 
 // rewind restores the anchor and leaves the batches around a spike out. It

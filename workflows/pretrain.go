@@ -1,20 +1,17 @@
 package workflows
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"tempera/workflows/dag"
 )
 
 // PretrainParams are the parameters of the workflow Pretrain. Defaults come from
 // PretrainDefaults, and {} runs them.
 type PretrainParams struct {
 	Name      string `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
-	Objective string `json:"objective" doc:"What is learned: lm (text), or of image-text pairs clip, siglip, blip, captioning." enum:"lm,clip,siglip,blip,captioning"`
+	Objective string `json:"objective" doc:"What is learned: lm (text), or of image-text pairs clip, siglip, blip, captioning, vlm." enum:"lm,clip,siglip,blip,captioning,vlm"`
 
 	Text      PretrainText  `json:"text" doc:"lm: where the documents come from, unless data is given."`
 	Pairs     PretrainPairs `json:"pairs" doc:"Other objectives: what pairs are generated, unless data is given."`
@@ -25,6 +22,7 @@ type PretrainParams struct {
 	Tokenizer string        `json:"tokenizer,omitempty" doc:"A tokenizer instead of a new one: tokenizer@sha256:<digest>."`
 
 	Model        PretrainModel   `json:"model" doc:"Size and form of the model."`
+	VLM          PretrainVLM     `json:"vlm" doc:"Of objective vlm."`
 	Steps        int             `json:"steps" doc:"Optimiser steps." min:"1"`
 	Minutes      float64         `json:"minutes" doc:"Minutes of training instead of steps; 0 trains for steps." min:"0"`
 	Batch        int             `json:"batch" doc:"Rows of the context, or pairs, of a step." min:"1"`
@@ -68,13 +66,22 @@ type PretrainPairs struct {
 // PretrainModel is the size and form of a model.
 type PretrainModel struct {
 	Width   int            `json:"width" doc:"Channels: the dial that sizes the rest." min:"8" max:"4096"`
-	Form    string         `json:"form" doc:"Of the decoder of an lm." enum:"gpt2,llama,qwen2"`
+	Form    string         `json:"form" doc:"Of the decoder of an lm or vlm." enum:"gpt2,llama,qwen2"`
 	Layers  int            `json:"layers" doc:"Blocks of each tower; 0 follows the width." min:"0" max:"48"`
 	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
 	Context int            `json:"context" doc:"lm: tokens of a row." min:"2" max:"65536"`
 	Image   int            `json:"image" doc:"Side of the images in pixels." min:"8" max:"1024"`
 	Patch   int            `json:"patch" doc:"Side of an image patch in pixels." min:"1" max:"64"`
 	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them."`
+}
+
+// PretrainVLM is what only vision-language models have.
+type PretrainVLM struct {
+	Vision   string   `json:"vision,omitempty" doc:"A clip, blip or vlm model whose image tower the new one begins with: model@sha256:<digest> or model:<name>@<version>."`
+	Language string   `json:"language,omitempty" doc:"An lm or vlm model whose text tower and tokenizer the new one begins with."`
+	Freeze   []string `json:"freeze,omitempty" doc:"Parts that are not trained. Of LLaVA's two stages, the first freezes vision and text, the second vision." enum:"vision,projector,text"`
+	Prompt   string   `json:"prompt,omitempty" doc:"Text between image and caption, which is not learned."`
+	Native   int      `json:"native,omitempty" doc:"Images keep their shapes, with at most so many patches; it needs model.config {vision: {form: moonvit}}. 0 makes squares of them." min:"0"`
 }
 
 // PretrainStage is a stage of a curriculum.
@@ -122,8 +129,13 @@ func (p PretrainParams) Validate() error {
 		if lm {
 			want = "text"
 		}
-		given := strings.FieldsFunc(ref, func(r rune) bool { return r == '@' || r == ':' })
-		fail(ref != "" && given[0] != want, "%q is no %s, which objective %s learns from", ref, want, p.Objective)
+		fail(ref != "" && typeOf(ref) != want, "%q is no %s, which objective %s learns from", ref, want, p.Objective)
+	}
+	v := p.VLM
+	fail(p.Objective != vlmObjective && (v.Vision+v.Language+v.Prompt != "" || len(v.Freeze) > 0 || v.Native > 0), "vlm is set, and the objective is %s: leave vlm out, or use objective vlm", p.Objective)
+	fail(v.Language != "" && p.Tokenizer != "", "tokenizer and vlm.language are both given: the tokenizer is the language model's, leave tokenizer out")
+	for _, ref := range []string{v.Vision, v.Language} {
+		fail(ref != "" && typeOf(ref) != "model", "%q is no model, which vlm begins with", ref)
 	}
 	fail(p.Sweep != nil && !lm, "sweep is of language models: use objective lm, or leave it out")
 	fail(p.Sweep != nil && p.Minutes > 0, "sweep compares equal numbers of tokens: give steps, not minutes")
@@ -135,249 +147,12 @@ func (p PretrainParams) Validate() error {
 	return errors.Join(faults...)
 }
 
+const vlmObjective = "vlm"
+
+// typeOf is the type of artifact that a reference names.
+func typeOf(ref string) string {
+	end := strings.IndexAny(ref, "@:")
+	return ref[:max(0, end)]
+}
+
 func distinct(values []int) int { return len(slices.Compact(slices.Sorted(slices.Values(values)))) }
-
-// PretrainSpec builds the pipeline: data, tokenizer, training, evaluation,
-// publication, report; of a sweep, a training and an evaluation for each size.
-func PretrainSpec(p PretrainParams) (*dag.Spec, error) {
-	b := &pretraining{p: p, spec: &dag.Spec{Name: p.Name, Description: fmt.Sprintf("Pretraining, objective %s", p.Objective)}}
-	if p.Objective == "lm" {
-		b.text()
-	} else {
-		b.pairs()
-	}
-	for _, m := range b.models() {
-		b.train(m)
-	}
-	if p.Sweep != nil {
-		b.add("scaling", "scaling", inputs{"evaluations": b.evaluations}, params{"tokens": b.seen, "seed": p.Seed})
-	}
-	b.publish()
-	b.report()
-	return b.spec, b.err
-}
-
-// pretraining builds the spec.
-type pretraining struct {
-	p    PretrainParams
-	spec *dag.Spec
-	err  error
-
-	tokenizer    string
-	data, shown  dag.Inputs
-	held, judged string // measured on while training, and afterwards
-	evaluations  dag.Inputs
-	labels       []string
-	steps, seeds []int
-	curves       []string
-	seen         []float64
-	best         trained
-}
-
-// trained is a model and its evaluation.
-type trained struct{ model, evaluation string }
-
-func (b *pretraining) add(id, kind string, in inputs, p params) {
-	raw, err := json.Marshal(p)
-	b.err = errors.Join(b.err, err)
-	b.spec.Stages = append(b.spec.Stages, dag.Stage{ID: id, Kind: kind, Inputs: in, Params: raw})
-}
-
-// text adds the stages that make tokens of documents.
-func (b *pretraining) text() {
-	p := b.p
-	data, held := dag.Inputs(p.Data), p.HeldOut
-	if len(data) == 0 {
-		t := p.Text
-		documents := params{"source": t.Source, "cut": t.Cut, "count": t.Count, "held_out": t.HeldOut}
-		if len(t.From) > 0 {
-			documents["from"] = t.From
-		}
-		b.add("documents", "documents", nil, documents)
-		data, held = dag.Inputs{"documents.text"}, "documents.held_out"
-	}
-	b.learnTokenizer(data, params{"vocab_size": p.Vocab, "lowercase": false, "prefix_space": false})
-	for i, d := range data {
-		id := "tokens"
-		if len(data) > 1 {
-			id = fmt.Sprintf("tokens_%d", i+1)
-		}
-		b.add(id, "tokens", inputs{"data": {d}, "tokenizer": {b.tokenizer}}, params{})
-		b.data = append(b.data, id+".tokens")
-	}
-	b.add("held_out", "tokens", inputs{"data": {held}, "tokenizer": {b.tokenizer}}, params{})
-	b.held, b.judged = "held_out.tokens", "held_out.tokens"
-}
-
-// pairs adds the stages that make image-text pairs.
-func (b *pretraining) pairs() {
-	p := b.p
-	b.data, b.held, b.judged = dag.Inputs(p.Data), p.HeldOut, p.HeldOut
-	if len(b.data) == 0 {
-		// The seeds of the three sets never meet: no picture is in two of them.
-		ingest := func(id string, count, seed int) string {
-			q := params{"source": p.Pairs.Source, "count": count, "seed": 3*p.Seed + seed}
-			if p.Pairs.Params != nil {
-				q["params"] = p.Pairs.Params
-			}
-			if seed > 0 {
-				q["unique"] = true
-			}
-			b.add(id, "ingest", nil, q)
-			return id + ".dataset"
-		}
-		b.data = dag.Inputs{ingest("train", p.Pairs.Train, 0)}
-		b.held, b.judged = ingest("held_out", p.Pairs.HeldOut, 1), ingest("gallery", p.Pairs.HeldOut, 2)
-	}
-	b.shown = b.data
-	b.learnTokenizer(b.data, params{"vocab_size": p.Vocab})
-}
-
-func (b *pretraining) learnTokenizer(data dag.Inputs, p params) {
-	if b.tokenizer = b.p.Tokenizer; b.tokenizer != "" {
-		return
-	}
-	b.add("tokenizer", "tokenizer", inputs{"data": data}, p)
-	b.tokenizer = "tokenizer.tokenizer"
-}
-
-// sized is one model of the run.
-type sized struct {
-	suffix       string // of its stages' ids
-	label        string
-	width, steps int
-}
-
-// models lists the models: one, or those of the sweep, the one that the run is
-// about last.
-func (b *pretraining) models() []sized {
-	p := b.p
-	if p.Sweep == nil {
-		return []sized{{"", p.Name, p.Model.Width, p.Steps}}
-	}
-	lengths := p.Sweep.Steps
-	if len(lengths) == 0 {
-		lengths = []int{p.Steps}
-	}
-	var all []sized
-	for _, steps := range slices.Compact(slices.Sorted(slices.Values(lengths))) {
-		for _, width := range slices.Compact(slices.Sorted(slices.Values(p.Sweep.Width))) {
-			m := sized{fmt.Sprintf("_w%d", width), fmt.Sprintf("width %d", width), width, steps}
-			if len(lengths) > 1 {
-				m.suffix += fmt.Sprintf("_%d", steps)
-				m.label += fmt.Sprintf(", %d steps", steps)
-			}
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// train adds the training of a model and its evaluation.
-func (b *pretraining) train(m sized) {
-	p := b.p
-	lm := p.Objective == "lm"
-	size := params{"width": m.width, "text_layers": p.Model.Layers, "layers": p.Model.Layers, "heads": p.Model.Heads, "image": p.Model.Image, "patch": p.Model.Patch}
-	if lm {
-		size["context"] = p.Model.Context
-		size["config"] = withForm(p.Model)
-	} else if p.Model.Config != nil {
-		size["config"] = p.Model.Config
-	}
-	q := params{
-		"objective": p.Objective, "steps": m.steps, "minutes": p.Minutes, "batch": p.Batch, "learning_rate": p.LearningRate, "warm_up": p.WarmUp,
-		"floor": 0.1, "packing": p.Packing, "seed": p.Seed, "evaluate_every": p.EvaluateEvery, "patience": p.Patience, "keep": p.Keep,
-		"checkpoint_seconds": p.Checkpoint, "model": size,
-	}
-	if len(p.Weights) > 0 {
-		q["weights"] = p.Weights
-	}
-	if len(p.Stages) > 0 {
-		q["stages"] = p.Stages
-	}
-	if p.Spikes {
-		q["spike"] = params{}
-	}
-	if p.Augment && !lm {
-		q["augment"] = params{"shift": 2, "jitter": 15}
-	}
-	id := "pretrain" + m.suffix
-	b.add(id, "pretrain", inputs{"data": b.data, "tokenizer": {b.tokenizer}, "held_out": {b.held}}, q)
-	b.best = trained{id + ".model", "evaluate" + m.suffix + ".evaluation"}
-	in := inputs{"model": {b.best.model}, "data": {b.judged}}
-	if lm {
-		samples := params{"count": p.Samples}
-		if len(p.Prompts) > 0 {
-			samples["prompts"] = p.Prompts
-		}
-		b.add("evaluate"+m.suffix, "evaluate_text", in, params{"batch": p.Batch, "samples": samples, "seed": p.Seed})
-	} else {
-		b.add("evaluate"+m.suffix, "evaluate", in, params{"gallery": p.Gallery, "seed": p.Seed})
-	}
-	b.evaluations = append(b.evaluations, b.best.evaluation)
-	steps := m.steps
-	if p.Minutes > 0 {
-		steps = 0
-	}
-	b.labels, b.steps, b.seeds = append(b.labels, m.label), append(b.steps, steps), append(b.seeds, p.Seed)
-	b.curves = append(b.curves, id)
-	b.seen = append(b.seen, float64(m.steps)*float64(p.Batch)*float64(p.Model.Context))
-}
-
-// withForm puts the form of the decoder among the fields of its configuration,
-// where these do not name one. The head is that of the token table: of a small
-// model it would else be a large part.
-func withForm(m PretrainModel) params {
-	all, text := params{}, params{"form": m.Form, "tie_head": true}
-	for k, v := range m.Config {
-		all[k] = v
-	}
-	if given, ok := m.Config["text"].(map[string]any); ok {
-		for k, v := range given {
-			text[k] = v
-		}
-	}
-	all["text"] = text
-	return all
-}
-
-func (b *pretraining) publish() {
-	p := b.p
-	if p.Publish == "no" {
-		return
-	}
-	q := params{"name": p.Name, "alias": "candidate"}
-	if p.Publish == "champion" {
-		q["alias"], q["metric"] = "champion", b.metric()
-	}
-	b.add("publish", "publish", inputs{"model": {b.best.model}, "evaluation": {b.best.evaluation}}, q)
-}
-
-// metric is what models are compared by.
-func (b *pretraining) metric() string {
-	switch b.p.Objective {
-	case "lm":
-		return "bits_per_byte"
-	case "captioning":
-		return "cider_d"
-	}
-	return "r1"
-}
-
-func (b *pretraining) report() {
-	in := inputs{"evaluations": b.evaluations}
-	shown := []string{}
-	if b.p.Sweep != nil {
-		in["scaling"] = dag.Inputs{"scaling.scaling"}
-	}
-	if len(b.shown) > 0 {
-		in["datasets"] = b.shown
-		for i := range b.shown {
-			shown = append(shown, fmt.Sprintf("training pairs, set %d", i+1))
-		}
-	}
-	b.add("report", "report", in, params{
-		"title": b.p.Name, "metric": b.metric(), "labels": b.labels, "steps": b.steps, "seeds": b.seeds,
-		"curves": b.curves, "details": true, "dataset_labels": shown,
-	})
-}

@@ -42,6 +42,15 @@ func All() []Named {
 			CaptionBootstrapDefaults(), CaptionBootstrapSpec),
 		named("Pretrain", "Trains a model from initial weights, a language model on text or one of image-text pairs; measures it, publishes it, and reports.",
 			PretrainDefaults(), PretrainSpec),
+		named("SFT", "Fine-tunes a language model on demonstrations, measures what it solves before and after, publishes it, and reports.", SFTDefaults(), SFTSpec),
+		named("RewardModel", "Learns what is preferred from pairs of completions, and measures how often it is right.", RewardModelDefaults(), RewardModelSpec),
+		named("DPO", "Learns from preferences directly (DPO, IPO, hinge, KTO, ORPO, SimPO), in rounds on its own completions where wanted.", DPODefaults(), DPOSpec),
+		named("PPO", "Reinforces what a reward model likes, held to the model that it started from.", PPODefaults(), PPOSpec),
+		named("R1Zero", "Reinforces right answers by rules alone, beside a control that reads more demonstrations.", R1ZeroDefaults(), R1ZeroSpec),
+		named("R1", "Cold start, reinforcement, rejection sampling, fine-tuning on the mixture, reinforcement on all scenarios, with gates between.", R1Defaults(), R1Spec),
+		named("Distill", "A smaller model learns from the accepted completions of a teacher, and from its probabilities where wanted.", DistillDefaults(), DistillSpec),
+		named("Evaluate", "Measures a model on problems or by likelihood, beside a baseline, and promotes it behind a gate.", EvaluateDefaults(), EvaluateSpec),
+		named("PostTraining", "SFT, reward model, PPO or DPO or R1, evaluation and promotion in one chain; each part can be a model that exists.", PostTrainingDefaults(), PostTrainingSpec),
 	}
 }
 

@@ -3,7 +3,7 @@
 
     apt-get install -y --no-install-recommends python3-torch python3-numpy
     bin/tempera start runs/pretrain-text.yaml --set 'text.from=["/data/books"]' --name books --wait
-    OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 bench/peers/torch_lm.py books --pipeline pretrain-text
+    OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=1 bench/peers/torch_lm.py books --pipeline pretrain-text
 
 It reads the finished run (its plan, token shards and the model's config.json) through bin/tempera, and trains the same
 architecture on the same batches in the same order with the same schedule and optimiser (AdamW, clipping), for the run's
@@ -321,9 +321,9 @@ probe = None
 while steps == 0 or step < steps:
     if steps == 0 and step == 2:
         probe = time.perf_counter()
-    if steps == 0 and step == 20:  # the speed is known: decide how many steps fit, as training.Loop does
-        per = (time.perf_counter() - probe) / 18
-        steps = step + max(1, int(0.97 * (60 * minutes - (time.perf_counter() - started)) / per))
+    gone = time.perf_counter() - started
+    if steps == 0 and step >= 20 and (step >= warm or gone > 6 * minutes):  # the speed is known: decide how many steps fit, as training.Loop does
+        steps = step + max(1, int(0.97 * (60 * minutes - gone) * (step - 2) / (time.perf_counter() - probe)))
     for g in opt.param_groups:
         g["lr"] = rate(step, steps or 1 << 62)
     x, y, doc = tensors(batch_of(step))

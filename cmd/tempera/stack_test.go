@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,7 +17,24 @@ import (
 	"tempera/infra/devstack"
 	"tempera/infra/devstack/daemon"
 	"tempera/infra/devstack/serverbuild"
+	"tempera/training/tokenizer"
 )
+
+// writeGPT2 makes a folder as transformers saves a tiny GPT-2.
+func writeGPT2(dir string) error {
+	if err := os.CopyFS(dir, os.DirFS("../../training/hf/testdata/gpt2")); err != nil {
+		return err
+	}
+	tok, err := tokenizer.Train(slices.Values([]string{"a red circle", "a blue square"}), tokenizer.TrainOptions{VocabSize: 270, MinFrequency: 1})
+	if err != nil {
+		return err
+	}
+	raw, err := tok.JSON()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "tokenizer.json"), raw, 0o600)
+}
 
 // TestStackScripts runs the command lines of testdata/stack against a stack of
 // their own each: real servers, a real worker.
@@ -44,7 +63,7 @@ func TestStackScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			home := filepath.Join(e.WorkDir, ".tempera")
 			e.Defer(func() { _ = devstack.Down(context.Background(), devstack.Options{Home: home}) })
-			return nil
+			return writeGPT2(filepath.Join(e.WorkDir, "gpt2"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})

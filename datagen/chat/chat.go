@@ -94,6 +94,7 @@ type Encoder struct {
 	template  *jinja.Template // nil without one
 	typed     bool            // the template takes lists of parts
 	image     string          // the text of the image token
+	stopTexts []string        // those of the tokens that end a turn
 	given     map[string]any  // what every render is told
 	options   Options
 }
@@ -115,8 +116,13 @@ func New(t *tokenizer.Tokenizer, template string, o Options) (*Encoder, error) {
 		text, _ := t.Token(id)
 		e.given[name] = text
 	}
-	if o.Special.Image > 0 {
-		e.image, _ = t.Token(o.Special.Image)
+	for _, a := range t.Added() {
+		if a.ID == o.Special.Image {
+			e.image = a.Text
+		}
+		if e.stops(a.ID) {
+			e.stopTexts = append(e.stopTexts, a.Text)
+		}
 	}
 	if !o.Date.IsZero() {
 		e.given["strftime_now"] = jinja.Date(o.Date)

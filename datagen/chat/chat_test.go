@@ -19,6 +19,10 @@ const (
 	marked = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{{ '\n' }}{% endfor %}"
 	// forgetful writes the thoughts of the last turn only, as reasoning models' templates do.
 	forgetful = "{% for m in messages %}[{{ m.role }}]{{ m.reasoning_content if loop.last }}{{ m.content }}[EOS]{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+	// counting begins with the number of messages: no conversation is the begin of another.
+	counting = "{{ messages|length }}{% for m in messages %}[{{ m.role }}]{{ m.content }}[EOS]{% endfor %}"
+	// always writes the begin of an answer, asked or not, as Llama 3's first template did.
+	always = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|im_end|>{% endfor %}[assistant]"
 )
 
 // words is a tokenizer of bytes and tags.
@@ -101,6 +105,7 @@ func TestWhatIsLearned(t *testing.T) {
 		{"the turns of a prompt too", chatML, Assistant, example.Example{Prompt: &example.Text{Messages: talk[1:4]}, Completion: &example.Text{Messages: talk[4:]}}, "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n{A<|im_end|>}\n<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n{B<|im_end|>}"},
 		{"not what tools answer", chatML, Completion, example.Example{Prompt: &example.Text{Messages: talk[1:2]}, Completion: &example.Text{Messages: tool}}, "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n{A<|im_end|>}\n<|im_start|>tool\nT<|im_end|>\n<|im_start|>assistant\n{B<|im_end|>}"},
 		{"a string after messages is what the model writes", chatML, Completion, example.Example{Prompt: &example.Text{Messages: talk[1:2]}, Completion: example.Plain("<think>A")}, "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n{<think>A[EOS]}"},
+		{"turns of a template that always goes on", always, Assistant, example.Example{Messages: talk[1:]}, "[user]U<|im_end|>[assistant]{A<|im_end|>}[user]V<|im_end|>[assistant]{B<|im_end|>}"},
 		{"the last turn where earlier ones are written otherwise", forgetful, Completion, example.Example{Messages: []example.Message{example.Say("user", "U"), {Role: "assistant", Reasoning: "hm ", Content: talk[2].Content}}}, "[user]U[EOS][assistant]{hm A[EOS]}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -222,7 +227,7 @@ func TestWhatCannotBeEncodedNamesTheRow(t *testing.T) {
 		{"messages without a template", "", "row r (f.jsonl#3): it has messages, and the model has no chat template", Options{}, example.Example{Messages: talk}},
 		{"a template that refuses the row", "{% for m in messages %}\n{{ raise_exception('no ' + m.role) }}{% endfor %}", "row r (f.jsonl#3): template line 2: no user", Options{}, example.Example{Messages: talk}},
 		{"a template that never ends", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "row r (f.jsonl#3): template line 1: calls are more than 200 deep", Options{}, example.Example{Messages: talk}},
-		{"turns that are written otherwise later", forgetful, "writes the first 2 messages otherwise when more follow", Options{Learn: Assistant}, example.Example{Messages: []example.Message{talk[0], {Role: "assistant", Reasoning: "hm", Content: talk[1].Content}, talk[0], talk[1]}}},
+		{"turns that are written otherwise later", counting, "writes the first 3 messages otherwise when more follow (at byte 0 \"4[user]U", Options{Learn: Assistant}, example.Example{Messages: []example.Message{talk[0], talk[0], talk[0], talk[1]}}},
 		{"nobody answers", chatML, "there is nothing to learn", Options{}, example.Example{Messages: talk[:1]}},
 		{"images for a model that sees none", "", "it has 1 images, and the model sees none", Options{}, example.Example{Prompt: example.Plain("p"), Completion: example.Plain("c"), Images: []string{"x"}, Pictures: [][]byte{nil}}},
 		{"a preference as a whole", "", `a row of form "preference" has nothing to learn as a whole`, Options{}, example.Example{Prompt: example.Plain("p"), Chosen: example.Plain("c"), Rejected: example.Plain("d")}},

@@ -152,7 +152,7 @@ func (r *row) completion(c *example.Text) error {
 	if len(turns) == 0 {
 		return errors.New("its completion has no assistant's turn")
 	}
-	r.assemble(full, turns, 0)
+	r.assemble(ended(full, turns, all), turns, 0)
 	return nil
 }
 

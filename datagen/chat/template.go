@@ -144,8 +144,17 @@ func (r *row) conversation(messages []example.Message) error {
 	if err != nil {
 		return err
 	}
-	r.assemble(full.Text, turns, len(turns)-1)
+	r.assemble(ended(full.Text, turns, messages), turns, len(turns)-1)
 	return nil
+}
+
+// ended is a text without what templates write after the answer, such as the begin
+// of the next one.
+func ended(text string, turns []span, messages []example.Message) string {
+	if messages[len(messages)-1].Role == assistant {
+		return text[:turns[len(turns)-1].to]
+	}
+	return text
 }
 
 // turns finds what is learned of a conversation.
@@ -181,8 +190,9 @@ func (r *row) turns(messages []example.Message, full jinja.Rendered) ([]span, er
 	return turns, nil
 }
 
-// prefixes finds turn i by what the template writes of the messages before it, and
-// with it.
+// prefixes finds turn i: it begins behind what the template writes of the messages
+// before it, and ends with the first token that ends a turn; without one, where the
+// template ends with this message.
 func (r *row) prefixes(messages []example.Message, i int, full string) (span, error) {
 	before, err := r.rendered(messages[:i], true)
 	if err != nil {
@@ -191,19 +201,30 @@ func (r *row) prefixes(messages []example.Message, i int, full string) (span, er
 	if !strings.HasPrefix(full, before) {
 		return span{}, differs(i, before, full)
 	}
+	if end := r.afterStop(full[len(before):]); end > 0 {
+		return span{len(before), len(before) + end}, nil
+	}
 	with := full
 	if i+1 < len(messages) {
 		if with, err = r.rendered(messages[:i+1], false); err != nil {
 			return span{}, err
 		}
-		if !strings.HasPrefix(full, with) {
+		if !strings.HasPrefix(full, with) || len(with) < len(before) {
 			return span{}, differs(i+1, with, full)
 		}
 	}
-	if len(with) < len(before) {
-		return span{}, differs(i+1, before, with)
-	}
 	return span{len(before), len(with)}, nil
+}
+
+// afterStop is where the first token that ends a turn ends, 0 without one.
+func (r *row) afterStop(text string) int {
+	end := 0
+	for _, stop := range r.stopTexts {
+		if at := strings.Index(text, stop); at >= 0 && (end == 0 || at+len(stop) < end) {
+			end = at + len(stop)
+		}
+	}
+	return end
 }
 
 // differs says where the text of the first n messages is not that of all.

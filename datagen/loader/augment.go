@@ -34,24 +34,25 @@ func (a Augment) Validate() error {
 
 func (a Augment) active() bool { return a != Augment{} }
 
-// apply returns a changed copy of img, in scratch or in memory of its own.
-// Img is square and stays as it is.
+// apply returns a changed copy of img, in scratch, which is of its size, or in memory
+// of its own. Img stays as it is.
 func (a Augment) apply(img, scratch *picture.RGB, rng *rand.Rand) *picture.RGB {
 	if a.Zoom > 0 {
-		side := img.W - rng.IntN(img.W*a.Zoom/100+1)
-		img = img.Crop(rng.IntN(img.W-side+1), rng.IntN(img.H-side+1), side, side).Resize(img.W, img.H)
+		cut := rng.IntN(img.W*a.Zoom/100 + 1)
+		w, h := img.W-cut, img.H-cut*img.H/img.W
+		img = img.Crop(rng.IntN(img.W-w+1), rng.IntN(img.H-h+1), w, h).Resize(img.W, img.H)
 	}
 	dx, dy := spread(rng, a.Shift), spread(rng, a.Shift)
 	flip := a.Flip > 0 && rng.IntN(100) < a.Flip
-	n := img.W
-	for y := range n {
-		from := clamp(y+dy, n-1) * n
-		for x := range n {
-			sx := clamp(x+dx, n-1)
+	w := img.W
+	for y := range img.H {
+		from := clamp(y+dy, img.H-1) * w
+		for x := range w {
+			sx := clamp(x+dx, w-1)
 			if flip {
-				sx = n - 1 - sx
+				sx = w - 1 - sx
 			}
-			copy(scratch.Pix[3*(y*n+x):3*(y*n+x)+3], img.Pix[3*(from+sx):])
+			copy(scratch.Pix[3*(y*w+x):3*(y*w+x)+3], img.Pix[3*(from+sx):])
 		}
 	}
 	if a.Jitter > 0 || a.Noise > 0 {

@@ -53,9 +53,10 @@ type Config struct {
 	Mean    [3]float32 // in 0..255; default 127.5, with Std 127.5: numbers from -1 to 1
 	Std     [3]float32
 	Augment Augment
-	Cache   int64 // bytes of decoded images kept; default 256 MiB
-	Workers int   // goroutines that make batches; default: half the processors
-	Ahead   int   // batches made ahead; default 4
+	Native  *Native // images keep their shapes; nil: they become squares of Image
+	Cache   int64   // bytes of decoded images kept; default 256 MiB
+	Workers int     // goroutines that make batches; default: half the processors
+	Ahead   int     // batches made ahead; default 4
 	Limits  picture.Limits
 }
 
@@ -109,6 +110,9 @@ func (c Config) validate() error {
 			faults = append(faults, fmt.Errorf("std is %v: use positive numbers", c.Std))
 			break
 		}
+	}
+	if c.Native != nil {
+		faults = append(faults, c.Native.validate())
 	}
 	return errors.Join(append(faults, c.Augment.Validate())...)
 }
@@ -174,7 +178,8 @@ func (l *Loader) StepsPerEpoch() int64 { return l.order.Steps() }
 // Batch is the input of one step.
 type Batch struct {
 	Step, Epoch int64
-	Images      []float32 // in the loader's layout
+	Images      []float32 // in the loader's layout; nil where they keep their shapes
+	Sized       []Sized   // the images that do
 	Captions    []string
 	Keys        []string
 	Part, Index []int // where each sample comes from
@@ -188,8 +193,11 @@ func (l *Loader) Batch(ctx context.Context, step int64) (*Batch, error) {
 	epoch, places := l.order.Batch(step)
 	n := l.cfg.Batch
 	b := &Batch{
-		Step: step, Epoch: epoch, Images: make([]float32, n*l.ImageLen()),
+		Step: step, Epoch: epoch,
 		Captions: make([]string, n), Keys: make([]string, n), Part: make([]int, n), Index: make([]int, n),
+	}
+	if l.cfg.Native == nil {
+		b.Images = make([]float32, n*l.ImageLen())
 	}
 	scratch := picture.New(l.cfg.Image, l.cfg.Image)
 	for j, at := range places {
@@ -204,7 +212,14 @@ func (l *Loader) Batch(ctx context.Context, step int64) (*Batch, error) {
 		img := e.image
 		if l.cfg.Augment.active() {
 			rng := sample.Random(l.cfg.Seed, "augment", sample.Mix(at.Epoch)^uint64(at.Part)<<48^uint64(at.Index))
+			if l.cfg.Native != nil {
+				scratch = picture.New(img.W, img.H)
+			}
 			img = l.cfg.Augment.apply(img, scratch, rng)
+		}
+		if l.cfg.Native != nil {
+			b.Sized = append(b.Sized, l.sized(img))
+			continue
 		}
 		l.normalise(b.Images[j*l.ImageLen():], img)
 	}
@@ -296,6 +311,9 @@ func (l *Loader) decode(encoded []byte) (*picture.RGB, error) {
 	img, err := picture.Decode(encoded, l.cfg.Limits)
 	if err != nil {
 		return nil, err
+	}
+	if n := l.cfg.Native; n != nil {
+		return img.Resize(n.Fit(img.W, img.H)), nil
 	}
 	if l.cfg.Fit == "crop" {
 		img = img.Square()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -241,4 +242,58 @@ func BenchmarkBatches(b *testing.B) {
 			b.ReportMetric(float64(64*n)/b.Elapsed().Seconds(), "images/s")
 		})
 	}
+}
+
+func TestImagesThatKeepTheirShapesFitTheirRoom(t *testing.T) {
+	n := Native{Unit: 8, Side: 12, Square: 20}
+	for _, c := range []struct{ w, h, across, down int }{
+		{8, 8, 1, 1}, {3, 200, 1, 12}, {16, 40, 2, 5}, {19, 21, 2, 3}, {4000, 3000, 5, 4}, {3000, 4000, 4, 5}, {1, 4096, 1, 12}, {4096, 1, 12, 1}, {40, 40, 4, 4},
+	} {
+		w, h := n.Fit(c.w, c.h)
+		require.Equal(t, []int{8 * c.across, 8 * c.down}, []int{w, h}, "%d x %d", c.w, c.h)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		w, h := n.Fit(1+r.IntN(3000), 1+r.IntN(3000))
+		require.True(t, w%8 == 0 && h%8 == 0 && w >= 8 && h >= 8 && w <= 96 && h <= 96 && w/8*(h/8) <= 20, "%d x %d", w, h)
+	}
+}
+
+func TestABatchOfImagesThatKeepTheirShapes(t *testing.T) {
+	var data list
+	for i, size := range [][2]int{{24, 8}, {8, 24}, {16, 16}} {
+		m := picture.New(size[0], size[1])
+		for k := range m.Pix {
+			m.Pix[k] = byte(k)
+		}
+		png, err := m.PNG()
+		require.NoError(t, err)
+		data = append(data, sample.Sample{Key: fmt.Sprint(i), Image: png, Format: "png", Caption: fmt.Sprint(i)})
+	}
+	for _, augment := range []Augment{{}, {Flip: 50, Shift: 2, Jitter: 10, Noise: 3, Zoom: 20}} {
+		l, err := New(Config{Batch: 3, Native: &Native{Unit: 8, Side: 4, Square: 16}, Augment: augment}, Part{Data: data})
+		require.NoError(t, err)
+		b, err := l.Batch(context.Background(), 4)
+		require.NoError(t, err)
+		again, err := l.Batch(context.Background(), 4)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+		require.Nil(t, b.Images)
+		for i, s := range b.Sized {
+			want, err := picture.Decode(data[b.Index[i]].Image, picture.Limits{})
+			require.NoError(t, err)
+			require.Equal(t, []int{want.W, want.H, 3 * want.W * want.H}, []int{s.Width, s.Height, len(s.Pixels)})
+			if augment.active() {
+				continue
+			}
+			whole, err := l.PreprocessNative(data[b.Index[i]].Image)
+			require.NoError(t, err)
+			require.Equal(t, whole, s)
+			x, y := want.W-1, want.H-1
+			at := want.Pix[3*(y*want.W+x)+2]
+			require.InDelta(t, (float32(at)-127.5)/127.5, s.Pixels[(2*want.H+y)*want.W+x], 1e-6, "the last channel's last pixel")
+		}
+	}
+	_, err := New(Config{Batch: 1, Native: &Native{}}, Part{Data: data})
+	require.ErrorContains(t, err, "use 1 or more of each")
 }

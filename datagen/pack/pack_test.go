@@ -164,3 +164,43 @@ func TestWhatCannotBePacked(t *testing.T) {
 		})
 	}
 }
+
+// answered is documents of which the tokens from the third on are learned.
+type answered struct{ list }
+
+func (a answered) Learn(i, start int, out []bool) error {
+	for k := range out {
+		out[k] = start+k >= 2
+	}
+	return nil
+}
+
+func TestOnlyWhatIsLearnedIsPredicted(t *testing.T) {
+	for _, mode := range []Mode{Joined, Separate} {
+		t.Run(string(mode), func(t *testing.T) {
+			d := documents(40, 30, 5)
+			p, err := NewPass(Config{Batch: 2, Context: 16, Mode: mode, Pad: -7, Ignore: -100}, answered{d})
+			require.NoError(t, err)
+			a, total, want := arrays(&p.layer), 0, 0
+			for _, n := range d {
+				want += max(0, n-2)
+			}
+			for i := range p.Batches() {
+				n, err := p.Fill(i, a)
+				require.NoError(t, err)
+				total += n
+				counted := 0
+				for k, target := range a.Targets {
+					if target == -100 {
+						continue
+					}
+					counted++
+					require.Equal(t, a.Tokens[k]+1, target)
+					require.GreaterOrEqual(t, target%1000, int32(2))
+				}
+				require.Equal(t, n, counted)
+			}
+			require.Equal(t, want, total)
+		})
+	}
+}

@@ -193,6 +193,26 @@ func (l *layer) piece(part int, p piece, a Arrays, at int) (predicted int, err e
 		targets[i] = l.cfg.Ignore // the end of a document in a stream
 	}
 	l.span(a, at, at+n)
+	learned, ok := data.(Learned)
+	if !ok {
+		return predicted, nil
+	}
+	return l.mask(learned, p, targets[:predicted])
+}
+
+// mask leaves targets out that are not to be predicted, and returns how many are.
+func (l *layer) mask(data Learned, p piece, targets []int32) (predicted int, err error) {
+	learn := make([]bool, len(targets))
+	if err := data.Learn(int(p.document), int(p.start)+1, learn); err != nil {
+		return 0, fmt.Errorf("what is learned of document %d: %w", p.document, err)
+	}
+	for i, is := range learn {
+		if is {
+			predicted++
+		} else {
+			targets[i] = l.cfg.Ignore
+		}
+	}
 	return predicted, nil
 }
 

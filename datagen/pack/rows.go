@@ -33,6 +33,13 @@ type Documents interface {
 	Read(i, start int, out []int32) error
 }
 
+// Learned are Documents of which only some tokens are to be predicted: those of
+// answers, not those of questions.
+type Learned interface {
+	// Learn tells of the tokens of a document from the token start on whether they are.
+	Learn(i, start int, out []bool) error
+}
+
 // piece is a run of positions of one document. Position p holds token p and
 // predicts token p + 1.
 type piece struct{ document, start, length uint32 }

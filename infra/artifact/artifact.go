@@ -66,6 +66,7 @@ const (
 	TypeText       = "text"       // documents, JSON Lines
 	TypeTokens     = "tokens"     // token shards of documents
 	TypeExamples   = "examples"   // rows for post-training, JSON Lines and their images
+	TypeReference  = "reference"  // log-probabilities of preferences under a model, JSON Lines
 )
 
 // Manifest lists the files of one artifact in a fixed order. Its canonical

@@ -47,7 +47,7 @@ func (b *beams) advance(v view) (from []int, done bool, err error) {
 			r.Tokens = append(slices.Clone(r.Tokens), x.Token)
 			live, from = append(live, r), append(from, x.row)
 		case rank < width:
-			r.End = b.end(x.Token)
+			r.End, r.EndToken = b.end(x.Token), x.Token
 			b.ended = append(b.ended, r)
 		}
 		if len(live) == width {

@@ -87,6 +87,8 @@ type Text struct {
 	Tokens []int32 // without the prompt and the token that ended the text
 	Text   string  // decoded, where Options.Decode is given
 	End    End
+	// EndToken is the token that ended the text, EOS or a stop token, where LogProbs has one number more than there are tokens.
+	EndToken int32
 	// LogProbs are of each token, then of the token that ended the text if one did: under the model, before penalties, temperature, cuts and
 	// suppression.
 	LogProbs []float32

@@ -114,7 +114,7 @@ func (s *sequence) advance(v view) (from []int, done bool, err error) {
 	}
 	event := Event{Sample: s.sample, Token: c.Token, LogProb: c.LogProb}
 	if s.ends[c.Token] {
-		s.out.End = s.end(c.Token)
+		s.out.End, s.out.EndToken = s.end(c.Token), c.Token
 	} else {
 		s.written = append(s.written, c.Token)
 		s.counts.add(c.Token)

@@ -71,7 +71,7 @@ func (l *loader) packed(name string, p kernel.PackBArgs) linear {
 	return linear{weight: l.pack(p), bias: l.optional(name+".bias", p.N), in: p.K, out: p.N}
 }
 
-// merged is w + (alpha/r) A B, the weight with its low-rank change (Hu et al. 2022), or w where it has none.
+// merged is the weight with its low-rank change, or w where it has none.
 func (l *loader) merged(name string, w []float32, in, out int) []float32 {
 	lora := l.config.LoRA
 	if lora == nil || !l.has[name+".lora_a"] {
@@ -81,11 +81,7 @@ func (l *loader) merged(name string, w []float32, in, out int) []float32 {
 	if len(l.faults) > 0 {
 		return w
 	}
-	scaled := make([]float32, len(a))
-	l.engine.Scale(scaled, a, float32(lora.Scale()))
-	sum := append([]float32(nil), w...)
-	l.engine.Gemm(kernel.GemmArgs{M: in, N: out, K: lora.Rank, A: scaled, B: b, C: sum, Accumulate: true})
-	return sum
+	return lora.Merged(w, a, b)
 }
 
 func (l *loader) layer(name string, index int) layer {

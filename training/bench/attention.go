@@ -15,6 +15,7 @@ import (
 
 // AttentionOptions are the shape and length of a measurement of attention.
 type AttentionOptions struct {
+	Cores
 	Batch    int
 	Heads    int
 	KVHeads  int // 0: Heads
@@ -22,14 +23,12 @@ type AttentionOptions struct {
 	Width    int // of a head
 	Causal   bool
 	Backward bool // measure the backward pass too
-	Threads  int
-	Level    kernel.Level
 	Repeats  int
 }
 
 // AttentionDefaults are those of the peer.
 func AttentionDefaults() AttentionOptions {
-	return AttentionOptions{Batch: 8, Heads: 4, Tokens: 1024, Width: 64, Threads: 2, Repeats: 10}
+	return AttentionOptions{Batch: 8, Heads: 4, Tokens: 1024, Width: 64, Cores: Cores{Threads: 2}, Repeats: 10}
 }
 
 // Bind adds a flag per option, with the present values as defaults.
@@ -41,9 +40,8 @@ func (o *AttentionOptions) Bind(f *pflag.FlagSet) {
 	f.IntVar(&o.Width, "width", o.Width, "width of a head")
 	f.BoolVar(&o.Causal, "causal", o.Causal, "mask later tokens")
 	f.BoolVar(&o.Backward, "backward", o.Backward, "measure the backward pass too")
-	f.IntVar(&o.Threads, "threads", o.Threads, "threads")
-	BindLevel(f, &o.Level)
-	f.IntVar(&o.Repeats, "repeats", o.Repeats, "passes that are measured; the fastest counts")
+	o.bind(f)
+	bindRepeats(f, &o.Repeats, "passes")
 }
 
 // Validate returns all faults at once.
@@ -60,13 +58,7 @@ func (o AttentionOptions) Validate() error {
 	if o.KVHeads < 0 || o.KVHeads > 0 && o.Heads%o.KVHeads != 0 {
 		faults = append(faults, fmt.Errorf("kv-heads is %d: give a divisor of the %d heads, or 0", o.KVHeads, o.Heads))
 	}
-	if o.Threads < 0 {
-		faults = append(faults, fmt.Errorf("threads is %d: give a number, or 0 for all cores", o.Threads))
-	}
-	if _, err := o.Level.Resolve(); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.faults()...)...)
 }
 
 // AttentionResult is one line of JSON. Rates count the products alone, without what a causal mask hides.
@@ -94,14 +86,14 @@ func Attention(ctx context.Context, o AttentionOptions) (AttentionResult, error)
 	if o.KVHeads == 0 {
 		o.KVHeads = o.Heads
 	}
-	e, err := kernel.New(kernel.Options{Threads: o.Threads, Level: o.Level})
+	e, device, err := o.engine()
 	if err != nil {
 		return AttentionResult{}, err
 	}
 	defer e.Close()
 	r := AttentionResult{
 		Peer: "tempera", Batch: o.Batch, Heads: o.Heads, KVHeads: o.KVHeads, Tokens: o.Tokens, Width: o.Width, Causal: o.Causal,
-		Threads: e.Threads(), Device: fmt.Sprintf("cpu (%v, %d threads)", e.Level(), e.Threads()),
+		Threads: e.Threads(), Device: device,
 	}
 	pairs := float64(o.Tokens) * float64(o.Tokens)
 	if o.Causal {

@@ -27,7 +27,7 @@ func TestAttentionIsMeasured(t *testing.T) {
 }
 
 func TestWrongOptionsOfAttentionAreNamed(t *testing.T) {
-	_, err := Attention(context.Background(), AttentionOptions{Heads: 4, KVHeads: 3, Threads: -1})
+	_, err := Attention(context.Background(), AttentionOptions{Heads: 4, KVHeads: 3, Cores: Cores{Threads: -1}})
 	for _, part := range []string{"batch is 0", "tokens is 0", "width is 0", "repeats is 0", "kv-heads is 3", "threads is -1"} {
 		require.ErrorContains(t, err, part)
 	}

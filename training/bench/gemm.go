@@ -16,18 +16,17 @@ import (
 
 // GemmOptions are the shapes and length of a measurement of matrix products C = op(A) op(B), op(A) being M x K and op(B) K x N.
 type GemmOptions struct {
+	Cores
 	M, N, K  int      // one shape; 0: those of Sizes
 	Sizes    []int    // square shapes
 	Variants []string // of nn, nt, tn: which of A and B is stored transposed
 	Packed   bool     // B is packed beforehand, as the weights of a decoder are
-	Threads  int
-	Level    kernel.Level
-	Repeats  int // the fastest counts
+	Repeats  int      // the fastest counts
 }
 
 // GemmDefaults are those of the peer.
 func GemmDefaults() GemmOptions {
-	return GemmOptions{Sizes: []int{256, 512, 1024, 2048}, Variants: []string{"nn"}, Threads: 2, Repeats: 20}
+	return GemmOptions{Sizes: []int{256, 512, 1024, 2048}, Variants: []string{"nn"}, Cores: Cores{Threads: 2}, Repeats: 20}
 }
 
 // Bind adds a flag per option, with the present values as defaults.
@@ -38,9 +37,8 @@ func (o *GemmOptions) Bind(f *pflag.FlagSet) {
 	f.IntSliceVar(&o.Sizes, "sizes", o.Sizes, "square shapes")
 	f.StringSliceVar(&o.Variants, "variant", o.Variants, "nn, nt (B is stored transposed), tn (A is)")
 	f.BoolVar(&o.Packed, "packed", o.Packed, "pack B beforehand, as a decoder's weights are")
-	f.IntVar(&o.Threads, "threads", o.Threads, "threads")
-	BindLevel(f, &o.Level)
-	f.IntVar(&o.Repeats, "repeats", o.Repeats, "products of each shape that are measured; the fastest counts")
+	o.bind(f)
+	bindRepeats(f, &o.Repeats, "products of each shape")
 }
 
 // Validate returns all faults at once.
@@ -68,13 +66,7 @@ func (o GemmOptions) Validate() error {
 	if o.Repeats < 1 {
 		faults = append(faults, fmt.Errorf("repeats is %d: give 1 or more", o.Repeats))
 	}
-	if o.Threads < 0 {
-		faults = append(faults, fmt.Errorf("threads is %d: give a number, or 0 for all cores", o.Threads))
-	}
-	if _, err := o.Level.Resolve(); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.faults()...)...)
 }
 
 func (o GemmOptions) shapes() (list []kernel.GemmArgs) {
@@ -114,12 +106,12 @@ func Gemm(ctx context.Context, o GemmOptions) (GemmResult, error) {
 	if err := o.Validate(); err != nil {
 		return GemmResult{}, err
 	}
-	e, err := kernel.New(kernel.Options{Threads: o.Threads, Level: o.Level})
+	e, device, err := o.engine()
 	if err != nil {
 		return GemmResult{}, err
 	}
 	defer e.Close()
-	r := GemmResult{Peer: "tempera", Threads: e.Threads(), Packed: o.Packed, Device: fmt.Sprintf("cpu (%v, %d threads)", e.Level(), e.Threads())}
+	r := GemmResult{Peer: "tempera", Threads: e.Threads(), Packed: o.Packed, Device: device}
 	peak := 0.0
 	for _, s := range o.shapes() {
 		for _, variant := range o.Variants {

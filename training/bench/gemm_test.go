@@ -40,7 +40,7 @@ func TestOneShapeReplacesTheSizes(t *testing.T) {
 }
 
 func TestWrongShapesAreNamed(t *testing.T) {
-	o := GemmOptions{M: 4, Sizes: []int{-3}, Variants: []string{"tt"}, Threads: -1, Level: 17}
+	o := GemmOptions{M: 4, Sizes: []int{-3}, Variants: []string{"tt"}, Cores: Cores{Threads: -1, Level: 17}}
 	_, err := Gemm(context.Background(), o)
 	for _, part := range []string{"4, 0 and 0", "size -3", `"tt"`, "repeats is 0", "threads is -1", "level(17)"} {
 		require.ErrorContains(t, err, part)

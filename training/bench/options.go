@@ -8,12 +8,11 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
-
-	"tempera/training/kernel"
 )
 
 // Options are the shape and length of a measurement.
 type Options struct {
+	Cores
 	Model   string // gpt, llama, clip or blip
 	Loss    string // clip: softmax or sigmoid
 	Layers  int
@@ -27,8 +26,6 @@ type Options struct {
 	Image   int
 	Patch   int
 	Embed   int
-	Threads int
-	Level   kernel.Level
 	Steps   int
 	Warmup  int
 
@@ -42,7 +39,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Model: "gpt", Loss: "softmax", Layers: 4, Dim: 256, Heads: 4, FF: 1024, Vocab: 512, Batch: 8, Seq: 128,
-		Image: 64, Patch: 8, Embed: 256, Threads: 2, Steps: 20, Warmup: 5,
+		Image: 64, Patch: 8, Embed: 256, Cores: Cores{Threads: 2}, Steps: 20, Warmup: 5,
 	}
 }
 
@@ -65,7 +62,6 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		{&o.Image, "image", "side of an image in pixels"},
 		{&o.Patch, "patch", "side of a patch in pixels"},
 		{&o.Embed, "embed", "width of the common space"},
-		{&o.Threads, "threads", "threads"},
 		{&o.Steps, "steps", "steps that are measured"},
 		{&o.Warmup, "warmup", "steps before those"},
 		{&o.Accumulate, "accumulate", "micro-batches of a step; 0 is 1"},
@@ -73,13 +69,8 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
 	f.BoolVar(&o.Checkpoint, "checkpoint", o.Checkpoint, "compute each layer again in the reverse pass instead of keeping what is inside")
-	BindLevel(f, &o.Level)
+	o.bind(f)
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
-}
-
-// BindLevel adds the flag that pins the CPU level.
-func BindLevel(f *pflag.FlagSet, l *kernel.Level) {
-	f.Var(l, "cpu-level", "CPU features to use: portable, avx2 or avx512 (default: the fastest that the CPU has, or $"+kernel.EnvLevel+")")
 }
 
 // Validate returns all faults that the model's own check does not find.
@@ -96,14 +87,8 @@ func (o Options) Validate() error {
 	if o.Steps < 1 || o.Warmup < 0 {
 		faults = append(faults, fmt.Errorf("steps is %d and warmup %d: measure 1 step or more after 0 or more", o.Steps, o.Warmup))
 	}
-	if o.Threads < 0 {
-		faults = append(faults, fmt.Errorf("threads is %d: give a number, or 0 for all cores", o.Threads))
-	}
 	if o.Batch < 1 {
 		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
 	}
-	if _, err := o.Level.Resolve(); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.faults()...)...)
 }

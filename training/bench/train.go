@@ -14,7 +14,6 @@ import (
 
 	"tempera/training"
 	"tempera/training/device"
-	"tempera/training/kernel"
 	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/training/optim"
@@ -69,7 +68,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 
 // backend is the processor with the threads asked for, and what ends it.
 func (o Options) backend() (*device.CPU, func(), error) {
-	e, err := kernel.New(kernel.Options{Threads: o.Threads, Level: o.Level})
+	e, _, err := o.engine()
 	if err != nil {
 		return nil, nil, err
 	}

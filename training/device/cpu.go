@@ -13,7 +13,10 @@ type CPU struct {
 	heap   Heap
 }
 
-var _ Backend = (*CPU)(nil)
+var (
+	_ Backend     = (*CPU)(nil)
+	_ Addressable = (*CPU)(nil)
+)
 
 // NewCPU is a backend on an engine, with memory of the Go heap. The engine must outlive it.
 func NewCPU(e *kernel.Engine) *CPU { return NewCPUOn(e, HostHeap()) }
@@ -68,6 +71,9 @@ func (c *CPU) words(v *Value) []float32 {
 	n := v.Size()
 	return c.heap.Words(v.buffer)[v.offset : v.offset+n : v.offset+n]
 }
+
+// View is part of Addressable.
+func (c *CPU) View(v *Value) []float32 { return c.f(v) }
 
 // UploadFloats is part of Memory.
 func (c *CPU) UploadFloats(dst *Value, src []float32) error {

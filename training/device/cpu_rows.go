@@ -15,26 +15,6 @@ func (c *CPU) CrossEntropy(a CrossEntropyArgs) {
 	c.f(a.Mean)[0] = float32(mean)
 }
 
-func (c *CPU) head(a HeadCrossEntropyArgs) kernel.HeadCrossEntropyArgs {
-	return kernel.HeadCrossEntropyArgs{
-		Rows: a.Rows, Width: a.Width, Classes: a.Classes, X: c.f(a.X), W: c.f(a.W), Bias: c.f(a.Bias), TransW: a.TransW,
-		Targets: c.i(a.Targets), Smoothing: a.Smoothing, Logits: c.f(a.Logits), Loss: c.f(a.RowLoss), LogSumExp: c.f(a.LogSumExp),
-	}
-}
-
-// HeadCrossEntropy is part of Head.
-func (c *CPU) HeadCrossEntropy(a HeadCrossEntropyArgs) {
-	mean, _ := c.engine.HeadCrossEntropy(c.head(a))
-	c.f(a.Mean)[0] = float32(mean)
-}
-
-// HeadCrossEntropyBackward is part of Head.
-func (c *CPU) HeadCrossEntropyBackward(a HeadCrossEntropyBackwardArgs) {
-	c.engine.HeadCrossEntropyBackward(kernel.HeadCrossEntropyBackwardArgs{
-		Forward: c.head(a.Forward), Scale: c.f(a.DMean)[0], DX: c.f(a.DX), DW: c.f(a.DW), DBias: c.f(a.DBias), Accumulate: a.Accumulate,
-	})
-}
-
 // SigLIP is part of Loss.
 func (c *CPU) SigLIP(a SigLIPArgs) {
 	c.f(a.Mean)[0] = float32(c.engine.SigLIP(kernel.SigLIPArgs{

@@ -31,6 +31,12 @@ type Leasing interface {
 	Leased() int64
 }
 
+// Addressable is a Memory that the host can read in place.
+type Addressable interface {
+	// View is the memory of a float32 value. It must not be written.
+	View(v *Value) []float32
+}
+
 // New allocates a zeroed value with memory of its own.
 func New(m Memory, d Desc) (*Value, error) {
 	b, err := m.Alloc(d.Size())
@@ -59,4 +65,36 @@ func ReadFloats(m Memory, v *Value) ([]float32, error) {
 func ReadInts(m Memory, v *Value) ([]int32, error) {
 	out := make([]int32, v.Size())
 	return out, m.DownloadInts(out, v)
+}
+
+// Wide is a Memory whose elements are of more than four bytes: the host can have them unrounded.
+type Wide interface {
+	Read(v *Value) []float64
+	Write(v *Value, data []float64)
+}
+
+// ReadWide copies all elements of a float32 value, unrounded where the memory is Wide.
+func ReadWide(m Memory, dst []float64, src *Value) error {
+	if w, ok := m.(Wide); ok {
+		copy(dst, w.Read(src))
+		return nil
+	}
+	x, err := ReadFloats(m, src)
+	for i := range x {
+		dst[i] = float64(x[i])
+	}
+	return err
+}
+
+// WriteWide sets all elements of a float32 value, unrounded where the memory is Wide.
+func WriteWide(m Memory, dst *Value, src []float64) error {
+	if w, ok := m.(Wide); ok {
+		w.Write(dst, src)
+		return nil
+	}
+	x := make([]float32, len(src))
+	for i, v := range src {
+		x[i] = float32(v)
+	}
+	return m.UploadFloats(dst, x)
 }

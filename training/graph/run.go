@@ -6,6 +6,9 @@ import (
 	"tempera/training/device"
 )
 
+// HasInput tells whether the graph has an input of that name.
+func (g *Graph) HasInput(name string) bool { return g.inputs[name] != nil }
+
 // Feed copies data, a []float32 or []int32 as the input demands, to an input. Its length must be the input's size.
 func (g *Graph) Feed(name string, data any) error {
 	n := g.inputs[name]

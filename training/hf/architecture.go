@@ -33,7 +33,7 @@ type architecture struct {
 
 // architectures lists the layouts. Adding one is one file and one line here.
 func architectures() []architecture {
-	return []architecture{gpt2(), llama(), qwen2(), clip(), siglip()}
+	return []architecture{gpt2(), llama(), qwen2(), clip(), siglip(), llamaScore()}
 }
 
 // object is a JSON object to write.

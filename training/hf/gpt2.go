@@ -12,7 +12,9 @@ import (
 func gpt2() architecture {
 	return architecture{
 		class: "GPT2LMHeadModel", modelType: "gpt2", task: "text-generation",
-		owns:    func(c model.Config) bool { return c.Kind == model.LM && c.Text.Norm == model.LayerNorm },
+		owns: func(c model.Config) bool {
+			return c.Kind == model.LM && c.Score == nil && c.Text.Norm == model.LayerNorm
+		},
 		read:    readGPT2,
 		write:   writeGPT2,
 		tensors: gpt2Tensors,

@@ -13,7 +13,7 @@ func llama() architecture {
 	return architecture{
 		class: "LlamaForCausalLM", modelType: "llama", task: "text-generation",
 		owns: func(c model.Config) bool {
-			return c.Kind == model.LM && c.Text.Norm == model.RMSNorm && c.Text.Bias != model.QKVBias
+			return c.Kind == model.LM && c.Score == nil && c.Text.Norm == model.RMSNorm && c.Text.Bias != model.QKVBias
 		},
 		read:    readLlama,
 		write:   writeLlama,

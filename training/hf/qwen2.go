@@ -8,7 +8,7 @@ func qwen2() architecture {
 	return architecture{
 		class: "Qwen2ForCausalLM", modelType: "qwen2", task: "text-generation",
 		owns: func(c model.Config) bool {
-			return c.Kind == model.LM && c.Text.Norm == model.RMSNorm && c.Text.Bias == model.QKVBias
+			return c.Kind == model.LM && c.Score == nil && c.Text.Norm == model.RMSNorm && c.Text.Bias == model.QKVBias
 		},
 		read:    readQwen2,
 		write:   writeQwen2,

@@ -2,42 +2,85 @@ package kernel
 
 import "math"
 
-// HeadCrossEntropyArgs is CrossEntropy of the logits x W + bias that a language head makes, without ever holding them all: X is (Rows, Width), W
-// (Width, Classes), or (Classes, Width) if TransW is set, Bias (Classes) or nil, all tight. Logits is scratch of n Classes floats, n at least 1: the
-// rows of a block. Targets and Smoothing are those of CrossEntropyArgs. Loss and LogSumExp receive a number per row.
-type HeadCrossEntropyArgs struct {
+// HeadInput is a language head at work: the logits X W + bias, which never all exist. X is (Rows, Width), W (Width, Classes), or (Classes, Width)
+// if TransW is set, Bias (Classes) or nil, all tight. Targets has a class per row, or IgnoreIndex. Logits is scratch of n Classes floats, n at
+// least 1: the rows of a block.
+type HeadInput struct {
 	Rows, Width, Classes int
 	X, W, Bias           []float32
 	TransW               bool
 	Targets              []int32
-	Smoothing            float32
 	Logits               []float32
-	Loss, LogSumExp      []float32
 }
 
-func (a *HeadCrossEntropyArgs) check(name string) (counted int) {
-	need(name, "X", a.X, a.Rows*a.Width)
-	need(name, "W", a.W, a.Width*a.Classes)
-	need(name, "Logits", a.Logits, a.Classes)
-	need(name, "LogSumExp", a.LogSumExp, a.Rows)
-	if a.Bias != nil {
-		need(name, "Bias", a.Bias, a.Classes)
-	}
+func (a *HeadInput) check(name string) (counted int) {
+	a.checkProduct(name)
 	return countTargets(name, a.Targets, a.Rows, a.Classes)
 }
 
+func (a *HeadInput) checkProduct(name string) {
+	need(name, "X", a.X, a.Rows*a.Width)
+	need(name, "W", a.W, a.Width*a.Classes)
+	need(name, "Logits", a.Logits, a.Classes)
+	if a.Bias != nil {
+		need(name, "Bias", a.Bias, a.Classes)
+	}
+}
+
 // blocks visits the blocks of rows, in order, each with its logits.
-func (a *HeadCrossEntropyArgs) blocks(e *Engine, visit func(lo, hi int, logits []float32)) {
+func (a *HeadInput) blocks(e *Engine, visit func(lo, hi int, logits []float32)) {
 	if a.Rows*a.Classes == 0 {
 		return
 	}
 	n := len(a.Logits) / a.Classes
 	for lo := 0; lo < a.Rows; lo += n {
 		hi := min(a.Rows, lo+n)
-		z := a.Logits[:(hi-lo)*a.Classes]
-		e.Gemm(GemmArgs{M: hi - lo, N: a.Classes, K: a.Width, A: a.X[lo*a.Width:], B: a.W, TransB: a.TransW, C: z, Epilogue: Epilogue{Bias: a.Bias}})
-		visit(lo, hi, z)
+		visit(lo, hi, a.product(e, lo, hi))
 	}
+}
+
+// product makes the logits of a block.
+func (a *HeadInput) product(e *Engine, lo, hi int) []float32 {
+	z := a.Logits[:(hi-lo)*a.Classes]
+	e.Gemm(GemmArgs{M: hi - lo, N: a.Classes, K: a.Width, A: a.X[lo*a.Width:], B: a.W, TransB: a.TransW, C: z, Epilogue: Epilogue{Bias: a.Bias}})
+	return z
+}
+
+// HeadGradients are where the gradients of a head go. DX is written, or accumulated; DW, of W's layout, and DBias accumulate. Each may be nil.
+type HeadGradients struct {
+	DX, DW, DBias []float32
+	Accumulate    bool
+}
+
+// add turns the gradient of a block's logits into those of the head.
+func (d *HeadGradients) add(e *Engine, a *HeadInput, lo, hi int, dlogits []float32) {
+	n, x := hi-lo, a.X[lo*a.Width:hi*a.Width]
+	if d.DX != nil {
+		need("a head's gradient", "DX", d.DX, a.Rows*a.Width)
+		e.Gemm(GemmArgs{M: n, N: a.Width, K: a.Classes, A: dlogits, B: a.W, TransB: !a.TransW, C: d.DX[lo*a.Width:], Accumulate: d.Accumulate})
+	}
+	if d.DW != nil {
+		w := GemmArgs{M: a.Width, N: a.Classes, K: n, A: x, TransA: true, B: dlogits, C: d.DW, Accumulate: true}
+		if a.TransW {
+			w.M, w.N, w.A, w.B = a.Classes, a.Width, dlogits, x
+		}
+		e.Gemm(w)
+	}
+	if d.DBias != nil {
+		e.SumRows(SumRowsArgs{Rows: n, Cols: a.Classes, Period: 1, X: dlogits, DP: d.DBias})
+	}
+}
+
+// HeadCrossEntropyArgs is CrossEntropy of a head's logits. Smoothing is that of CrossEntropyArgs. Loss and LogSumExp receive a number per row.
+type HeadCrossEntropyArgs struct {
+	HeadInput
+	Smoothing       float32
+	Loss, LogSumExp []float32
+}
+
+func (a *HeadCrossEntropyArgs) check(name string) (counted int) {
+	need(name, "LogSumExp", a.LogSumExp, a.Rows)
+	return a.HeadInput.check(name)
 }
 
 // HeadCrossEntropy writes the row losses and returns their mean over the rows that count.
@@ -65,40 +108,24 @@ func (e *Engine) HeadCrossEntropy(a HeadCrossEntropyArgs) (mean float64, counted
 }
 
 // HeadCrossEntropyBackwardArgs takes the forward's arguments, with its LogSumExp; Loss is not read. The gradients are those of the mean times
-// Scale. DX is written, or accumulated; DW, of W's layout, and DBias accumulate. Each may be nil.
+// Scale.
 type HeadCrossEntropyBackwardArgs struct {
-	Forward       HeadCrossEntropyArgs
-	Scale         float32
-	DX, DW, DBias []float32
-	Accumulate    bool
+	Forward HeadCrossEntropyArgs
+	Scale   float32
+	HeadGradients
 }
 
 // HeadCrossEntropyBackward computes the logits again, block by block; each block adds to DW and DBias in turn.
 func (e *Engine) HeadCrossEntropyBackward(b HeadCrossEntropyBackwardArgs) {
-	const name = "HeadCrossEntropyBackward"
 	a := &b.Forward
-	g := b.Scale / float32(max(1, a.check(name)))
+	g := b.Scale / float32(max(1, a.check("HeadCrossEntropyBackward")))
 	a.blocks(e, func(lo, hi int, logits []float32) {
 		e.rows(hi-lo, a.Classes, func(r0, r1 int) {
 			for r := r0; r < r1; r++ {
 				a.gradient(e, row(logits, r, a.Classes, a.Classes), lo+r, g)
 			}
 		})
-		n, x := hi-lo, a.X[lo*a.Width:hi*a.Width]
-		if b.DX != nil {
-			need(name, "DX", b.DX, a.Rows*a.Width)
-			e.Gemm(GemmArgs{M: n, N: a.Width, K: a.Classes, A: logits, B: a.W, TransB: !a.TransW, C: b.DX[lo*a.Width:], Accumulate: b.Accumulate})
-		}
-		if b.DW != nil {
-			w := GemmArgs{M: a.Width, N: a.Classes, K: n, A: x, TransA: true, B: logits, C: b.DW, Accumulate: true}
-			if a.TransW {
-				w.M, w.N, w.A, w.B = a.Classes, a.Width, logits, x
-			}
-			e.Gemm(w)
-		}
-		if b.DBias != nil {
-			e.SumRows(SumRowsArgs{Rows: n, Cols: a.Classes, Period: 1, X: logits, DP: b.DBias})
-		}
+		b.add(e, &a.HeadInput, lo, hi, logits)
 	})
 }
 

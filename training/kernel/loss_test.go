@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"math"
-	"slices"
 	"testing"
 )
 
@@ -149,25 +148,5 @@ func TestRowKernelsAreTheSameBitsForAnyNumberOfThreads(t *testing.T) {
 		e.SumRows(SumRowsArgs{Rows: rows, Cols: cols, Period: 7, X: x, DP: dp})
 		out := []float32{float32(mean), float32(e.SumSquares(x)), float32(e.Dot(x, d))}
 		return append(append(append(out, d...), dtable...), dp...)
-	})
-}
-
-func TestHeadCrossEntropyIsTheSameBitsForAnyNumberOfThreads(t *testing.T) {
-	sameBits(t, func(e *Engine) []float32 {
-		s := newSource(50)
-		const n, c, v = 70, 24, 900
-		targets := make([]int32, n)
-		for i := range targets {
-			targets[i] = int32(i * 12)
-		}
-		targets[3] = IgnoreIndex
-		a := HeadCrossEntropyArgs{
-			Rows: n, Width: c, Classes: v, X: s.vec(n * c), W: s.vec(v * c), TransW: true, Bias: s.vec(v), Targets: targets, Smoothing: 0.1,
-			Logits: make([]float32, 32*v), Loss: make([]float32, n), LogSumExp: make([]float32, n),
-		}
-		e.HeadCrossEntropy(a)
-		b := HeadCrossEntropyBackwardArgs{Forward: a, Scale: 0.5, DX: make([]float32, n*c), DW: s.vec(v * c), DBias: s.vec(v)}
-		e.HeadCrossEntropyBackward(b)
-		return slices.Concat(a.Loss, a.LogSumExp, b.DX, b.DW, b.DBias)
 	})
 }

@@ -60,13 +60,13 @@ func (w *Weights) Merge() (*Weights, error) {
 		if err := errors.Join(errA, errB); err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
 		}
-		out.values[s.Name] = l.merged(v, a, b)
+		out.values[s.Name] = l.Merged(v, a, b)
 	}
 	return out, nil
 }
 
-// merged is w + scale a b for w (in, out), a (in, Rank), b (Rank, out).
-func (l LoRA) merged(w, a, b []float32) []float32 {
+// Merged is w + Scale a b for w (in, out), a (in, Rank), b (Rank, out), summed in float64.
+func (l LoRA) Merged(w, a, b []float32) []float32 {
 	in, out := len(a)/l.Rank, len(b)/l.Rank
 	sum, row := slices.Clone(w), make([]float64, out)
 	for i := range in {

@@ -21,7 +21,8 @@ type Config struct {
 	Vision     Vision     `json:"vision,omitzero"`
 	Projector  Projector  `json:"projector,omitzero"`
 	Text       Text       `json:"text"`
-	LoRA       *LoRA      `json:"lora,omitempty"` // nil: none
+	LoRA       *LoRA      `json:"lora,omitempty"`  // nil: none
+	Score      *Score     `json:"score,omitempty"` // lm, vlm: a head that judges; nil: none
 }
 
 // Vision describes the vision transformer. A Size names the numbers of a published

@@ -31,6 +31,7 @@
 //	image_projection.weight                   (C, E), of clip and blip; not where the vision form is siglip
 //	text_projection.weight                    (C, E), of clip and blip; .bias (E) where the vision form is siglip
 //	match.{weight,bias}                       (C, 2), the image-text matching head; class 1 is "they belong together"
+//	score.weight                              (C, 1), the head of a model that judges; likelihood: (1), with score.bias (1)
 //	log_scale, logit_bias, temperature        (1), of clip, of clip with the loss sigmoid, of blip
 //
 // A sub-layer holds its own norm. self and causal: norm, qkv (C, (H + 2 K) D; all

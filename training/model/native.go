@@ -17,7 +17,8 @@ type Packed struct {
 	Down, Across  *graph.Node // int32 (N): row and column of a patch
 	Height, Width *graph.Node // int32 (N): of its image, in patches
 	Ends          *graph.Node // int32: 0, then where each image ends, then N as often as there is place
-	// Squares, int32 (N), are the patches square by square, as the projector joins them.
+	// Squares, int32 (N), are the patches square by square, as the projector joins them;
+	// nil where there is no projector.
 	Squares *graph.Node
 }
 
@@ -72,13 +73,16 @@ func (m *Model) table(s device.RoPESpec) device.RoPETable {
 // projector's square, of at most so many images. PackedImages.Feed feeds them.
 func (m *Model) PackedInput(g *graph.Graph, s PackedShape) Packed {
 	v, n := m.Config.Vision, s.Patches
-	return Packed{
+	p := Packed{
 		Patches: g.Input(patchesInput, device.Float32, n, 3*v.Patch*v.Patch),
 		Down:    g.Input(downInput, device.Int32, n), Across: g.Input(acrossInput, device.Int32, n),
 		Height: g.Input(heightInput, device.Int32, n), Width: g.Input(widthInput, device.Int32, n),
-		Ends:    g.Input(imageEndsInput, device.Int32, s.Images+2),
-		Squares: g.Input(squaresInput, device.Int32, n),
+		Ends: g.Input(imageEndsInput, device.Int32, s.Images+2),
 	}
+	if m.Config.Kind == VLM {
+		p.Squares = g.Input(squaresInput, device.Int32, n)
+	}
+	return p
 }
 
 // Names of the inputs of packed images, and of how many tokens they become, which is
@@ -176,6 +180,9 @@ func (c Config) ReadPacked(s PackedShape, a FilledArrays) (*PackedImages, int, e
 func (p *PackedImages) Feed(g *graph.Graph) error {
 	errs := []error{g.Feed(patchesInput, p.floats)}
 	for name, v := range p.ints {
+		if name == squaresInput && !g.HasInput(name) { // of models without a projector
+			continue
+		}
 		errs = append(errs, g.Feed(name, v))
 	}
 	return errors.Join(errs...)

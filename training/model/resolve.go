@@ -14,6 +14,9 @@ func (c Config) Resolve() Config {
 	if c.LoRA != nil {
 		c.LoRA = c.LoRA.resolve()
 	}
+	if c.Score != nil {
+		c.Score = c.Score.resolve()
+	}
 	if !c.images() {
 		return c
 	}

@@ -13,11 +13,7 @@ import (
 // Scorer computes features of images and texts and judges pairs, for evaluation
 // and filtering. Its graphs have no reverse pass and work on batches of one size;
 // calls may have any number of rows. It is not safe for concurrent use.
-type Scorer struct {
-	model  *Model
-	batch  int
-	graphs map[string]*graph.Graph // built when first needed
-}
+type Scorer struct{ batched }
 
 // Inputs and outputs of a scorer's graphs.
 const (
@@ -31,60 +27,28 @@ const (
 
 // NewScorer makes a scorer that works on batches of a size, at least 1.
 func NewScorer(m *Model, batch int) (*Scorer, error) {
-	if batch < 1 {
-		return nil, fmt.Errorf("scorer: the batch is %d: give 1 or more", batch)
-	}
 	if m.Config.decoder() {
 		return nil, fmt.Errorf("scorer: a model of kind %s has no features: use clip or blip", m.Config.Kind)
 	}
-	return &Scorer{model: m, batch: batch, graphs: map[string]*graph.Graph{}}, nil
+	b, err := newBatched("scorer", m, batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Scorer{b}, nil
 }
 
 // Embed is the width of features.
 func (s *Scorer) Embed() int { return s.model.Config.Embed }
 
-// Close frees the graphs. The model stays.
-func (s *Scorer) Close() error {
-	var errs []error
-	for _, g := range s.graphs {
-		errs = append(errs, g.Close())
-	}
-	clear(s.graphs)
-	return errors.Join(errs...)
-}
-
-// evaluate builds a graph once.
-func (s *Scorer) evaluate(name string, define func(g *graph.Graph) *graph.Node) (*graph.Graph, error) {
-	if g := s.graphs[name]; g != nil {
-		return g, nil
-	}
-	g, err := graph.Build(s.model.backend, graph.Options{}, func(g *graph.Graph) *graph.Node {
-		g.Output(outResult, define(g))
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("scorer: %s: %w", name, err)
-	}
-	s.graphs[name] = g
-	return g, nil
-}
-
 // ImageFeatures returns the normalised features (n, E) of n images (n, 3, H, W).
 func (s *Scorer) ImageFeatures(images []float32, n int) ([]float32, error) {
-	c := s.model.Config
-	if n < 0 || len(images) != n*c.Vision.Pixels() {
-		return nil, fmt.Errorf("scorer: %d values are not %d images of %d", len(images), n, c.Vision.Pixels())
+	if pixels := s.model.Config.Vision.Pixels(); n < 0 || len(images) != n*pixels {
+		return nil, fmt.Errorf("scorer: %d values are not %d images of %d", len(images), n, pixels)
 	}
-	g, err := s.evaluate("image features", func(g *graph.Graph) *graph.Node {
+	out, _, err := s.ofImages("image features", images, func(g *graph.Graph) *graph.Node {
 		return op.L2Normalize(g, s.model.ImageFeature(g, s.model.VisionStates(g, s.imageInput(g))))
 	})
-	if err != nil {
-		return nil, err
-	}
-	pixels := c.Vision.Pixels()
-	return s.batches(g, n, func(from, to int) error {
-		return g.Feed(inImages, padded(images[from*pixels:to*pixels], s.batch*pixels))
-	})
+	return out, err
 }
 
 // TextFeatures returns the normalised features (n, E) of texts: tokens (n, T) with
@@ -128,7 +92,7 @@ func (s *Scorer) MatchPairs(images []float32, tokens, lengths []int32, pairs []P
 	if err := s.checkTexts(tokens, lengths); err != nil {
 		return nil, err
 	}
-	states, count, err := s.imageStates(images)
+	states, count, err := s.ImageStates(images)
 	if err != nil {
 		return nil, err
 	}
@@ -170,21 +134,10 @@ func (s *Scorer) matchGraph() (*graph.Graph, error) {
 	})
 }
 
-// imageStates runs the image tower: (n, Tokens, C).
-func (s *Scorer) imageStates(images []float32) (states []float32, n int, err error) {
-	pixels := s.model.Config.Vision.Pixels()
-	n = len(images) / pixels
-	if n*pixels != len(images) {
-		return nil, 0, fmt.Errorf("scorer: %d values are not images of %d", len(images), pixels)
-	}
-	g, err := s.evaluate("image states", func(g *graph.Graph) *graph.Node {
+// ImageStates returns the image tower's output for each of n images, (n, Tokens, C):
+// what a decoder attends to.
+func (s *Scorer) ImageStates(images []float32) (states []float32, n int, err error) {
+	return s.ofImages("image states", images, func(g *graph.Graph) *graph.Node {
 		return s.model.VisionStates(g, s.imageInput(g))
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	states, err = s.batches(g, n, func(from, to int) error {
-		return g.Feed(inImages, padded(images[from*pixels:to*pixels], s.batch*pixels))
-	})
-	return states, n, err
 }

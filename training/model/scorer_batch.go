@@ -9,11 +9,6 @@ import (
 	"tempera/training/graph"
 )
 
-func (s *Scorer) imageInput(g *graph.Graph) *graph.Node {
-	side := s.model.Config.Vision.Image
-	return g.Input(inImages, device.Float32, s.batch, 3, side, side)
-}
-
 func (s *Scorer) textInput(g *graph.Graph) Texts {
 	t := Texts{
 		Tokens:  g.Input(inTokens, device.Int32, s.batch, s.model.Config.Text.Context),
@@ -23,31 +18,6 @@ func (s *Scorer) textInput(g *graph.Graph) Texts {
 		t.Last = g.Input(inLast, device.Int32, s.batch)
 	}
 	return t
-}
-
-// batches runs a graph over n rows and joins its results. feed provides the rows
-// [from, to), at most a batch; what it leaves of the batch is ignored.
-func (s *Scorer) batches(g *graph.Graph, n int, feed func(from, to int) error) ([]float32, error) {
-	var out []float32
-	for from := 0; from < n; from += s.batch {
-		to := min(from+s.batch, n)
-		if err := feed(from, to); err != nil {
-			return nil, fmt.Errorf("scorer: %w", err)
-		}
-		if err := g.Run(); err != nil {
-			return nil, fmt.Errorf("scorer: %w", err)
-		}
-		v, err := g.Read(outResult)
-		if err != nil {
-			return nil, fmt.Errorf("scorer: %w", err)
-		}
-		width := len(v) / s.batch
-		if out == nil {
-			out = make([]float32, 0, n*width)
-		}
-		out = append(out, v[:(to-from)*width]...)
-	}
-	return out, nil
 }
 
 // checkTexts refuses what kernels would not check: ids and lengths out of range.
@@ -94,16 +64,6 @@ func (s *Scorer) encoded(tokens []int32) []int32 {
 	for i := 0; i < len(out); i += s.model.Config.Text.Context {
 		out[i] = s.model.Config.Text.Special.ENC
 	}
-	return out
-}
-
-// padded is v with zeros up to n elements.
-func padded(v []float32, n int) []float32 {
-	if len(v) == n {
-		return v
-	}
-	out := make([]float32, n)
-	copy(out, v)
 	return out
 }
 

@@ -79,6 +79,9 @@ func (c Config) Params() []Spec {
 			l.constant("text_projection.bias", 0, c.Embed)
 		}
 	}
+	if c.Score != nil {
+		c.Score.list(l, c.Text.Width)
+	}
 	if c.LoRA != nil {
 		return c.LoRA.extend(l.specs)
 	}

@@ -26,6 +26,9 @@ type Texts struct {
 	// the row of Patches that stands at a token's place, or -1; there Tokens is -1. Nil:
 	// no images. PlaceImages makes Slots.
 	Patches, Slots *graph.Node
+
+	// Noise (B, T, C) is added to the embeddings; nil: none is.
+	Noise *graph.Node
 }
 
 // Memory is an image seen from the cross-attention of the text layers: the keys
@@ -127,6 +130,9 @@ func (m *Model) embed(g *graph.Graph, t Texts) *graph.Node {
 	x := op.Embedding(g, t.Tokens, m.p(g, "text.token"))
 	if t.Slots != nil {
 		x = op.Add(g, x, op.Embedding(g, t.Slots, t.Patches))
+	}
+	if t.Noise != nil {
+		x = op.Add(g, x, t.Noise)
 	}
 	switch {
 	case m.Config.Text.Position == Rotary:

@@ -20,6 +20,9 @@ func (c Config) Validate() error {
 		c.Vision.validate(&f)
 	}
 	c.validateKind(&f)
+	if c.Score != nil {
+		c.Score.validate(&f, c)
+	}
 	if f.none() && c.LoRA != nil {
 		base := c
 		base.LoRA = nil

@@ -56,7 +56,7 @@ func (o BLIPOptions) Validate() error {
 	if err := o.Plan.Validate(); err != nil {
 		faults = append(faults, err)
 	}
-	add(o.parts() > 1 && o.ITC+o.ITM > 0, "accumulate is %d: only captioning can be split, since contrast and matching compare all pairs of a batch: set itc and itm to 0, or accumulate to 1 and checkpoint to true", o.Accumulate)
+	add(o.parts() > 1 && o.ITC+o.ITM > 0, "accumulate is %d: only captioning can be split, since contrast and matching compare all pairs of a batch: set itc and itm to 0, or accumulate to 1 and compute layers again (recompute)", o.Accumulate)
 	add(o.Batch == 1 && o.ITC+o.ITM > 0, "a batch of 1 has no negatives: give 2 or more, or train captioning alone")
 	for _, w := range []struct {
 		name  string

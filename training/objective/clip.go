@@ -21,16 +21,33 @@ import (
 //
 // A plan that accumulates contrasts all rows of the batch with each other all the same, see contrastParts.
 type CLIP struct {
-	model *model.Model
-	plan  Plan
-	whole buckets        // one pass; nil: parts
-	parts *contrastParts // several passes; nil: one
+	model  *model.Model
+	plan   Plan
+	packed *model.PackedShape // room for images of any size; nil: squares
+	whole  buckets            // one pass; nil: parts
+	parts  *contrastParts     // several passes; nil: one
 }
 
 var _ training.Objective = (*CLIP)(nil)
 
 // NewCLIP builds the objective on a clip model, whose parameters it trains in place.
-func NewCLIP(m *model.Model, p Plan) (*CLIP, error) {
+func NewCLIP(m *model.Model, p Plan) (*CLIP, error) { return newCLIP(m, p, nil) }
+
+// NewPackedCLIP is NewCLIP on images of any size (vision form moonvit): one for each
+// text, see model.PackedImages.Put, of which none takes more than its part of the room.
+func NewPackedCLIP(m *model.Model, p Plan, room model.PackedShape) (*CLIP, error) {
+	switch {
+	case m.Config.Vision.Form != model.MoonViT:
+		return nil, fmt.Errorf("clip objective: the vision form is %s: packed images need moonvit", m.Config.Vision.Form)
+	case p.parts() > 1:
+		return nil, errors.New("clip objective: packed images cannot be split into micro-batches: remove accumulate, and compute layers again (recompute) to save memory")
+	case room.Images != p.Batch || room.Patches < room.Images:
+		return nil, fmt.Errorf("clip objective: there is room for %d images of %d patches together, and the batch is %d: give room for as many images, of a patch or more each", room.Images, room.Patches, p.Batch)
+	}
+	return newCLIP(m, p, &room)
+}
+
+func newCLIP(m *model.Model, p Plan, room *model.PackedShape) (*CLIP, error) {
 	if m.Config.Kind != model.CLIP {
 		return nil, fmt.Errorf("clip objective: the model is of kind %s", m.Config.Kind)
 	}
@@ -43,7 +60,7 @@ func NewCLIP(m *model.Model, p Plan) (*CLIP, error) {
 	if m.Config.Text.Pool == model.End {
 		p.Lengths = nil // texts are padded to the context, and padding counts
 	}
-	c := &CLIP{model: m, plan: p}
+	c := &CLIP{model: m, plan: p, packed: room}
 	var err error
 	if p.parts() > 1 {
 		c.parts, err = newContrastParts(m, p)
@@ -61,8 +78,14 @@ func NewCLIP(m *model.Model, p Plan) (*CLIP, error) {
 }
 
 func (c *CLIP) define(g *graph.Graph, tokens int) *graph.Node {
-	image, text := features(g, c.model, shape{c.plan.Batch, tokens})
-	return contrastive(g, c.model, image, text)
+	m, s := c.model, shape{c.plan.Batch, tokens}
+	if c.packed == nil {
+		image, text := features(g, m, s)
+		return contrastive(g, m, image, text)
+	}
+	t, p := textInput(g, m, s), m.PackedInput(g, *c.packed)
+	image := m.PackedFeature(g, m.PackedStates(g, p), *c.packed)
+	return contrastive(g, m, image, m.TextFeature(g, m.TextStates(g, t), t))
 }
 
 // contrastive is the loss of features that are not normalised, (B, E).
@@ -94,11 +117,7 @@ func (c *CLIP) State() []optim.Tensor { return nil }
 
 // Step is part of training.Objective. Metrics: loss, scale, and with the loss sigmoid bias.
 func (c *CLIP) Step(_ int64, b *training.Batch) (training.Metrics, error) {
-	p, err := readPairs(c.model, c.plan.Batch, b)
-	if err != nil {
-		return nil, err
-	}
-	loss, err := c.run(p)
+	loss, err := c.run(b)
 	if err != nil {
 		return nil, err
 	}
@@ -124,12 +143,36 @@ func (c *CLIP) scalar(name string) (float64, error) {
 	return float64(v[0]), nil
 }
 
-func (c *CLIP) run(p pairs) (float64, error) {
+func (c *CLIP) run(b *training.Batch) (float64, error) {
+	if c.packed != nil {
+		return c.runPacked(b)
+	}
+	p, err := readPairs(c.model, c.plan.Batch, b)
+	if err != nil {
+		return 0, err
+	}
 	if c.parts != nil {
 		return c.parts.run(p)
 	}
 	g := c.whole.of(p.longest())
 	if err := errors.Join(feedPairs(g.Graph, c.model, p.cut(g.tokens)), g.Run()); err != nil {
+		return 0, err
+	}
+	return scalar(g.Graph, training.LossKey)
+}
+
+func (c *CLIP) runPacked(b *training.Batch) (float64, error) {
+	p, err := readTextsOfPairs(c.model, c.plan.Batch, b)
+	if err != nil {
+		return 0, err
+	}
+	images, _, err := c.model.Config.ReadPacked(*c.packed, b)
+	if err != nil {
+		return 0, err
+	}
+	g := c.whole.of(p.longest())
+	err = errors.Join(feedText(g.Graph, c.model, p.cut(g.tokens)), images.Feed(g.Graph), images.FeedPool(g.Graph, *c.packed))
+	if err := errors.Join(err, g.Run()); err != nil {
 		return 0, err
 	}
 	return scalar(g.Graph, training.LossKey)
@@ -143,15 +186,21 @@ func (c *CLIP) Updated(int64) error {
 	return nil
 }
 
-// StepFLOPs is part of training.Costed. What is computed again is not counted.
+// StepFLOPs is part of training.Costed. What is computed again is not counted, and
+// packed images count as ones of the usual size.
 func (c *CLIP) StepFLOPs() float64 {
 	f := c.model.Config.FLOPs()
 	return 3 * float64(c.plan.Batch) * (f.Image + f.Text)
 }
 
-// Needs is part of training.Sized.
+// Needs is part of training.Sized. Room for packed images grows with the batch.
 func (c *CLIP) Needs(batch int) (training.Needs, error) {
-	return needsOf(c.plan, batch, pairBytes(c.model), func(p Plan) (sized, error) { return NewCLIP(c.model, p) })
+	if c.packed == nil {
+		return needsOf(c.plan, batch, pairBytes(c.model), func(p Plan) (sized, error) { return NewCLIP(c.model, p) })
+	}
+	room := roomFor(*c.packed, c.plan.Batch, batch)
+	bytes := room.Patches/batch*patchBytes(c.model) + 4*(c.model.Config.Text.Context+1)
+	return needsOf(c.plan, batch, bytes, func(p Plan) (sized, error) { return NewPackedCLIP(c.model, p, room) })
 }
 
 // Memory is what a step uses on the device.

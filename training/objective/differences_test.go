@@ -59,6 +59,8 @@ func differentiables() map[string]differentiated {
 	llama.Text.Form, llama.Text.KVHeads, llama.Text.TieHead = model.Qwen2, 1, true
 	experts.Text.Form, experts.Text.Layers, experts.Text.Experts = model.Llama, 2, &model.Experts{Count: 3, Active: 2, Shared: 1, Hidden: 5, Dense: 1}
 	adapted.LoRA = &model.LoRA{Rank: 2, Alpha: 4}
+	native := tinyOf(model.CLIP)
+	native.Vision.Form, native.Vision.Grid, native.Vision.Side = model.MoonViT, 3, 8
 	vlm := func(o VLMOptions) func(*model.Model) (differentiable, error) {
 		return func(m *model.Model) (differentiable, error) { return NewVLM(m, o) }
 	}
@@ -68,6 +70,9 @@ func differentiables() map[string]differentiated {
 		}},
 		"vlm of packed images": {config: tinyVLM(model.MoonViT), build: vlm(VLMOptions{Plan: Plan{Batch: rows}, Packed: &packedRoom}), batch: func(m *model.Model) *training.Batch {
 			return illustrated(m, &packedRoom)
+		}},
+		"clip of packed images": {config: native, batch: packedPairs, build: func(m *model.Model) (differentiable, error) {
+			return NewPackedCLIP(m, Plan{Batch: rows}, model.PackedShape{Patches: 12 * rows, Images: rows})
 		}},
 		"lm":                          {config: tinyOf(model.LM), build: lm(Plan{Batch: rows})},
 		"lm of llama's form":          {config: llama, build: lm(Plan{Batch: rows})},

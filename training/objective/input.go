@@ -77,10 +77,18 @@ func pairBytes(m *model.Model) int { return 4 * (m.Config.Vision.Pixels() + m.Co
 // readPairs takes n pairs from a batch. Ids outside the vocabulary and lengths
 // that are not between 1 and the context are errors: kernels do not check them.
 func readPairs(m *model.Model, n int, b *training.Batch) (p pairs, err error) {
-	t := m.Config.Text
-	if p.images, err = b.ReadFloat32s(Images, n*m.Config.Vision.Pixels()); err != nil {
+	images, err := b.ReadFloat32s(Images, n*m.Config.Vision.Pixels())
+	if err != nil {
 		return p, err
 	}
+	p, err = readTextsOfPairs(m, n, b)
+	p.images = images
+	return p, err
+}
+
+// readTextsOfPairs is readPairs without the images.
+func readTextsOfPairs(m *model.Model, n int, b *training.Batch) (p pairs, err error) {
+	t := m.Config.Text
 	if p.tokens, err = b.ReadInt32s(Tokens, n*t.Context); err != nil {
 		return p, err
 	}

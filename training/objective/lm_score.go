@@ -32,7 +32,7 @@ func newLMScorer(m *model.Model, s PackedShape, a *graph.Arena) (*LMScorer, erro
 	if m.Config.Kind != model.LM {
 		return nil, fmt.Errorf("score texts: the model is of kind %s", m.Config.Kind)
 	}
-	g, err := packed{m, s, 1}.build(graph.Options{Arena: a})
+	g, err := packed{m, s, 1, TuneOptions{}}.build(graph.Options{Arena: a})
 	if err != nil {
 		return nil, fmt.Errorf("score texts: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/optim"
 )
 
 // weighed names the shape that a process of TestThePredictedMemoryIsWhatAProcessTakes trains.
@@ -27,16 +28,20 @@ type shape struct {
 	kind  model.Kind
 	width int
 	plan  objective.Plan
+	// whole has all that keeps copies: Muon, an anchor for spikes, the best parameters.
+	whole bool
 }
 
 // weighedShapes are trainings of some hundred MiB, so that what the process needs besides counts little, of few operations for their size.
 func weighedShapes() map[string]shape {
 	return map[string]shape{
-		"lm, most of it parameters": {model.LM, 512, objective.Plan{Batch: 4}},
-		"lm, layers again":          {model.LM, 64, objective.Plan{Batch: 160, Checkpoint: true, Lengths: []int{64}}},
-		"clip":                      {model.CLIP, 64, objective.Plan{Batch: 64}},
-		"clip in parts":             {model.CLIP, 64, objective.Plan{Batch: 192, Accumulate: 3}},
-		"blip in buckets":           {model.BLIP, 64, objective.Plan{Batch: 16, Lengths: []int{32, 64}}},
+		"lm, most of it parameters": {kind: model.LM, width: 512, plan: objective.Plan{Batch: 4}},
+		"lm, with copies":           {kind: model.LM, width: 512, plan: objective.Plan{Batch: 4}, whole: true},
+		"lm, layers again":          {kind: model.LM, width: 64, plan: objective.Plan{Batch: 160, Checkpoint: true, Lengths: []int{64}}},
+		"clip":                      {kind: model.CLIP, width: 64, plan: objective.Plan{Batch: 64}},
+		"clip in parts":             {kind: model.CLIP, width: 64, plan: objective.Plan{Batch: 192, Accumulate: 3}},
+		"blip in buckets":           {kind: model.BLIP, width: 64, plan: objective.Plan{Batch: 16, Lengths: []int{32, 64}}},
+		"vlm":                       {kind: model.VLM, width: 64, plan: objective.Plan{Batch: 64, Lengths: []int{96}}},
 	}
 }
 
@@ -118,6 +123,9 @@ func weigh(t *testing.T, name string) {
 	if shape.kind != model.LM {
 		c.Vision = model.Vision{Image: 64, Patch: 8, Layers: 4}
 	}
+	if shape.kind == model.VLM {
+		c.Projector.Merge, c.Text.Special.Image = 8, 1999 // one token for an image, as randomRows has
+	}
 	m, err := model.New(b, c, 1)
 	require.NoError(t, err)
 	debug.FreeOSMemory() // what initial values leave
@@ -127,6 +135,8 @@ func weigh(t *testing.T, name string) {
 		o, err = objective.NewLM(m, shape.plan)
 	case model.CLIP:
 		o, err = objective.NewCLIP(m, shape.plan)
+	case model.VLM:
+		o, err = objective.NewVLM(m, objective.VLMOptions{Plan: shape.plan})
 	default:
 		blip := objective.DefaultBLIP(shape.plan.Batch)
 		blip.Plan = shape.plan
@@ -138,6 +148,14 @@ func weigh(t *testing.T, name string) {
 		Batches: randomRows(m.Config, shape.plan.Batch, 3),
 	}
 	l.Config.BatchSize, l.Config.CheckpointSteps, l.Config.Schedule.Warmup = shape.plan.Batch, 1, 0
+	if shape.whole {
+		spikes := training.DefaultSpikes()
+		spikes.Every = 1 // checkpoints are written at anchors only
+		l.Config.AdamW.Method, l.Config.Spike = optim.UseMuon, &spikes
+		l.Evaluation = &training.Evaluation{Every: 1, Score: "score", KeepBest: true, Run: func(context.Context) (training.Metrics, error) {
+			return training.Metrics{"score": 1}, nil
+		}}
+	}
 	r, err := l.Run(context.Background())
 	require.NoError(t, err)
 	fmt.Println("weighed", r.Memory.Total(), peak(t)-before)

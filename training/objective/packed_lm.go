@@ -27,12 +27,14 @@ type PackedShape struct {
 // after it, or device.IgnoreIndex; shape, three int32; and where its shape has
 // ends, positions (B, T) and ends.
 type PackedLM struct {
-	model  *model.Model
-	plan   Plan
-	graphs []packedGraph
-	arena  *graph.Arena
-	step   PackedShape // of the last step
-	ends   []int32     // of a micro-batch
+	model   *model.Model
+	plan    Plan
+	graphs  []packedGraph
+	arena   *graph.Arena
+	options TuneOptions
+	step    PackedShape // of the last step
+	ends    []int32     // of a micro-batch
+	drawn   []float32   // its noise
 }
 
 // packedGraph computes micro-batches of the batches of one shape.
@@ -46,7 +48,16 @@ var _ training.Objective = (*PackedLM)(nil)
 // NewPackedLM builds the objective on an lm model for batches of the shapes. Of the
 // plan, Batch and Lengths do not matter.
 func NewPackedLM(m *model.Model, p Plan, shapes ...PackedShape) (*PackedLM, error) {
-	l := &PackedLM{model: m, plan: p, arena: graph.NewArena(m.Backend())}
+	return NewTunedLM(m, TuneOptions{Plan: p}, shapes...)
+}
+
+// NewTunedLM is NewPackedLM with what fine-tuning adds.
+func NewTunedLM(m *model.Model, o TuneOptions, shapes ...PackedShape) (*PackedLM, error) {
+	p := o.Plan
+	l := &PackedLM{model: m, plan: p, options: o, arena: graph.NewArena(m.Backend())}
+	if err := o.Teacher.prepare(m); err != nil {
+		return nil, fmt.Errorf("lm objective: %w", err)
+	}
 	if m.Config.Kind != model.LM {
 		return nil, fmt.Errorf("lm objective: the model is of kind %s", m.Config.Kind)
 	}
@@ -65,7 +76,7 @@ func NewPackedLM(m *model.Model, p Plan, shapes ...PackedShape) (*PackedLM, erro
 		if err == nil {
 			rows := s
 			rows.Rows = part.rows()
-			g, err = packed{m, rows, p.parts()}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
+			g, err = packed{m, rows, p.parts(), o}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lm objective: %w", err), l.Close())
@@ -81,6 +92,7 @@ type packed struct {
 	model *model.Model
 	shape PackedShape
 	parts int // of a batch; its loss has a share in that of the batch where there are several
+	tune  TuneOptions
 }
 
 func (p packed) build(o graph.Options) (*graph.Graph, error) {
@@ -94,8 +106,15 @@ func (p packed) build(o graph.Options) (*graph.Graph, error) {
 			texts.Positions = g.Input(Positions, device.Int32, s.Rows, s.Context)
 			texts.Ends = g.Input(Ends, device.Int32, s.Ends)
 		}
+		if p.tune.Noise.Alpha > 0 {
+			texts.Noise = g.Input(noiseInput, device.Float32, s.Rows, s.Context, m.Config.Text.Width)
+		}
 		targets := g.Input(Targets, device.Int32, s.Rows, s.Context)
-		loss := m.TokenLoss(g, m.Decode(g, texts, nil).States, targets, 0)
+		states := m.Decode(g, texts, nil).States
+		loss := m.TokenLoss(g, states, targets, 0)
+		if p.tune.Teacher != nil {
+			loss = p.tune.Teacher.teach(g, lessonText{m, texts, states, targets, loss})
+		}
 		g.Output(training.LossKey, loss)
 		if p.parts > 1 {
 			g.Seed(share, loss)
@@ -110,8 +129,9 @@ func (l *PackedLM) Params() []*graph.Param { return l.model.Params() }
 // State is part of training.Objective: there is none.
 func (l *PackedLM) State() []optim.Tensor { return nil }
 
-// Step is part of training.Objective. Metrics: loss.
-func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
+// Step is part of training.Objective. Metrics: loss, and with a teacher divergence
+// and cross_entropy.
+func (l *PackedLM) Step(step int64, b *training.Batch) (training.Metrics, error) {
 	g, err := l.of(b)
 	if err != nil {
 		return nil, err
@@ -121,7 +141,7 @@ func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	loss := 0.0
+	metrics := training.Metrics{training.LossKey: 0}
 	for i, s := range shares(t.targets, l.plan.parts()) {
 		if s == 0 {
 			continue
@@ -133,16 +153,31 @@ func (l *PackedLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 				return nil, err
 			}
 		}
+		if err := l.disturb(g, part, step, i); err != nil {
+			return nil, err
+		}
 		if err := errors.Join(part.feed(g.Graph), g.Run()); err != nil {
 			return nil, err
 		}
-		mean, err := scalar(g.Graph, training.LossKey)
-		if err != nil {
-			return nil, err
+		for _, name := range l.options.Teacher.measured() {
+			v, err := scalar(g.Graph, name)
+			if err != nil {
+				return nil, err
+			}
+			metrics[name] += s * v
 		}
-		loss += s * mean
 	}
-	return training.Metrics{training.LossKey: loss}, nil
+	return metrics, nil
+}
+
+// disturb feeds the noise of micro-batch i, where there is any.
+func (l *PackedLM) disturb(g packedGraph, t packedTexts, step int64, i int) error {
+	if l.options.Noise.Alpha == 0 {
+		return nil
+	}
+	s := noisyShape{tokens: len(t.tokens), row: g.shape.Context, width: l.model.Config.Text.Width, ends: t.ends}
+	l.drawn = l.options.Noise.fill(l.drawn, step, i, s)
+	return g.Feed(noiseInput, l.drawn)
 }
 
 // of finds the graph of a batch.
@@ -237,7 +272,7 @@ func (l *PackedLM) Updated(int64) error { return nil }
 func (l *PackedLM) StepFLOPs() float64 {
 	c := l.model.Config
 	c.Text.Context = l.step.Context
-	return 3 * float64(l.step.Rows) * c.FLOPs().Decode
+	return 3*float64(l.step.Rows)*c.FLOPs().Decode + float64(l.step.Rows)*l.options.Teacher.flops(l.step.Context)
 }
 
 // Needs is part of training.Sized. All shapes get as many rows.
@@ -249,7 +284,9 @@ func (l *PackedLM) Needs(batch int) (training.Needs, error) {
 			s.Rows = p.Batch
 			shapes = append(shapes, s)
 		}
-		return NewPackedLM(l.model, p, shapes...)
+		o := l.options
+		o.Plan = p
+		return NewTunedLM(l.model, o, shapes...)
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"tempera/training/model"
 )
 
 // Plan says how a step is computed: of how many rows, in how many passes, and what is kept meanwhile. But for Batch, it changes results by
@@ -33,6 +35,15 @@ func (p Plan) Validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// roomFor is the room for packed images of a batch of another size.
+func roomFor(s model.PackedShape, batch, other int) model.PackedShape {
+	per := func(n int) int { return (n + batch - 1) / batch * other }
+	return model.PackedShape{Patches: per(s.Patches), Images: per(s.Images)}
+}
+
+// patchBytes is the size of a packed patch on the host: its values and five numbers.
+func patchBytes(m *model.Model) int { return 4 * (3*m.Config.Vision.Patch*m.Config.Vision.Patch + 5) }
 
 // parts is the number of micro-batches.
 func (p Plan) parts() int { return max(1, p.Accumulate) }

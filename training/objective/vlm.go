@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"tempera/training"
-	"tempera/training/device"
 	"tempera/training/graph"
 	"tempera/training/model"
 	"tempera/training/optim"
@@ -52,9 +51,6 @@ type VLM struct {
 
 var _ training.Objective = (*VLM)(nil)
 
-// slots names the input that tells which token of an image stands where.
-const slots = "slots"
-
 // NewVLM builds the objective on a vlm model, whose parameters it trains in place.
 func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
 	if m.Config.Kind != model.VLM {
@@ -80,23 +76,16 @@ func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
 }
 
 func (v *VLM) define(g *graph.Graph, tokens int) *graph.Node {
-	m, rows := v.model, v.options.rows()
-	text := model.Texts{Tokens: g.Input(Tokens, device.Int32, rows, tokens), Slots: g.Input(slots, device.Int32, rows, tokens)}
-	if s := v.options.Packed; s != nil {
-		p := m.PackedInput(g, *s)
-		text.Patches = m.ProjectPacked(g, m.PackedStates(g, p), p)
-	} else {
-		text.Patches = m.ProjectImages(g, m.VisionStates(g, imageInput(g, m, rows)))
-	}
-	d := m.Decode(g, text, nil)
+	loss, d := defineVLM(g, v.model, vlmInput{shape{v.options.rows(), tokens}, v.sights()})
 	v.load.declare(g, d)
-	loss := m.TokenLoss(g, d.States, g.Input(Targets, device.Int32, rows, tokens), 0)
-	g.Output(training.LossKey, loss)
 	if v.options.parts() > 1 {
 		g.Seed(share, loss)
 	}
 	return loss
 }
+
+// sights is how a micro-batch sees images.
+func (v *VLM) sights() sights { return sights{v.options.rows(), v.options.Packed} }
 
 // Params is part of training.Objective.
 func (v *VLM) Params() []*graph.Param { return v.model.Params() }
@@ -107,30 +96,16 @@ func (v *VLM) State() []optim.Tensor { return nil }
 // Step is part of training.Objective. Metrics: loss, and expert_load of a model
 // with experts.
 func (v *VLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
-	c, n := v.model.Config, v.options.rows()*v.model.Config.Text.Context
-	tokens, err := b.ReadInt32s(Tokens, v.options.Batch*c.Text.Context)
+	t, err := readIllustrated(v.model, v.options.Batch, b)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := b.ReadInt32s(Targets, v.options.Batch*c.Text.Context)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(checkIDs(tokens, c.Text.Vocab), checkTargets(targets, c.Text.Vocab)); err != nil {
-		return nil, err
-	}
-	targets = slices.Clone(targets)
-	for i, t := range targets {
-		if t == c.Text.Special.Image {
-			targets[i] = device.IgnoreIndex
-		}
-	}
-	loss := 0.0
-	for i, s := range shares(targets, v.options.parts()) {
+	n, loss := v.options.rows()*v.model.Config.Text.Context, 0.0
+	for i, s := range shares(t.targets, v.options.parts()) {
 		if s == 0 {
 			continue
 		}
-		part, err := v.run(i, s, textPart{tokens[i*n : (i+1)*n], targets[i*n : (i+1)*n]}, b)
+		part, err := v.run(i, s, illustratedTexts{t.tokens[i*n : (i+1)*n], t.targets[i*n : (i+1)*n]}, b)
 		if err != nil {
 			return nil, err
 		}
@@ -141,65 +116,27 @@ func (v *VLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	return metrics, nil
 }
 
-// textPart is the text of a micro-batch.
-type textPart struct{ tokens, targets []int32 }
-
 // run does micro-batch i, whose part in the loss is s, and returns its mean loss.
-func (v *VLM) run(i int, s float64, t textPart, b *training.Batch) (float64, error) {
-	context := v.model.Config.Text.Context
-	g := v.graphs.of(max(longest(t.targets, context), lastImage(t.tokens, context, v.model.Config.Text.Special.Image)))
-	images, err := v.feedImages(g.Graph, i, b)
+func (v *VLM) run(i int, s float64, t illustratedTexts, b *training.Batch) (float64, error) {
+	c := v.model.Config
+	g := v.graphs.of(max(longest(t.targets, c.Text.Context), lastImage(t.tokens, c.Text.Context, c.Text.Special.Image)))
+	images, err := v.sights().feed(g.Graph, c, imagesOf{b, i, v.options.parts()})
 	if err != nil {
 		return 0, err
 	}
-	words, places, err := v.model.Config.PlaceImages(t.tokens, images)
-	if err != nil {
+	if err := t.feed(g, c, images); err != nil {
 		return 0, err
-	}
-	errs := []error{
-		g.Feed(Tokens, cut(words, context, g.tokens)), g.Feed(slots, cut(places, context, g.tokens)),
-		g.Feed(Targets, cut(t.targets, context, g.tokens)),
 	}
 	if v.options.parts() > 1 {
-		errs = append(errs, g.Feed(share, []float32{float32(s)}))
+		err = g.Feed(share, []float32{float32(s)})
 	}
-	if err := errors.Join(append(errs, g.Run())...); err != nil {
+	if err := errors.Join(err, g.Run()); err != nil {
 		return 0, err
 	}
 	if err := v.load.count(g.Graph); err != nil {
 		return 0, err
 	}
 	return scalar(g.Graph, training.LossKey)
-}
-
-// lastImage is the number of columns that hold all image tokens of rows that are
-// width wide.
-func lastImage(tokens []int32, width int, image int32) int {
-	n := 0
-	for i, id := range tokens {
-		if id == image {
-			n = max(n, i%width+1)
-		}
-	}
-	return n
-}
-
-// feedImages feeds the images of micro-batch i and returns their number of tokens.
-func (v *VLM) feedImages(g *graph.Graph, i int, b *training.Batch) (int, error) {
-	c, rows := v.model.Config, v.options.rows()
-	if v.options.Packed != nil {
-		p, tokens, err := c.ReadPacked(*v.options.Packed, b)
-		if err != nil {
-			return 0, err
-		}
-		return tokens, p.Feed(g)
-	}
-	pixels := c.Vision.Pixels()
-	all, err := b.ReadFloat32s(Images, v.options.Batch*pixels)
-	if err != nil {
-		return 0, err
-	}
-	return rows * c.ImageTokens(), g.Feed(Images, all[i*rows*pixels:(i+1)*rows*pixels])
 }
 
 // Updated is part of training.Objective: experts are balanced.
@@ -217,13 +154,18 @@ func (v *VLM) StepFLOPs() float64 {
 	return float64(v.options.Batch) * (times("vision")*f.Image + times("projector")*f.Project + times("text")*f.Decode)
 }
 
-// Needs is part of training.Sized.
+// Needs is part of training.Sized. Room for packed images grows with the batch.
 func (v *VLM) Needs(batch int) (training.Needs, error) {
 	c := v.model.Config
 	bytes := 4*c.Vision.Pixels() + 8*c.Text.Context
+	var room *model.PackedShape
+	if s := v.options.Packed; s != nil {
+		r := roomFor(*s, v.options.Batch, batch)
+		room, bytes = &r, r.Patches/batch*patchBytes(v.model)+8*c.Text.Context
+	}
 	return needsOf(v.options.Plan, batch, bytes, func(p Plan) (sized, error) {
 		o := v.options
-		o.Plan = p
+		o.Plan, o.Packed = p, room
 		return NewVLM(v.model, o)
 	})
 }

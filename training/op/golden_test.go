@@ -20,8 +20,8 @@ type nodes = map[string]*graph.Node
 // goldenBuild makes the graph of a case from its inputs and returns the outputs.
 type goldenBuild func(t *testing.T, g *graph.Graph, c *golden.Case, in nodes) nodes
 
-// goldenBuilds are the tested cases; a case that several operations compute has several builds.
-func goldenBuilds() map[string]map[string]goldenBuild {
+// operationBuilds are the cases of operations; a case that several compute has several builds.
+func operationBuilds() map[string]map[string]goldenBuild {
 	return map[string]map[string]goldenBuild{
 		"linear": {
 			"Linear": func(_ *testing.T, g *graph.Graph, _ *golden.Case, in nodes) nodes {
@@ -125,18 +125,14 @@ func goldenElsewhere() map[string]string {
 	reasons := map[string]string{
 		"adamw":              "an update, not an operation: TestGoldenAdamW",
 		"blip_itm_negatives": "random, without a gradient: TestGoldenHardNegatives",
-		"bradley_terry":      "post-training objective on sequence rewards",
-		"catlip":             "multi-label classification objective",
-		"ppo":                "post-training objective on token log-probabilities",
-	}
-	for _, kind := range []string{"hinge", "ipo", "sigmoid", "sigmoid_smoothed"} {
-		reasons["dpo_"+kind] = "post-training objective on sequence log-probabilities"
+		"catlip":             "arithmetic on the host: objective.CatLIP",
+		"ppo":                "arithmetic on the host: package policy",
 	}
 	for _, kind := range []string{"constant", "sequence", "token"} {
-		reasons["grpo_"+kind] = "post-training objective on token log-probabilities"
+		reasons["grpo_"+kind] = "arithmetic on the host: package policy"
 	}
 	for _, kind := range []string{"arcface", "cosface", "normface", "sphereface"} {
-		reasons["margin_"+kind] = "face recognition objective"
+		reasons["margin_"+kind] = "arithmetic on the host: objective.AngularMargin"
 	}
 	return reasons
 }

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 
 	"tempera/training/device"
@@ -37,47 +36,23 @@ func HeadCrossEntropy(g *graph.Graph, x, w, targets *graph.Node, o HeadOptions) 
 type headLimits struct{ most, block int }
 
 func headLoss(g *graph.Graph, in []*graph.Node, o HeadOptions, limits headLimits) *graph.Node {
-	h := &headCrossEntropy{smoothing: o.Smoothing, transposed: o.Transposed, bias: -1, headLimits: limits}
-	if o.Bias != nil {
-		h.bias = len(in)
-		in = append(in, o.Bias)
-	}
-	return g.Apply(h, in...)
+	h := &headCrossEntropy{smoothing: o.Smoothing, headLimits: limits}
+	return g.Apply(h, h.operands(in, o.Bias, o.Transposed)...)
 }
 
 type headCrossEntropy struct {
-	smoothing  float32
-	transposed bool
-	bias       int // position of the operand; -1: absent
+	headOperands
+	smoothing float32
 	headLimits
-	n, c, v int // rows, width, vocabulary
 }
 
 func (h *headCrossEntropy) Name() string { return "headcrossentropy" }
 
 func (h *headCrossEntropy) Infer(in []device.Desc) (device.Desc, error) {
-	if err := types(in, "ffif"[:len(in)]); err != nil {
-		return device.Desc{}, err
-	}
-	x, w := in[0], in[1]
-	if x.Rank() < 1 || w.Rank() != 2 {
-		return device.Desc{}, errors.New("wants x (..., C) and a matrix W")
-	}
-	h.n, h.c, h.v = x.Rows(), w.Shape[0], w.Shape[1]
-	if h.transposed {
-		h.c, h.v = h.v, h.c
-	}
-	switch {
-	case x.Cols() != h.c:
-		return device.Desc{}, fmt.Errorf("x has width %d, W takes %d", x.Cols(), h.c)
-	case in[2].Size() != h.n:
-		return device.Desc{}, fmt.Errorf("%d rows need as many targets, got %d", h.n, in[2].Size())
-	case h.smoothing < 0 || h.smoothing >= 1:
+	if h.smoothing < 0 || h.smoothing >= 1 {
 		return device.Desc{}, fmt.Errorf("smoothing is %v: it must be in [0, 1)", h.smoothing)
-	case h.bias > 0:
-		return device.Floats(), vector(in[h.bias], "the bias", h.v)
 	}
-	return device.Floats(), nil
+	return device.Floats(), h.infer(in)
 }
 
 // whole tells whether all logits exist at once.
@@ -88,7 +63,7 @@ func (h *headCrossEntropy) logits() device.Desc {
 	if h.whole() {
 		return device.Floats(h.n, h.v)
 	}
-	return device.Floats(max(1, h.block/h.v), h.v)
+	return h.blockOf(h.block)
 }
 
 // Scratch is the row losses and, unless they are saved, logits or logarithms of sums.
@@ -103,17 +78,11 @@ func (h *headCrossEntropy) Scratch(f graph.ForwardRequest) []device.Desc {
 	return s
 }
 
-func (h *headCrossEntropy) head(c *graph.Call) device.HeadCrossEntropyArgs {
-	return device.HeadCrossEntropyArgs{
-		Rows: h.n, Width: h.c, Classes: h.v, X: c.In[0], W: c.In[1], Bias: operand(c.In, h.bias), TransW: h.transposed,
-		Targets: c.In[2], Smoothing: h.smoothing,
-	}
-}
-
 func (h *headCrossEntropy) Forward(c *graph.Call) {
 	if !h.whole() {
-		a := h.head(c)
-		a.RowLoss, a.Mean, a.Logits, a.LogSumExp = c.Scratch[0], c.Out, c.Scratch[1], c.Scratch[len(c.Scratch)-1]
+		a := device.HeadCrossEntropyArgs{
+			HeadInput: h.input(c, c.Scratch[1]), Smoothing: h.smoothing, RowLoss: c.Scratch[0], Mean: c.Out, LogSumExp: c.Scratch[len(c.Scratch)-1],
+		}
 		if c.Saving() {
 			a.LogSumExp = c.Saved[0]
 		}
@@ -134,34 +103,17 @@ func (h *headCrossEntropy) Forward(c *graph.Call) {
 	c.Backend.CrossEntropy(a)
 }
 
-func (h *headCrossEntropy) Wrt() []bool {
-	return []bool{true, true, false, true}[:3+len(which(h.bias > 0))]
-}
-
 func (h *headCrossEntropy) Backprop(r graph.Request) graph.Backprop {
-	b := graph.Backprop{Accumulates: []int{0, 1}}
-	if h.whole() {
-		b.ReadsIn, b.Saved = which(r.Want[1], r.Want[0]), []device.Desc{h.logits()}
-		return b
+	if !h.whole() {
+		return h.backprop(r, h.logits())
 	}
-	b.Saved, b.Scratch = []device.Desc{device.Floats(h.n)}, []device.Desc{h.logits()}
-	for i := range r.In {
-		b.ReadsIn = append(b.ReadsIn, i)
-	}
-	return b
+	return graph.Backprop{Accumulates: []int{0, 1}, ReadsIn: which(r.Want[1], r.Want[0]), Saved: []device.Desc{h.logits()}}
 }
 
 func (h *headCrossEntropy) Backward(c *graph.Call) {
-	var bias *device.Value
-	if h.bias > 0 {
-		bias = accumulator(c, h.bias)
-	}
 	if !h.whole() {
-		a := h.head(c)
-		a.LogSumExp, a.Logits = c.Saved[0], c.Scratch[0]
-		c.Backend.HeadCrossEntropyBackward(device.HeadCrossEntropyBackwardArgs{
-			Forward: a, DMean: c.DOut, DX: c.DIn[0], DW: accumulator(c, 1), DBias: bias, Accumulate: c.Add[0],
-		})
+		f := device.HeadCrossEntropyArgs{HeadInput: h.input(c, c.Scratch[0]), Smoothing: h.smoothing, LogSumExp: c.Saved[0]}
+		c.Backend.HeadCrossEntropyBackward(device.HeadCrossEntropyBackwardArgs{Forward: f, DMean: c.DOut, HeadGradients: h.gradients(c)})
 		return
 	}
 	d := c.Saved[0]
@@ -178,7 +130,9 @@ func (h *headCrossEntropy) Backward(c *graph.Call) {
 		}
 		c.Backend.Gemm(a)
 	}
-	if bias != nil {
-		c.Backend.SumRows(device.SumRowsArgs{Rows: h.n, Cols: h.v, Period: 1, X: d, DP: bias})
+	if h.bias > 0 {
+		if bias := accumulator(c, h.bias); bias != nil {
+			c.Backend.SumRows(device.SumRowsArgs{Rows: h.n, Cols: h.v, Period: 1, X: d, DP: bias})
+		}
 	}
 }

@@ -37,6 +37,21 @@ func Hidden(p *graph.Param) bool {
 
 const defaultMomentum = 0.95
 
+// ScratchBytes estimates what a device needs for a while to update the parameters, one after the other: Muon orthogonalises in two copies of the
+// matrix and two squares of its smaller side, a quarter more of each as scratch grows.
+func (o Options) ScratchBytes(params []*graph.Param) int64 {
+	var copies, squares int64
+	for _, p := range params {
+		if o.Method != UseMuon || !p.Trained() || !Hidden(p) {
+			continue
+		}
+		s := p.Value.Shape()
+		rows, cols := int64(s[len(s)-2]), int64(s[len(s)-1])
+		copies, squares = max(copies, rows*cols), max(squares, min(rows, cols)*min(rows, cols))
+	}
+	return (copies + squares) * 2 * device.WordBytes * 5 / 4
+}
+
 // NewMuon allocates gradients, where no graph has done so yet, and state.
 func NewMuon(b device.Backend, params []*graph.Param, o Options) (*Muon, error) {
 	if err := o.Validate(); err != nil {

@@ -22,7 +22,7 @@ func benchCommand(a *app) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure this machine",
 	}
-	c.AddCommand(benchGemmCommand(a), benchTrainCommand(a), benchDecodeCommand(a), benchAttentionCommand(a), benchLoadCommand(a), benchCheckpointCommand(a), benchDAGCommand(a), benchShardsCommand(a))
+	c.AddCommand(benchGemmCommand(a), benchTrainCommand(a), benchDecodeCommand(a), benchRLCommand(a), benchAttentionCommand(a), benchLoadCommand(a), benchCheckpointCommand(a), benchDAGCommand(a), benchShardsCommand(a))
 	return c
 }
 

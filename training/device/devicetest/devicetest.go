@@ -49,7 +49,7 @@ func scalar(x float64) operand {
 
 // trials are all trials, family by family.
 func trials() []trial {
-	return slices.Concat(memoryTrials(), linearTrials(), attentionTrials(), normTrials(), elementwiseTrials(), lossTrials(), headTrials(), rowTrials(), gridTrials(), expertTrials(), optimiserTrials())
+	return slices.Concat(memoryTrials(), linearTrials(), attentionTrials(), normTrials(), elementwiseTrials(), lossTrials(), headTrials(), divergenceTrials(), rowTrials(), gridTrials(), expertTrials(), optimiserTrials())
 }
 
 // tolerance of float32 against float64, relative to the largest element of a value: sums of a few hundred terms.

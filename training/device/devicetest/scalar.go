@@ -112,40 +112,6 @@ func lossTrials() []trial {
 	}
 }
 
-// headTrials keep two rows of logits at a time.
-func headTrials() []trial {
-	const n, c, v = 9, 11, 37
-	targets := is(3, 0, device.IgnoreIndex, 36, 5, 5, device.IgnoreIndex, 1, 2)
-	args := func(b device.Backend, v []*device.Value) device.HeadCrossEntropyArgs {
-		logits, err := device.New(b, device.Floats(2, 37))
-		if err != nil {
-			panic(err)
-		}
-		return device.HeadCrossEntropyArgs{
-			Rows: n, Width: c, Classes: 37, X: v[0], W: v[1], Bias: v[2], Targets: v[3], Smoothing: 0.1, RowLoss: v[4], LogSumExp: v[5], Mean: v[6], Logits: logits,
-		}
-	}
-	var ts []trial
-	for name, transposed := range map[string]bool{"": false, "of a tied weight": true} {
-		w := f(c, v)
-		if transposed {
-			w = f(v, c)
-		}
-		values := []operand{f(n, c), w, f(v), targets, f(n), f(n), f(1)}
-		ts = append(ts, trial{method: "HeadCrossEntropy", name: name, values: values, call: func(b device.Backend, v []*device.Value) {
-			a := args(b, v)
-			a.TransW = transposed
-			b.HeadCrossEntropy(a)
-		}}, trial{method: "HeadCrossEntropyBackward", name: name, values: append(values, scalar(0.7), f(n, c), w, f(v)), call: func(b device.Backend, v []*device.Value) {
-			a := args(b, v)
-			a.TransW = transposed
-			b.HeadCrossEntropy(a)
-			b.HeadCrossEntropyBackward(device.HeadCrossEntropyBackwardArgs{Forward: a, DMean: v[7], DX: v[8], DW: v[9], DBias: v[10], Accumulate: transposed})
-		}})
-	}
-	return ts
-}
-
 func optimiserTrials() []trial {
 	const n = 131
 	return []trial{

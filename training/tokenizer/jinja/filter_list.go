@@ -27,6 +27,14 @@ func getter(name any) func(any) (any, error) {
 	}
 }
 
+// someOf is iterate for filters to which whatever is false is empty.
+func (r *run) someOf(v any) ([]any, error) {
+	if !truth(v) {
+		return nil, nil
+	}
+	return r.iterate(v)
+}
+
 func filterEnd(i int64) filterFunc {
 	return func(r *run, v any, _ arguments) (any, error) {
 		items, err := r.iterate(v)
@@ -63,7 +71,7 @@ func filterJoin(r *run, v any, a arguments) (any, error) {
 }
 
 func filterMap(r *run, v any, a arguments) (any, error) {
-	items, err := r.iterate(v)
+	items, err := r.someOf(v)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +111,7 @@ func filterMap(r *run, v any, a arguments) (any, error) {
 // test, what is true.
 func filterSelect(byAttribute, keep bool) filterFunc {
 	return func(r *run, v any, a arguments) (any, error) {
-		items, err := r.iterate(v)
+		items, err := r.someOf(v)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,100 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"tempera/datagen/chat"
+	"tempera/datagen/example"
+	"tempera/infra/artifact"
+	"tempera/training"
+	"tempera/training/objective"
+)
+
+// rlPrompts are problems and how the model is asked them. Each epoch goes through them in an order of its own; rounds after the first have orders
+// of their own too.
+type rlPrompts struct {
+	rows   []*example.Example
+	tokens [][]int32 // by row
+	seed   uint64
+	orders map[[2]int]*training.Order // by round and number
+}
+
+// openPrompts reads problems. Rows without a prompt and those whose prompt leaves less than room tokens of the context are left out, counted and named.
+func openPrompts(ctx context.Context, t *Task, port string, e promptEncoder) (*rlPrompts, error) {
+	p := &rlPrompts{orders: map[[2]int]*training.Order{}}
+	_, err := takeRows(ctx, t, port, func(_ int, x *example.Example) error {
+		tokens, err := e.prompt(x)
+		if err == nil && len(tokens)+e.room > e.context {
+			err = fmt.Errorf("row %s: its prompt has %d tokens, of %d of the context: fewer than %d are left for a sample", x.ID, len(tokens), e.context, e.room)
+		}
+		if err == nil {
+			p.rows, p.tokens = append(p.rows, x), append(p.tokens, tokens)
+		}
+		return err
+	})
+	return p, err
+}
+
+// promptEncoder turns a row into what the model is asked.
+type promptEncoder struct {
+	prompt  func(x *example.Example) ([]int32, error)
+	context int
+	room    int // tokens that must be left for a sample
+}
+
+// Draw is part of objective.Prompts.
+func (p *rlPrompts) Draw(iteration int64, round, n int) ([]objective.Prompt, error) {
+	key := [2]int{round, n}
+	if p.orders[key] == nil {
+		o, err := training.NewOrder(len(p.rows), n, p.seed^uint64(round)<<32)
+		if err != nil {
+			return nil, Invalid(fmt.Errorf("problems: %w", err))
+		}
+		p.orders[key] = o
+	}
+	out := make([]objective.Prompt, n)
+	for i, row := range p.orders[key].Batch(iteration) {
+		out[i] = objective.Prompt{Index: row, Tokens: p.tokens[row]}
+	}
+	return out, nil
+}
+
+// first are the prompts of the first rows.
+func (p *rlPrompts) first(n int) []objective.Prompt {
+	out := make([]objective.Prompt, min(n, len(p.rows)))
+	for i := range out {
+		out[i] = objective.Prompt{Index: i, Tokens: p.tokens[i]}
+	}
+	return out
+}
+
+// saveSamples publishes samples as examples.
+func saveSamples(ctx context.Context, t *Task, j *rlJudge, groups []objective.Group) (artifact.Artifact, error) {
+	w := example.NewWriter(t.Store, "samples", example.Meta{Title: "Samples of the policy after its last step, with their rewards"})
+	for _, g := range groups {
+		for i := range g.Samples {
+			if err := w.Add(ctx, j.written(g, i)); err != nil {
+				return artifact.Artifact{}, err
+			}
+		}
+	}
+	return w.Close(ctx)
+}
+
+// longest is the length of the longest prompt.
+func (p *rlPrompts) longest() int {
+	n := 0
+	for _, t := range p.tokens {
+		n = max(n, len(t))
+	}
+	return n
+}
+
+// givenBy is a promptEncoder's function of an encoder of rows.
+func givenBy(e *chat.Encoder) func(x *example.Example) ([]int32, error) {
+	return func(x *example.Example) ([]int32, error) {
+		encoded, err := e.Prompt(x)
+		return encoded.Tokens, err
+	}
+}

@@ -1,0 +1,184 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"tempera/datagen/example"
+	"tempera/datagen/task"
+	"tempera/serving/generate"
+	"tempera/training/model"
+	"tempera/training/objective"
+)
+
+// rlSampler writes with the model that is being trained. Packed weights are made of the training's own buffers, and made anew at each call.
+type rlSampler struct {
+	ctx       context.Context // of the stage: an objective's step takes none
+	generator *generate.Generator
+	model     *model.Model
+	rows      []*example.Example // by the index of a prompt
+	encode    func(text string) []int32
+	decode    func(tokens []int32) string
+	search    generate.Search
+	stops     []int32 // tokens that end a text besides EOS
+	length    int
+}
+
+// Sample is part of objective.Sampler.
+func (s *rlSampler) Sample(prompts []objective.Prompt, samples int) ([]objective.Group, error) {
+	if err := s.generator.Load(s.ctx, s.model.Live); err != nil {
+		return nil, err
+	}
+	groups := make([]objective.Group, len(prompts))
+	var silent, talked []int // prompts
+	for i, p := range prompts {
+		groups[i] = objective.Group{Prompt: p, Samples: make([]objective.Sample, samples)}
+		if s.world(p) == nil {
+			silent = append(silent, i)
+		} else {
+			talked = append(talked, i)
+		}
+	}
+	if err := s.write(groups, silent); err != nil {
+		return nil, err
+	}
+	return groups, s.converse(groups, talked)
+}
+
+// write samples the texts of some groups in one go.
+func (s *rlSampler) write(groups []objective.Group, which []int) error {
+	var requests []generate.Request
+	for _, i := range which {
+		g := &groups[i]
+		requests = append(requests, generate.Request{
+			Prompt: generate.Tokens(g.Prompt.Tokens...), Samples: len(g.Samples), MaxTokens: s.room(len(g.Prompt.Tokens)),
+			Seed: g.Prompt.Seed, Search: s.search, StopTokens: s.stops,
+		})
+	}
+	results, err := s.generator.Generate(s.ctx, requests)
+	if err != nil {
+		return err
+	}
+	for k, i := range which {
+		for j, t := range results[k].Texts {
+			s.add(&groups[i].Samples[j], t)
+		}
+	}
+	return nil
+}
+
+// room is how many tokens may follow n.
+func (s *rlSampler) room(n int) int { return min(s.length, s.model.Config.Text.Context-n) }
+
+// add appends a text to a sample.
+func (s *rlSampler) add(to *objective.Sample, t generate.Text) {
+	tokens := t.Tokens
+	ended := len(t.LogProbs) > len(tokens)
+	if ended {
+		tokens = append(tokens[:len(tokens):len(tokens)], t.EndToken)
+	}
+	probs := t.SampledLogProbs
+	if probs == nil { // the likeliest token
+		probs = t.LogProbs
+	}
+	to.Tokens, to.LogProbs = append(to.Tokens, tokens...), append(to.LogProbs, probs...)
+	to.Ended = ended
+	if to.Given != nil {
+		to.Given = append(to.Given, make([]bool, len(tokens))...)
+	}
+}
+
+// world is what answers to the samples of a prompt; nil: nothing does.
+func (s *rlSampler) world(p objective.Prompt) func(written string) string {
+	problem := s.rows[p.Index].Problem
+	if problem == nil {
+		return nil
+	}
+	t, err := task.Find(problem.Task)
+	if err != nil || t.Reply == nil {
+		return nil
+	}
+	return func(written string) string { return t.Reply(problem, written) }
+}
+
+// rlTurn is a sample of a world that answers.
+type rlTurn struct {
+	group, sample int
+	said          bool // the world has answered
+}
+
+// converse samples the texts of groups whose world answers once: first a token of each, then the rest, which is cut where the world's turn comes.
+func (s *rlSampler) converse(groups []objective.Group, which []int) error {
+	var turns []*rlTurn
+	for _, i := range which {
+		for j := range groups[i].Samples {
+			groups[i].Samples[j].Given = []bool{}
+			turns = append(turns, &rlTurn{group: i, sample: j})
+		}
+	}
+	most := []int{1, s.length, s.length} // tokens of each round
+	for round, budget := range most {
+		var open []*rlTurn
+		var requests []generate.Request
+		for _, t := range turns {
+			g := &groups[t.group]
+			x := &g.Samples[t.sample]
+			room := s.room(len(g.Prompt.Tokens)) - len(x.Tokens)
+			if x.Ended || room < 1 || round == 2 && !t.said {
+				continue
+			}
+			draws := rand.New(rand.NewPCG(g.Prompt.Seed, uint64(t.sample)<<8|uint64(round)))
+			requests = append(requests, generate.Request{
+				Prompt: generate.Tokens(append(g.Prompt.Tokens[:len(g.Prompt.Tokens):len(g.Prompt.Tokens)], x.Tokens...)...),
+				Seed:   draws.Uint64(), Search: s.search, StopTokens: s.stops, MaxTokens: min(budget, room),
+			})
+			open = append(open, t)
+		}
+		if len(requests) == 0 {
+			return nil
+		}
+		results, err := s.generator.Generate(s.ctx, requests)
+		if err != nil {
+			return err
+		}
+		for k, t := range open {
+			g := &groups[t.group]
+			s.add(&g.Samples[t.sample], results[k].Texts[0])
+			if !t.said {
+				t.said = s.answer(g, t.sample)
+			}
+		}
+	}
+	return nil
+}
+
+// answer puts in what the world says to a sample, and cuts what was written after its turn.
+func (s *rlSampler) answer(g *objective.Group, sample int) bool {
+	x, reply := &g.Samples[sample], s.world(g.Prompt)
+	for n := 1; n <= len(x.Tokens); n++ {
+		said := reply(s.decode(x.Tokens[:n]))
+		if said == "" {
+			continue
+		}
+		put := s.encode(said)
+		x.Tokens, x.LogProbs, x.Given, x.Ended = x.Tokens[:n], x.LogProbs[:n], x.Given[:n], false
+		put = put[:max(0, min(len(put), s.room(len(g.Prompt.Tokens))-n))]
+		x.Tokens, x.LogProbs = append(x.Tokens, put...), append(x.LogProbs, make([]float32, len(put))...)
+		for range put {
+			x.Given = append(x.Given, true)
+		}
+		return true
+	}
+	return false
+}
+
+// newRLSampler makes a sampler of the model that is being trained.
+func newRLSampler(ctx context.Context, dev *compute, s rlSampler, rows int) (*rlSampler, error) {
+	g, err := generate.New(dev.engine, s.model.Config, s.model.Live, generate.Options{Rows: rows})
+	if err != nil {
+		return nil, fmt.Errorf("sampler: %w", err)
+	}
+	s.ctx, s.generator = ctx, g
+	return &s, nil
+}

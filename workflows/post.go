@@ -1,0 +1,256 @@
+package workflows
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tempera/workflows/dag"
+)
+
+// What the workflows of post-training have in common: where rows come from, what model is trained, how long, and the chain of stages that they add to.
+
+// PostRows are the rows that a run learns from and is measured on.
+type PostRows struct {
+	Source  string         `json:"source" doc:"A task that makes them (arithmetic, words, countdown, sorting, counting, grid, rule, running; docs/data.md), or files."`
+	Params  map[string]any `json:"params,omitempty" doc:"Parameters of the task, or of the files' format."`
+	From    []string       `json:"from,omitempty" doc:"files: .jsonl, .json and .parquet files, folders, or store:<prefix>."`
+	Count   int            `json:"count" doc:"Rows to learn from; of files 0 takes all." min:"0"`
+	HeldOut int            `json:"held_out" doc:"Rows to measure on, which share no prompt with those." min:"1"`
+	Data    string         `json:"data,omitempty" doc:"Your own rows to learn from instead: examples@sha256:<digest>."`
+	Test    string         `json:"test,omitempty" doc:"Your own rows to measure on; needed with data."`
+}
+
+func (r PostRows) faults(name string) []error {
+	var faults []error
+	if (r.Data != "") != (r.Test != "") {
+		faults = append(faults, fmt.Errorf("%s.data and %s.test go together: give both, or neither", name, name))
+	}
+	for _, ref := range []string{r.Data, r.Test} {
+		if ref != "" && !strings.HasPrefix(ref, "examples@") {
+			faults = append(faults, fmt.Errorf("%q is no reference to examples: give examples@sha256:<digest>", ref))
+		}
+	}
+	if r.Data == "" && r.Source != "files" && r.Count == 0 {
+		faults = append(faults, fmt.Errorf("%s.count is 0: say how many rows task %s should make", name, r.Source))
+	}
+	if r.Source == "files" && r.Data == "" && len(r.From) == 0 {
+		faults = append(faults, fmt.Errorf("%s.source is files: name them in %s.from", name, name))
+	}
+	return faults
+}
+
+// PostModel is the model that a run starts from: one that exists, or a new small one.
+type PostModel struct {
+	From    string         `json:"from,omitempty" doc:"model:<name>@<alias> or model@sha256:<digest> to start from, such as one of tempera models import; absent: a new one of the sizes below."`
+	Width   int            `json:"width" doc:"Channels of a new model: the dial that sizes the rest." min:"8" max:"4096"`
+	Layers  int            `json:"layers" doc:"Blocks; 0 follows the width." min:"0" max:"48"`
+	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
+	Context int            `json:"context" doc:"Most tokens of a prompt with its completion." min:"8" max:"65536"`
+	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them."`
+}
+
+// smallLlama is what the small tasks are learned by.
+func smallLlama() PostModel { return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64} }
+
+// PostFit is one training on rows.
+type PostFit struct {
+	Epochs       float64        `json:"epochs" doc:"How often the rows are gone through." above:"0"`
+	Batch        int            `json:"batch" doc:"Rows of tokens, or pairs, of a step." min:"1"`
+	LearningRate float64        `json:"learning_rate" doc:"Peak learning rate; it falls along a cosine to a tenth." above:"0"`
+	WarmUp       int            `json:"warm_up" doc:"Steps of linear warm-up." min:"0"`
+	LoRA         map[string]any `json:"lora,omitempty" doc:"Trains low-rank changes instead of all parameters: {rank, alpha, targets}."`
+	More         map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind of stage."`
+}
+
+func (f PostFit) params(c PostCommon) params {
+	p := params{"epochs": f.Epochs, "batch": f.Batch, "learning_rate": f.LearningRate, "warm_up": f.WarmUp, "seed": c.Seed, "checkpoint_seconds": c.Checkpoint}
+	if f.LoRA != nil {
+		p["lora"] = f.LoRA
+	}
+	return p.with(f.More)
+}
+
+// PostRL is one training by reinforcement.
+type PostRL struct {
+	Algorithm    string         `json:"algorithm" doc:"grpo, dr_grpo, dapo, rloo, reinforce++ or ppo." enum:"grpo,dr_grpo,dapo,rloo,reinforce++,ppo"`
+	Iterations   int            `json:"iterations" doc:"Batches of samples, each of which is learned from." min:"1"`
+	Prompts      int            `json:"prompts" doc:"Problems of an iteration." min:"1"`
+	Group        int            `json:"group" doc:"Samples of a problem." min:"1"`
+	LearningRate float64        `json:"learning_rate" doc:"Peak learning rate." above:"0"`
+	Rewards      []PostReward   `json:"rewards,omitempty" doc:"What samples are rewarded for; absent: right answers, and a tenth for their form."`
+	Loss         map[string]any `json:"loss,omitempty" doc:"Parts of the algorithm that differ from its preset: clip_high, beta, aggregate and so on."`
+	More         map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind rl."`
+}
+
+// PostReward is a reward with its weight.
+type PostReward struct {
+	Reward string         `json:"reward" doc:"accuracy, format, language, length, repetition, rule, process, program."`
+	Weight float64        `json:"weight" doc:"Factor in the sum."`
+	Params map[string]any `json:"params,omitempty" doc:"Parameters of the reward."`
+}
+
+func (r PostRL) params(c PostCommon) params {
+	p := params{
+		"algorithm": r.Algorithm, "iterations": r.Iterations, "prompts": r.Prompts, "group": r.Group, "learning_rate": r.LearningRate, "seed": c.Seed,
+		"checkpoint_seconds": c.Checkpoint,
+	}
+	if r.Rewards != nil {
+		p["rewards"] = r.Rewards
+	}
+	if r.Loss != nil {
+		p["loss"] = r.Loss
+	}
+	return p.with(r.More)
+}
+
+// PostEvaluation is how a model is measured.
+type PostEvaluation struct {
+	By        string         `json:"by" doc:"tasks: completions are checked, pass@k; likelihood: choices and perplexity, for rows that nothing checks." enum:"tasks,likelihood"`
+	Samples   int            `json:"samples" doc:"tasks: completions of a problem." min:"1"`
+	MaxTokens int            `json:"max_tokens" doc:"tasks: most tokens of a completion." min:"1"`
+	More      map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind evaluate_tasks or evaluate_choices."`
+}
+
+// PostCommon is what every run has.
+type PostCommon struct {
+	Name       string  `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Seed       int     `json:"seed" doc:"Seed of weights, order and draws." min:"0"`
+	Checkpoint float64 `json:"checkpoint_seconds" doc:"Seconds between checkpoints: what a crash costs at most." above:"0"`
+	Publish    string  `json:"publish" doc:"Puts the model under models/, as candidate; with champion it becomes that where it is at least as good as the present one on the same data." enum:"no,candidate,champion"`
+}
+
+func postCommon(name string) PostCommon {
+	return PostCommon{Name: name, Seed: 1, Checkpoint: 10, Publish: "candidate"}
+}
+
+// chain builds the spec of a run of post-training, stage after stage.
+type chain struct {
+	PostCommon
+	spec *dag.Spec
+	err  error
+
+	evaluations dag.Inputs
+	labels      []string
+	curves      []string
+	metric      string // of the chart, and that champions are compared by
+}
+
+func newChain(c PostCommon, what string) *chain {
+	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: "pass@1"}
+}
+
+func (c *chain) add(id, kind string, in inputs, p params) *dag.Stage {
+	raw, err := json.Marshal(p)
+	c.err = errors.Join(c.err, err)
+	c.spec.Stages = append(c.spec.Stages, dag.Stage{ID: id, Kind: kind, Inputs: in, Params: raw})
+	return &c.spec.Stages[len(c.spec.Stages)-1]
+}
+
+// split is rows to learn from and rows to measure on.
+type split struct{ train, test string }
+
+// rows adds the stages that make rows: demonstrations where what is learned from them is how to answer, and otherwise problems. Those to measure on are problems always.
+func (c *chain) rows(id string, r PostRows, form string) split {
+	if r.Data != "" {
+		return split{r.Data, r.Test}
+	}
+	p := params{"source": r.Source, "count": r.Count, "seed": c.Seed}
+	if r.Source == "files" {
+		p["from"], p["held_out_rows"] = r.From, r.HeldOut
+		c.add(id, "examples", nil, p.with(r.Params))
+		return split{id + ".examples", id + ".held_out"}
+	}
+	part := func(id, half string, p params) string {
+		p["params"] = params{"split": half}.with(r.Params)
+		c.add(id, "examples", nil, p)
+		return id + ".examples"
+	}
+	return split{
+		part(id, "train", p.with(params{"rows": form})),
+		part(id+"_test", "test", p.with(params{"rows": "problems", "count": r.HeldOut, "seed": c.Seed + 1})),
+	}
+}
+
+// start is the model that training starts from: the given one, or a new one with a tokenizer of the characters and tags that the rows have.
+func (c *chain) start(id string, m PostModel, data dag.Inputs) string {
+	if m.From != "" {
+		return m.From
+	}
+	if !slices.ContainsFunc(c.spec.Stages, func(s dag.Stage) bool { return s.ID == "tokenizer" }) {
+		c.add("tokenizer", "tokenizer", inputs{"data": data}, params{"alphabet": "seen", "special": []string{"<think>", "</think>", "<answer>", "</answer>"}})
+	}
+	text := params{"form": "llama", "tie_head": true}
+	config := params{}.with(m.Config)
+	if given, ok := m.Config["text"].(map[string]any); ok {
+		text = text.with(given)
+	}
+	config["text"] = text
+	c.add(id, "init_model", inputs{"tokenizer": {"tokenizer.tokenizer"}}, params{
+		"seed": c.Seed, "model": params{"width": m.Width, "text_layers": m.Layers, "heads": m.Heads, "context": m.Context, "config": config},
+	})
+	return id + ".model"
+}
+
+// sft adds supervised fine-tuning and returns the model.
+func (c *chain) sft(id, from string, data dag.Inputs, f PostFit) string {
+	return c.train(id, "sft", inputs{"model": {from}, "data": data}, f.params(c.PostCommon))
+}
+
+// train adds a stage whose output is a model, with its curves in the report.
+func (c *chain) train(id, kind string, in inputs, p params) string {
+	c.add(id, kind, in, p)
+	c.curves = append(c.curves, id)
+	return id + ".model"
+}
+
+// evaluate adds a measurement of a model, compared with an earlier one where there is a baseline, and returns it.
+func (c *chain) evaluate(m measured, e PostEvaluation) string {
+	in := inputs{"model": {m.model}, "data": {m.data}}
+	if m.baseline != "" {
+		in["baseline"] = dag.Inputs{m.baseline}
+	}
+	p := params{"seed": c.Seed}
+	kind := "evaluate_choices"
+	if e.By == "tasks" {
+		kind = "evaluate_tasks"
+		p = p.with(params{"samples": e.Samples, "max_tokens": e.MaxTokens, "k": tries(e.Samples)})
+	}
+	c.add(m.id, kind, in, p.with(e.More))
+	ref := m.id + ".evaluation"
+	c.evaluations, c.labels = append(c.evaluations, ref), append(c.labels, m.label)
+	return ref
+}
+
+// measured is a model and what it is measured on.
+type measured struct{ id, label, model, data, baseline string }
+
+// tries are the numbers of them that pass@k is given at.
+func tries(samples int) []int {
+	if samples == 1 {
+		return []int{1}
+	}
+	return []int{1, samples}
+}
+
+// finish publishes the model and writes the report.
+func (c *chain) finish(model, evaluation string) (*dag.Spec, error) {
+	if c.Publish != "no" && model != "" {
+		q := params{"name": c.Name, "alias": c.Publish}
+		in := inputs{"model": {model}}
+		if evaluation != "" {
+			in["evaluation"] = dag.Inputs{evaluation}
+			if c.Publish == "champion" {
+				q["metric"] = c.metric
+			}
+		}
+		c.add("publish", "publish", in, q)
+	}
+	n := len(c.evaluations)
+	c.add("report", "report", inputs{"evaluations": c.evaluations}, params{
+		"title": c.Name, "metric": c.metric, "labels": c.labels, "steps": make([]int, n), "seeds": slices.Repeat([]int{c.Seed}, n), "curves": c.curves, "details": true,
+	})
+	return c.spec, c.err
+}

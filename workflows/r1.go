@@ -1,0 +1,126 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+
+	"tempera/workflows/dag"
+)
+
+// R1ZeroParams are the parameters of the workflow R1Zero. Defaults come from R1ZeroDefaults, and {} runs them.
+type R1ZeroParams struct {
+	PostCommon
+	Rows     PostRows       `json:"rows" doc:"Problems; a new model reads demonstrations of them first."`
+	Model    PostModel      `json:"model" doc:"The base model."`
+	Base     PostFit        `json:"base" doc:"Training of a new base model on demonstrations: one that never succeeds learns nothing from rewards. A model that is given starts as it is."`
+	RL       PostRL         `json:"rl" doc:"Reinforcement by rules alone."`
+	Control  float64        `json:"control" doc:"Epochs of more demonstrations instead of reinforcement, as a control; 0: none." min:"0"`
+	Evaluate PostEvaluation `json:"evaluate" doc:"How the models are measured."`
+}
+
+// R1ZeroDefaults are what {} runs: sums of three numbers.
+func R1ZeroDefaults() R1ZeroParams {
+	return R1ZeroParams{
+		PostCommon: postCommon("r1-zero"), Rows: arithmeticRows(), Model: smallLlama(), Base: coldStart(), RL: reasoningRL(), Control: 8,
+		Evaluate: PostEvaluation{By: "tasks", Samples: 4, MaxTokens: 48},
+	}
+}
+
+// reasoningRL is reinforcement by right answers and their form.
+func reasoningRL() PostRL {
+	return PostRL{Algorithm: "grpo", Iterations: 40, Prompts: 32, Group: 8, LearningRate: 4e-4, More: map[string]any{"max_tokens": 48}}
+}
+
+// Validate returns every fault that no single field shows.
+func (p R1ZeroParams) Validate() error { return errors.Join(p.Rows.faults("rows")...) }
+
+// R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
+func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
+	c := newChain(p.PostCommon, "Reinforcement by rules alone")
+	rows := c.rows("rows", p.Rows, "demonstrations")
+	base := c.start("init", p.Model, dag.Inputs{rows.train})
+	if p.Model.From == "" {
+		base = c.sft("base", base, dag.Inputs{rows.train}, p.Base)
+	}
+	before := c.evaluate(measured{"before", "base", base, rows.test, ""}, p.Evaluate)
+	model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
+	after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
+	if p.Control > 0 {
+		more := p.Base
+		more.Epochs = p.Control
+		control := c.sft("control", base, dag.Inputs{rows.train}, more)
+		c.evaluate(measured{"evaluate_control", "control: more demonstrations", control, rows.test, before}, p.Evaluate)
+	}
+	return c.finish(model, after)
+}
+
+// R1Params are the parameters of the workflow R1. Defaults come from R1Defaults, and {} runs them.
+type R1Params struct {
+	PostCommon
+	Rows      PostRows       `json:"rows" doc:"Problems, with demonstrations for the cold start."`
+	General   PostRows       `json:"general" doc:"Other rows: learned from beside the accepted samples, and in the scenarios of the last reinforcement."`
+	Model     PostModel      `json:"model" doc:"The base model."`
+	ColdStart PostFit        `json:"cold_start" doc:"First training on demonstrations."`
+	Reasoning PostRL         `json:"reasoning" doc:"Reinforcement on the problems."`
+	Rejection PostRejection  `json:"rejection" doc:"Samples of the reinforced model that are learned from."`
+	SFT       PostFit        `json:"sft" doc:"Training of the base model on accepted samples and general rows."`
+	Scenarios PostRL         `json:"scenarios" doc:"Reinforcement on problems and general rows."`
+	Gain      float64        `json:"gain" doc:"Points of pass@1, as a share, by which reinforcement must beat the cold start for the run to go on without a person's consent." min:"0" max:"1"`
+	Evaluate  PostEvaluation `json:"evaluate" doc:"How the models are measured."`
+}
+
+// PostRejection is rejection sampling.
+type PostRejection struct {
+	Prompts   int `json:"prompts" doc:"Problems that are sampled." min:"1"`
+	Samples   int `json:"samples" doc:"Completions of each." min:"1"`
+	PerPrompt int `json:"per_prompt" doc:"Most right ones of a problem that are kept; 0: all." min:"0"`
+	MaxTokens int `json:"max_tokens" doc:"Most tokens of a completion." min:"1"`
+}
+
+// R1Defaults are what {} runs: sums, and sorting as the other rows.
+func R1Defaults() R1Params {
+	scenarios := reasoningRL()
+	scenarios.Iterations = 20
+	return R1Params{
+		PostCommon: postCommon("r1"), Rows: arithmeticRows(), General: PostRows{Source: "sorting", Count: 1000, HeldOut: 300},
+		Model: PostModel{Width: 64, Layers: 2, Heads: 4, Context: 96}, ColdStart: coldStart(), Reasoning: reasoningRL(),
+		Rejection: PostRejection{Prompts: 1000, Samples: 4, PerPrompt: 2, MaxTokens: 48},
+		SFT:       PostFit{Epochs: 8, Batch: 16, LearningRate: 4e-3, WarmUp: 50}, Scenarios: scenarios, Gain: 0.05,
+		Evaluate: PostEvaluation{By: "tasks", Samples: 4, MaxTokens: 48},
+	}
+}
+
+// Validate returns every fault that no single field shows.
+func (p R1Params) Validate() error {
+	return errors.Join(append(p.Rows.faults("rows"), p.General.faults("general")...)...)
+}
+
+// R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted
+// and on general rows, reinforcement on all scenarios. Between them gates hold what did not get better.
+func R1Spec(p R1Params) (*dag.Spec, error) {
+	c := newChain(p.PostCommon, "Cold start, reinforcement, rejection sampling, SFT, reinforcement on all scenarios")
+	rows, general := c.rows("rows", p.Rows, "demonstrations"), c.rows("general", p.General, "demonstrations")
+	base := c.start("init", p.Model, dag.Inputs{rows.train, general.train})
+	cold := c.sft("cold_start", base, dag.Inputs{rows.train}, p.ColdStart)
+	first := c.evaluate(measured{"evaluate_cold", "cold start", cold, rows.test, ""}, p.Evaluate)
+	reasoner := c.reinforce("reasoning", taught{cold, dag.Inputs{rows.train}, rows.test, ""}, p.Reasoning)
+	c.evaluate(measured{"evaluate_reasoning", "reasoning RL", reasoner, rows.test, first}, p.Evaluate)
+	accepted := c.accepted("accepted", reasoner, rows.train, p.Rejection)
+	if p.Gain > 0 {
+		c.spec.Stages[len(c.spec.Stages)-1].Gate = &dag.Gate{Metric: fmt.Sprintf(`evaluate_reasoning["pass@1"] > evaluate_cold["pass@1"] + %g`, p.Gain)}
+	}
+	tuned := c.sft("sft", base, dag.Inputs{accepted, general.train}, p.SFT)
+	c.evaluate(measured{"evaluate_sft", "SFT on the mixture", tuned, rows.test, first}, p.Evaluate)
+	model := c.reinforce("scenarios", taught{tuned, dag.Inputs{rows.train, general.train}, rows.test, ""}, p.Scenarios)
+	after := c.evaluate(measured{"evaluate", "R1", model, rows.test, first}, p.Evaluate)
+	c.evaluate(measured{"evaluate_general", "R1, general rows", model, general.test, ""}, p.Evaluate)
+	return c.finish(model, after)
+}
+
+// accepted adds the right completions of problems.
+func (c *chain) accepted(id, model, problems string, r PostRejection) string {
+	c.add(id, "rollout", inputs{"model": {model}, "data": {problems}}, params{
+		"samples": r.Samples, "temperature": 1.0, "max_tokens": r.MaxTokens, "keep": "right", "per_prompt": r.PerPrompt, "distinct": true, "prompts": r.Prompts, "seed": c.Seed,
+	})
+	return id + ".examples"
+}
