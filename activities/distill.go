@@ -27,7 +27,8 @@ func distill() Kind {
 	p := distillParams{sftParams: sftParams{tuneParams: defaultTune(), Batch: 16, Learn: chat.Assistant}, Temperature: 2, Weight: 0.5}
 	return define(stage.Descriptor{
 		Name: "distill", Version: 1, Queue: stage.CPU,
-		Summary: "Teach a language model the distributions of a larger one",
+		Headline: []string{"loss"},
+		Summary:  "Teach a language model the distributions of a larger one",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The student, where to start from."},
 			{Name: "teacher", Type: artifact.TypeModel, Doc: "A model of the same tokenizer; it is not trained."},

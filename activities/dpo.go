@@ -54,7 +54,8 @@ func dpo() Kind {
 	p.LearningRate, p.WarmUp = 5e-4, 20
 	return define(stage.Descriptor{
 		Name: "dpo", Version: 1, Queue: stage.CPU,
-		Summary: "Train a language model on preferences, without a reward model",
+		Headline: []string{"accuracy", "reward_margin", "kl"},
+		Summary:  "Train a language model on preferences, without a reward model",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Where to start from, which is also the reference."},
 			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Preferences: prompt, chosen, rejected; of kto also prompt, completion, label."},

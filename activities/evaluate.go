@@ -30,7 +30,8 @@ type evaluateParams struct {
 func evaluate() Kind {
 	return define(stage.Descriptor{
 		Name: "evaluate", Version: 1, Queue: stage.CPU,
-		Summary: "Measure retrieval, captioning and zero-shot classification",
+		Headline: []string{"r1", "cider_d"},
+		Summary:  "Measure retrieval, captioning and zero-shot classification",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured."},
 			{Name: "data", Type: artifact.TypeDataset, Doc: "Pairs with right captions."},

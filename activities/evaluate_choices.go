@@ -26,7 +26,8 @@ type evaluateChoicesParams struct {
 func evaluateChoices() Kind {
 	return define(stage.Descriptor{
 		Name: "evaluate_choices", Version: 1, Queue: stage.CPU,
-		Summary: "Measure multiple choice by log-likelihood, and the perplexity of completions",
+		Headline: []string{"accuracy", "perplexity"},
+		Summary:  "Measure multiple choice by log-likelihood, and the perplexity of completions",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Rows with choices, or with completions."},

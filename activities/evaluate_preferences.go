@@ -26,7 +26,8 @@ type evaluatePreferencesParams struct {
 func evaluatePreferences() Kind {
 	return define(stage.Descriptor{
 		Name: "evaluate_preferences", Version: 1, Queue: stage.CPU,
-		Summary: "Measure a reward model on preferences: accuracy, calibration, length",
+		Headline: []string{"accuracy", "length_bias"},
+		Summary:  "Measure a reward model on preferences: accuracy, calibration, length",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "A model with a score head."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Preferences that it was not trained on. Where rows have margins, these are taken for the true differences."},

@@ -36,7 +36,8 @@ func (p evaluateTasksParams) Validate() error {
 func evaluateTasks() Kind {
 	return define(stage.Descriptor{
 		Name: "evaluate_tasks", Version: 1, Queue: stage.CPU,
-		Summary: "Measure how many problems a model solves: pass@k, maj@k, rewards, lengths",
+		Headline: []string{"pass_1", "reward", "gain", "length"},
+		Summary:  "Measure how many problems a model solves: pass@k, maj@k, rewards, lengths",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Problems that it was not trained on."},

@@ -25,7 +25,8 @@ type evaluateTextParams struct {
 func evaluateText() Kind {
 	return define(stage.Descriptor{
 		Name: "evaluate_text", Version: 1, Queue: stage.CPU,
-		Summary: "Measure the bits per byte of a language model, and let it write",
+		Headline: []string{"bits_per_byte"},
+		Summary:  "Measure the bits per byte of a language model, and let it write",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
 			{Name: "data", Type: artifact.TypeTokens, Doc: "Text that it was not trained on, of its tokenizer."},

@@ -123,7 +123,8 @@ func heldOutPort() stage.Port {
 func pretrain() Kind {
 	return define(stage.Descriptor{
 		Name: "pretrain", Version: 2, Queue: stage.CPU,
-		Summary: "Train a model from initial weights",
+		Headline: []string{"loss", "bits_per_byte", "r1"},
+		Summary:  "Train a model from initial weights",
 		Inputs: append([]stage.Port{
 			{Name: "data", Type: dataTypes, Many: true, Doc: "Pairs, or of lm tokens, to learn from; several sets are drawn from by their sizes, or by weights."},
 			tokenizerPort("Turns text into tokens; it becomes part of the model."),

@@ -51,7 +51,8 @@ func rewardModel() Kind {
 	p := rewardParams{tuneParams: defaultTune(), Learn: learnPreferences, Readout: model.LastScore, Scale: 1, Batch: 32, Separator: "\n"}
 	return define(stage.Descriptor{
 		Name: "reward_model", Version: 1, Queue: stage.CPU,
-		Summary: "Train a reward model on preferences, or a verifier on labels of completions or steps",
+		Headline: []string{"accuracy", "loss"},
+		Summary:  "Train a reward model on preferences, or a verifier on labels of completions or steps",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Where to start from; it gets a score head."},
 			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Preferences, labelled completions, or steps."},

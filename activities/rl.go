@@ -95,7 +95,8 @@ func (p rlParams) options(length int) (objective.PolicyOptions, error) {
 func rl() Kind {
 	return define(stage.Descriptor{
 		Name: "rl", Version: 1, Queue: stage.CPU,
-		Summary: "Reinforce what is rewarded in a model's own samples",
+		Headline: []string{"pass_at_1", "reward", "kl", "entropy"},
+		Summary:  "Reinforce what is rewarded in a model's own samples",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The policy to start from: an lm model."},
 			{Name: "problems", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What it is asked."},

@@ -61,7 +61,8 @@ const (
 func rollout() Kind {
 	return define(stage.Descriptor{
 		Name: "rollout", Version: 1, Queue: stage.CPU, Map: "data",
-		Summary: "Let a model write completions, judge them, and keep some",
+		Headline: []string{"kept", "right"},
+		Summary:  "Let a model write completions, judge them, and keep some",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},

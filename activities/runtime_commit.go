@@ -62,6 +62,7 @@ func (a *attempt) lookUp(ctx context.Context) (stage.Result, bool, error) {
 // commit makes the result the stage's. Where another attempt was first, its
 // result wins. A shard that made nothing needs no commit.
 func (a *attempt) commit(ctx context.Context, res *stage.Result) (stage.Result, error) {
+	res.Headline = a.kind.Describe().Headline
 	q := a.request
 	if q.Shard != nil && len(res.Outputs)+len(res.Metrics)+len(res.Quarantined) == 0 {
 		return *res, nil

@@ -40,7 +40,8 @@ func sft() Kind {
 	p := sftParams{tuneParams: defaultTune(), Batch: 16, Learn: chat.Assistant}
 	return define(stage.Descriptor{
 		Name: "sft", Version: 1, Queue: stage.CPU,
-		Summary: "Fine-tune a language model on conversations, or on prompts with completions",
+		Headline: []string{"loss", "steps"},
+		Summary:  "Fine-tune a language model on conversations, or on prompts with completions",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Where to start from."},
 			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Rows with messages, or with prompt and completion; of a vision-language model each with an image."},

@@ -45,7 +45,8 @@ const (
 func winRate() Kind {
 	return define(stage.Descriptor{
 		Name: "win_rate", Version: 1, Queue: stage.CPU,
-		Summary: "Let two models answer the same prompts, and a judge compare them",
+		Headline: []string{"win_rate", "reward_gap"},
+		Summary:  "Let two models answer the same prompts, and a judge compare them",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
 			{Name: "baseline", Type: artifact.TypeModel, Doc: "What it is held against: an lm model."},

@@ -2,8 +2,6 @@ package dag
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -143,12 +141,12 @@ func progressText(s *Status) string {
 	return cell(text, 80)
 }
 
-// metricsText shows the first metrics in the order of their names.
+// metricsText shows the first metrics.
 func metricsText(s *Status) string {
 	if s.Result == nil {
 		return ""
 	}
-	names := slices.Sorted(maps.Keys(s.Result.Metrics))
+	names := s.Result.MetricNames()
 	var parts []string
 	for _, name := range names[:min(len(names), detailMetrics)] {
 		parts = append(parts, name+" "+formatNumber(s.Result.Metrics[name]))

@@ -62,11 +62,14 @@ type Descriptor struct {
 	Queue   Queue  `json:"queue"`
 	// Effects says that the kind does more than make its outputs, such as moving
 	// an alias: every run runs it, and takes no result of another run.
-	Effects bool            `json:"effects,omitempty"`
-	Map     string          `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
-	Record  bool            `json:"record,omitempty"` // reads the run's record: that is brought up to date before the stage starts, and an earlier result is never taken
-	Params  json.RawMessage `json:"params"`           // the defaults, as JSON
-	Schema  json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
+	Effects bool   `json:"effects,omitempty"`
+	Map     string `json:"map,omitempty"`    // the dataset input a mapped stage runs over, shard by shard; "" cannot be mapped
+	Record  bool   `json:"record,omitempty"` // reads the run's record: that is brought up to date before the stage starts, and an earlier result is never taken
+	// Headline names the metrics that tell most, the first ones first: where there is
+	// room for a few, these are shown.
+	Headline []string        `json:"headline,omitempty"`
+	Params   json.RawMessage `json:"params"`           // the defaults, as JSON
+	Schema   json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
 }
 
 // Shard tells a mapped execution which shard of its mapped input is its own.
@@ -92,10 +95,27 @@ type Request struct {
 type Result struct {
 	Key         string                       `json:"key"`
 	Outputs     map[string]artifact.Artifact `json:"outputs,omitempty"`
-	Metrics     map[string]float64           `json:"metrics,omitempty"` // small; of a mapped stage: sums over its shards
+	Metrics     map[string]float64           `json:"metrics,omitempty"`  // small; of a mapped stage: sums over its shards
+	Headline    []string                     `json:"headline,omitempty"` // names of metrics to show first
 	Quarantined []Quarantine                 `json:"quarantined,omitempty"`
 	Cached      bool                         `json:"cached,omitempty"`  // found, not computed
 	Seconds     float64                      `json:"seconds,omitempty"` // of the kind's own work, without look-up and commit; of a mapped stage: since its first shard was handed out
+}
+
+// MetricNames are the names of the metrics: those of the headline, then the others.
+func (r Result) MetricNames() []string {
+	var names []string
+	for _, name := range r.Headline {
+		if _, ok := r.Metrics[name]; ok {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+		if !slices.Contains(r.Headline, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Quarantine is an item (a shard, a record) that was left out, and why.

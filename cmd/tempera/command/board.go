@@ -3,7 +3,6 @@ package command
 import (
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"tempera/workflows/dag"
+	"tempera/workflows/stage"
 )
 
 // board shows how a run stands: on a terminal a table of stages that is
@@ -100,21 +100,21 @@ func resultText(s dag.Status) string {
 	if n := len(s.Result.Quarantined); n > 0 {
 		text += fmt.Sprintf(", %d quarantined", n)
 	}
-	if m := metricsText(s.Result.Metrics, 4); m != "" {
+	if m := metricsText(s.Result, 4); m != "" {
 		text += ", " + m
 	}
 	return text
 }
 
 // metricsText lists the first n metrics by name.
-func metricsText(metrics map[string]float64, n int) string {
+func metricsText(r *stage.Result, n int) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+	for _, name := range r.MetricNames() {
 		if len(parts) == n {
-			parts = append(parts, fmt.Sprintf("%d more", len(metrics)-n))
+			parts = append(parts, fmt.Sprintf("%d more", len(r.Metrics)-n))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %.4g", name, metrics[name]))
+		parts = append(parts, fmt.Sprintf("%s %.4g", name, r.Metrics[name]))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -227,7 +227,7 @@ func showSummary(w io.Writer, r runInfo) {
 				if s.Result.Cached {
 					text = "known before"
 				}
-				metrics = metricsText(s.Result.Metrics, 4)
+				metrics = metricsText(s.Result, 4)
 			}
 			rows = append(rows, []string{id, s.Kind, s.State, cut(text, 80), metrics})
 		}
