@@ -303,14 +303,14 @@ func (e *evaluation) publish(ctx context.Context) error {
 	}, text{captionsFile, lines})
 }
 
-// publishEvaluation writes an evaluation with more files, and puts the means into
-// the stage's metrics.
+// publishEvaluation writes an evaluation with a table for people and more files, and
+// puts the means into the stage's metrics.
 func publishEvaluation(ctx context.Context, t *Task, e Evaluation, more ...text) error {
 	data, err := artifact.EncodeJSON(e)
 	if err != nil {
 		return err
 	}
-	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, append([]text{{evaluationFile, data}}, more...))
+	a, err := putTexts(ctx, t.Store, artifact.TypeEvaluation, append([]text{{evaluationFile, data}, {ResultsFile, []byte(e.markdown())}}, more...))
 	if err != nil {
 		return err
 	}

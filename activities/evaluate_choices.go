@@ -63,7 +63,7 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) e
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", sampling{Samples: 1, Batch: p.Batch})
+	s, err := newSampler(ctx, &samplingProgress{task: t}, samplerOptions{sampling{Samples: 1, Batch: p.Batch}, dev, "model"})
 	if err != nil {
 		return err
 	}

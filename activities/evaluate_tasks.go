@@ -56,7 +56,11 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) error
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", p.sampling)
+	written, err := resumeSampling(ctx, t)
+	if err != nil {
+		return err
+	}
+	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
 	if err != nil {
 		return err
 	}
@@ -67,12 +71,12 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) error
 		return err
 	}
 	e := &taskEvaluation{task: t, params: p, found: map[string]score.Interval{}, tables: TaskTables{Samples: p.Samples}}
-	if e.groups, err = e.sampled(ctx, s, prompts); err != nil {
+	if e.groups, err = e.sampled(ctx, s, "samples", prompts); err != nil {
 		return err
 	}
 	if p.Greedy {
 		s.params.Samples, s.params.Temperature, s.params.TopP = 1, 0, 0
-		if e.greedy, err = e.sampled(ctx, s, prompts); err != nil {
+		if e.greedy, err = e.sampled(ctx, s, "greedy", prompts); err != nil {
 			return err
 		}
 	}
@@ -138,8 +142,8 @@ type BaselineNote struct {
 	Problems int `json:"problems"` // that both were measured on
 }
 
-func (e *taskEvaluation) sampled(ctx context.Context, s *sampler, prompts []prompted) ([]group, error) {
-	written, err := s.write(ctx, prompts)
+func (e *taskEvaluation) sampled(ctx context.Context, s *sampler, pass string, prompts []prompted) ([]group, error) {
+	written, err := s.write(ctx, pass, prompts)
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"tempera/datagen/example"
 	"tempera/infra/artifact"
+	"tempera/training/score"
 )
 
 // problemsFile has a line for each problem of an evaluation.
@@ -51,45 +51,8 @@ func problemKey(row *example.Example) string {
 	return hex.EncodeToString(h.Sum(nil))[:24]
 }
 
-// normalPrompt is a prompt in lower case with single spaces.
-func normalPrompt(row *example.Example) string {
-	return strings.Join(strings.Fields(strings.ToLower(row.Prompt.String())), " ")
-}
-
-// overlap notes the problems whose prompt is one of the training's.
-func (e *taskEvaluation) overlap(ctx context.Context) error {
-	inputs := e.task.Inputs["training"]
-	if len(inputs) == 0 {
-		return nil
-	}
-	note, seen := &OverlapNote{}, map[string]bool{}
-	for _, a := range inputs {
-		note.Training = append(note.Training, a.Digest)
-		for row, err := range example.All(ctx, e.task.Store, a) {
-			if err != nil {
-				return err
-			}
-			if row.Prompt != nil {
-				seen[normalPrompt(row)] = true
-			}
-		}
-	}
-	var clean []float64
-	for _, g := range e.groups {
-		if seen[normalPrompt(g.row)] && len(g.row.Pictures) == 0 {
-			note.Problems++
-		} else {
-			clean = append(clean, 100*g.accuracy())
-		}
-	}
-	note.Share = 100 * float64(note.Problems) / float64(len(e.groups))
-	if len(clean) > 0 {
-		i := e.bootstrap().Mean(clean)
-		note.Clean = &i
-	}
-	e.tables.Overlap, e.found["overlap"] = note, exactly(note.Share)
-	return nil
-}
+// normalPrompt is what a row asks, however it is spaced and in whatever case.
+func normalPrompt(row *example.Example) string { return normal(row.Prompt.String()) }
 
 // publish writes the evaluation and puts the means into the stage's metrics.
 func (e *taskEvaluation) publish(ctx context.Context, record Evaluation) error {
@@ -116,6 +79,26 @@ func (e *taskEvaluation) publish(ctx context.Context, record Evaluation) error {
 	return publishEvaluation(ctx, e.task, record, text{problemsFile, problems.b.Bytes()}, text{samplesFile, samples.b.Bytes()})
 }
 
+// markdown is the metrics and the slices of an evaluation as tables.
+func (e Evaluation) markdown() string {
+	line := func(name string, i score.Interval) []string {
+		return []string{name, fmt.Sprintf("%.4g", i.Mean), fmt.Sprintf("%.4g to %.4g", i.Low, i.High), fmt.Sprint(i.N)}
+	}
+	metrics := [][]string{{"metric", "mean", "95 %", "n"}}
+	for _, name := range sortedKeys(e.Metrics) {
+		metrics = append(metrics, line(name, e.Metrics[name]))
+	}
+	text := markdownTable(metrics)
+	if e.Tasks == nil || len(e.Tasks.Slices) < 2 {
+		return text
+	}
+	slices := [][]string{{"slice", "mean", "95 %", "n"}}
+	for _, s := range e.Tasks.Slices {
+		slices = append(slices, line(s.Name, s.Interval))
+	}
+	return text + "\n" + markdownTable(slices)
+}
+
 func (g group) shown(x tried) writtenAnswer {
 	return writtenAnswer{
 		writtenText: writtenText{Prompt: g.row.Prompt.String(), Text: x.text, Ended: x.ended},
@@ -128,12 +111,9 @@ func (g group) shown(x tried) writtenAnswer {
 type jsonLines struct{ b bytes.Buffer }
 
 func (l *jsonLines) add(v any) error {
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	l.b.Write(append(line, '\n'))
-	return nil
+	enc := json.NewEncoder(&l.b)
+	enc.SetEscapeHTML(false) // people read the tags of answers
+	return enc.Encode(v)
 }
 
 // linesOf names a file of an artifact.

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"tempera/datagen/task"
-	"tempera/infra/artifact"
 	"tempera/training/score"
 )
 
@@ -188,12 +187,4 @@ func (e *taskEvaluation) paired(ctx context.Context) error {
 	e.found["gain"] = compared.Gap
 	e.found["gain_p"] = score.Interval{Mean: compared.P, Low: compared.P, High: compared.P, N: len(model)}
 	return nil
-}
-
-// OverlapNote says how many problems the training has seen.
-type OverlapNote struct {
-	Training []artifact.Digest `json:"training"`
-	Problems int               `json:"problems"` // whose prompt is one of the training's
-	Share    float64           `json:"share"`    // in per cent
-	Clean    *score.Interval   `json:"clean"`    // pass@1, in per cent, of the others; absent where there are none
 }

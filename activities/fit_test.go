@@ -191,7 +191,7 @@ func TestATrainingOfPairsResumesAnywhereToTheBit(t *testing.T) {
 		t.Run(objective, func(t *testing.T) {
 			l := &workshop{t, l.store}
 			a := execution{kind: pretrain(), threads: 1, inputs: ports{"data": {first, second}, "tokenizer": {tokenizer}, "held_out": {held}}, params: fmt.Sprintf(
-				`{"objective": %q, "steps": 12, "batch": 8, "queue": 1, "evaluate_every": 4, "keep": "best", "checkpoint_seconds": 0.001,
+				`{"objective": %q, "steps": 12, "batch": 8, "queue": 1, "lengths": [8, 12], "evaluate_every": 4, "keep": "best", "checkpoint_seconds": 0.001,
 				"stages": [{"steps": 6, "weights": [1, 2]}, {"steps": 6, "weights": [4, 1], "learning_rate": 0.001}],
 				"model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 16}}`, objective)}
 			whole, err := l.run(a)

@@ -9,7 +9,8 @@ import (
 )
 
 type initModelParams struct {
-	Model modelSize `json:"model" doc:"Size and form of the model: a language model."`
+	Kind  string    `json:"kind" doc:"lm: a language model; vlm: one that sees images." enum:"lm,vlm"`
+	Model modelSize `json:"model" doc:"Size and form of the model."`
 	Seed  uint64    `json:"seed" doc:"Seed of the initial weights."`
 }
 
@@ -21,19 +22,19 @@ func (p initModelParams) Validate() error {
 // pretrain is the same model as pretraining would make it.
 func (p initModelParams) pretrain() pretrainParams {
 	q := pretrainParams{fitParams: defaultFit(), Model: p.Model}
-	q.Objective = lmGoalName
+	q.Objective = goalName(p.Kind)
 	return q
 }
 
-// initModel makes a language model that has learned nothing: what post-training of
-// small tasks starts from.
+// initModel makes a model that has learned nothing: what post-training of small tasks
+// starts from.
 func initModel() Kind {
 	return define(stage.Descriptor{
 		Name: "init_model", Version: 1, Queue: stage.CPU,
-		Summary: "Make a language model with initial weights",
+		Summary: "Make a language model, with or without eyes, with initial weights",
 		Inputs:  []stage.Port{{Name: "tokenizer", Type: artifact.TypeTokenizer, Doc: "Turns text into tokens; it becomes part of the model."}},
 		Outputs: []stage.Port{{Name: "model", Type: artifact.TypeModel, Doc: "The model."}},
-	}, initModelParams{Model: modelSize{
+	}, initModelParams{Kind: string(lmGoalName), Model: modelSize{
 		Width: 64, Text: 2, Heads: 4, Patch: 4, Image: 32, Context: 64,
 		Config: map[string]any{"text": map[string]any{"form": "llama", "tie_head": true}},
 	}}, runInitModel)

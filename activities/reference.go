@@ -30,7 +30,7 @@ func reference() Kind {
 			{Name: "model", Type: artifact.TypeModel, Doc: "The reference: the model that dpo starts from."},
 			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Preferences: prompt, chosen, rejected."},
 		},
-		Outputs: []stage.Port{{Name: "reference", Type: artifact.TypeReference, Doc: "A line for each row: id, and log-probability and tokens of each completion."}},
+		Outputs: []stage.Port{{Name: "scores", Type: artifact.TypeReference, Doc: "A line for each row: id, and log-probability and tokens of each completion."}},
 	}, referenceParams{Batch: 32}, runReference)
 }
 
@@ -148,7 +148,7 @@ func (s *spanRows) storeReference(ctx context.Context, t *Task, meta referenceMe
 	if err != nil {
 		return err
 	}
-	t.Output("reference", a)
+	t.Output("scores", a)
 	t.Metric("rows", float64(len(s.rows)))
 	return nil
 }

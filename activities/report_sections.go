@@ -19,7 +19,7 @@ func imageSection(ctx context.Context, t *Task, p reportParams) (*report.Section
 	if len(sets) == 0 || p.Images == 0 {
 		return nil, nil
 	}
-	s := &report.Section{Title: "Captions", Text: "What the filter kept and rejected of the web texts and of the synthetic captions, the first of each set. A caption that the ground truth contradicts is struck through; the filter does not know the truth."}
+	s := &report.Section{Title: "Captions", Text: "The first pictures of each set with their captions. A caption that the ground truth contradicts is struck through; no model and no filter knows the truth."}
 	for i, a := range sets {
 		samples, total, err := sampled(ctx, t, a, p.Images)
 		if err != nil {

@@ -85,7 +85,7 @@ func (k *TaskTables) notes(label string) report.Table {
 		if o.Clean != nil {
 			clean = fmt.Sprintf("%.1f %% of the others are solved [%.1f, %.1f]", o.Clean.Mean, o.Clean.Low, o.Clean.High)
 		}
-		add("seen in training", "%d problems, %.1f %%: %s", o.Problems, o.Share, clean)
+		add("seen in training", "%d problems, and %d that share %d words in a row with it, %.1f %% in all: %s", o.Same, o.Near, o.Words, o.Share, clean)
 	}
 	return t
 }

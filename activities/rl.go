@@ -18,6 +18,7 @@ import (
 type rlParams struct {
 	Algorithm  rlAlgorithmName `json:"algorithm" doc:"A preset of loss: grpo, dr_grpo (no division by deviation and length), dapo (asymmetric clip, all tokens alike, dynamic sampling, overlong penalty), rloo, reinforce++ and ppo (with a critic)."`
 	Iterations int64           `json:"iterations" doc:"Batches of samples, each of which is learned from." min:"1"`
+	Iteration  int64           `json:"iteration" doc:"With the input from: which of the iterations this stage is, from 0 on. It begins with the state of the one before." min:"0"`
 	Prompts    int             `json:"prompts" doc:"Problems of an iteration." min:"1"`
 	Group      int             `json:"group" doc:"Samples of a problem." min:"1" max:"1024"`
 	Rewards    []reward.Term   `json:"rewards" doc:"What a sample is rewarded for: a weighted sum."`
@@ -72,6 +73,9 @@ func (p rlParams) Validate() error {
 		_, err := reward.Open(p.Rewards)
 		faults = append(faults, err)
 	}
+	if p.Iteration >= p.Iterations {
+		faults = append(faults, fmt.Errorf("iteration is %d of %d: they count from 0", p.Iteration, p.Iterations))
+	}
 	if p.EvaluateEvery > p.Iterations {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d iterations: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Iterations))
 	}
@@ -94,15 +98,18 @@ func rl() Kind {
 		Summary: "Reinforce what is rewarded in a model's own samples",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The policy to start from: an lm model."},
-			{Name: "problems", Type: artifact.TypeExamples, Doc: "What it is asked."},
-			{Name: "reference", Type: artifact.TypeModel, Optional: true, Doc: "The model that a divergence is measured from; absent: the policy as it starts."},
+			{Name: "problems", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What it is asked."},
+			{Name: "from", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "Instead of problems: samples with what was drawn (rollout, record: true), which one iteration learns from."},
+			{Name: "state", Type: artifact.TypeState, Optional: true, Doc: "from: what the iteration before ended with."},
+			{Name: "reference", Type: artifact.TypeModel, Optional: true, Doc: "The model that a divergence is measured from; absent: the policy as this stage starts with it."},
 			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "A model with a scalar head, whose score is one of the rewards."},
 			{Name: "critic", Type: artifact.TypeModel, Optional: true, Doc: "ppo: where the critic starts, a model with or without a scalar head; absent: from the policy."},
 			{Name: "held_out", Type: artifact.TypeExamples, Optional: true, Doc: "Problems that it is measured on on the way."},
 		},
 		Outputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The trained policy."},
-			{Name: "samples", Type: artifact.TypeExamples, Doc: "What it writes after the last step, an iteration's worth, with rewards."},
+			{Name: "samples", Type: artifact.TypeExamples, Optional: true, Doc: "What it writes after the last step, an iteration's worth, with rewards; of problems."},
+			{Name: "state", Type: artifact.TypeState, Optional: true, Doc: "from: what the next iteration begins with."},
 		},
 	}, defaultRL(), runRL)
 }
@@ -118,7 +125,13 @@ func runRL(ctx context.Context, t *Task, p rlParams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	result, err := r.loop().Run(ctx)
+	loop := r.loop()
+	if r.given != nil {
+		if err := r.chain(ctx, loop); err != nil {
+			return err
+		}
+	}
+	result, err := loop.Run(ctx)
 	if err != nil {
 		return trainingError(err)
 	}
@@ -134,7 +147,11 @@ func runRL(ctx context.Context, t *Task, p rlParams) (err error) {
 		return err
 	}
 	t.Output("model", out)
-	return r.finish(result)
+	r.report(result)
+	if r.given != nil {
+		return r.saveState(ctx, out)
+	}
+	return r.saveSamples(ctx)
 }
 
 // loop trains for a number of iterations.

@@ -69,8 +69,8 @@ func (p *rlPrompts) first(n int) []objective.Prompt {
 	return out
 }
 
-// saveSamples publishes samples as examples.
-func saveSamples(ctx context.Context, t *Task, j *rlJudge, groups []objective.Group) (artifact.Artifact, error) {
+// storeSamples stores samples as examples.
+func storeSamples(ctx context.Context, t *Task, j *rlJudge, groups []objective.Group) (artifact.Artifact, error) {
 	w := example.NewWriter(t.Store, "samples", example.Meta{Title: "Samples of the policy after its last step, with their rewards"})
 	for _, g := range groups {
 		for i := range g.Samples {

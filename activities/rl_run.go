@@ -1,25 +1,25 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"tempera/datagen/chat"
-	"tempera/datagen/example"
 	"tempera/datagen/reward"
 	"tempera/infra/artifact"
 	"tempera/serving/generate"
 	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/policy"
 	"tempera/training/tokenizer"
 )
 
 // rlRun is one training of a policy, with all that it needs.
 type rlRun struct {
-	ctx       context.Context
 	task      *Task
 	params    rlParams
 	options   objective.PolicyOptions
@@ -27,10 +27,12 @@ type rlRun struct {
 	objective *objective.Policy
 	tokenizer artifact.File
 
-	prompts *rlPrompts
+	prompts *rlPrompts // nil: the samples are given
+	given   *rlGiven   // nil: it samples itself
 	sampler *rlSampler
 	judge   *rlJudge
-	heldOut *rlHeldOut // nil: it is not measured on the way
+	heldOut *rlHeldOut   // nil: it is not measured on the way
+	state   artifact.Ref // of a chain, after the last step
 	closers []func() error
 }
 
@@ -43,7 +45,7 @@ type rlHeldOut struct {
 
 // openRL reads the inputs and builds the training.
 func openRL(ctx context.Context, t *Task, dev *compute, p rlParams) (_ *rlRun, err error) {
-	r := &rlRun{ctx: ctx, task: t, params: p}
+	r := &rlRun{task: t, params: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -68,24 +70,51 @@ func openRL(ctx context.Context, t *Task, dev *compute, p rlParams) (_ *rlRun, e
 		return nil, err
 	}
 	encoder := promptEncoder{prompt: givenBy(e), context: from.weights.Config.Text.Context, room: max(1, p.MaxTokens)}
-	if r.prompts, err = openPrompts(ctx, t, "problems", encoder); err != nil {
-		return nil, err
-	}
-	r.prompts.seed = p.Seed
-	length := p.MaxTokens
-	if length == 0 {
-		length = encoder.context - r.prompts.longest()
-	}
-	if r.options, err = p.options(length); err != nil {
-		return nil, Invalid(err)
-	}
-	if err := r.openRollouts(ctx, dev, from, r.prompts.rows); err != nil {
+	if err := r.openData(ctx, dev, from, encoder); err != nil {
 		return nil, err
 	}
 	if err := r.openHeldOut(ctx, encoder); err != nil {
 		return nil, err
 	}
 	return r, r.openObjective(ctx, dev, from)
+}
+
+// openData reads what is learned from, problems or samples of them, and makes what samples and judges.
+func (r *rlRun) openData(ctx context.Context, dev *compute, from *loadedModel, e promptEncoder) (err error) {
+	t, p := r.task, r.params
+	_, asked := t.Input("problems")
+	_, given := t.Input("from")
+	if asked == given {
+		return Invalid(errors.New("inputs problems and from: give one of them"))
+	}
+	if r.judge, err = r.openRewards(ctx, dev); err != nil {
+		return err
+	}
+	length := p.MaxTokens
+	if asked {
+		if r.prompts, err = openPrompts(ctx, t, "problems", e); err != nil {
+			return err
+		}
+		r.prompts.seed, r.judge.rows = p.Seed, r.prompts.rows
+		if length == 0 {
+			length = e.context - r.prompts.longest()
+		}
+	} else {
+		if r.given, err = openGiven(ctx, t, r.judge, p.Group); err != nil {
+			return err
+		}
+		length = cmp.Or(length, e.context)
+	}
+	if r.options, err = p.options(length); err != nil {
+		return Invalid(err)
+	}
+	if given {
+		r.options.Prompts, r.options.Rounds = len(r.given.groups), 1
+		if r.options.Importance == nil {
+			r.options.Importance = &policy.Importance{Most: 2}
+		}
+	}
+	return r.openSampler(ctx, dev, from)
 }
 
 // load makes a model of weights, with low-rank changes if they are asked for.
@@ -102,27 +131,19 @@ func (r *rlRun) load(dev *compute, w *model.Weights, lora *model.LoRA) (*model.M
 	return model.Load(dev.backend, w)
 }
 
-// openRollouts makes what samples and judges.
-func (r *rlRun) openRollouts(ctx context.Context, dev *compute, from *loadedModel, rows []*example.Example) error {
+// openSampler makes what writes, and lets the judge read it.
+func (r *rlRun) openSampler(ctx context.Context, dev *compute, from *loadedModel) error {
 	tok, length := from.tokenizer, r.options.Length
-	judge, err := r.openRewards(ctx, dev)
-	if err != nil {
-		return err
-	}
-	judge.rows, judge.decode, judge.length = rows, tok.Decode, length
-	r.judge = judge
+	r.judge.decode, r.judge.length = tok.Decode, length
 	_, settings, err := tokenizer.Load(manifestFS{ctx, r.task.Store, from.files})
 	if err != nil {
 		return Invalid(fmt.Errorf("the model's tokenizer: %w", err))
 	}
 	r.sampler, err = newRLSampler(ctx, dev, rlSampler{
-		model: r.policy, rows: rows, encode: tok.Encode, decode: tok.Decode, stops: settings.Stop,
+		model: r.policy, rows: r.judge.rows, encode: tok.Encode, decode: tok.Decode, stops: settings.Stop,
 		search: generate.Search{Temperature: r.params.Temperature}, length: length,
 	}, r.params.Rows)
-	if err != nil {
-		return Invalid(err)
-	}
-	return nil
+	return Invalid(err)
 }
 
 // openRewards composes the rewards of the parameters and the reward model.
@@ -212,6 +233,9 @@ func (r *rlRun) openObjective(ctx context.Context, dev *compute, from *loadedMod
 		Warn:     func(message string) { r.task.Log.Warn(message) },
 		Describe: r.judge.strategies,
 	}
+	if r.given != nil {
+		parts.Prompts, parts.Sampler, parts.Judge = r.given, r.given, r.given
+	}
 	o := r.options
 	if o.Reference() {
 		w, err := r.other(ctx, "reference", from)
@@ -227,12 +251,7 @@ func (r *rlRun) openObjective(ctx context.Context, dev *compute, from *loadedMod
 		if err != nil {
 			return err
 		}
-		c := w.Config
-		c.Score, c.LoRA = &model.Score{}, r.params.LoRA
-		if w, err = w.Extend(c, r.params.Seed); err != nil {
-			return Invalid(err)
-		}
-		if parts.Critic, err = model.Load(dev.backend, w); err != nil {
+		if parts.Critic, err = r.critic(dev, w); err != nil {
 			return err
 		}
 		parts.CriticRate = r.params.CriticRate
@@ -243,6 +262,22 @@ func (r *rlRun) openObjective(ctx context.Context, dev *compute, from *loadedMod
 	}
 	r.closers = append(r.closers, r.objective.Close)
 	return nil
+}
+
+// critic makes a critic of weights. A head that is new begins with values of 0.
+func (r *rlRun) critic(dev *compute, w *model.Weights) (*model.Model, error) {
+	head := w.Config.Score != nil && w.Config.Score.Heads()
+	c := w.Config
+	c.Score, c.LoRA = &model.Score{}, r.params.LoRA
+	w, err := w.Extend(c, r.params.Seed)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	m, err := model.Load(dev.backend, w)
+	if err == nil && !head {
+		dev.backend.Zero(m.Param("score.weight").Value)
+	}
+	return m, err
 }
 
 // other is the weights of an optional input; those of the policy as it starts where it is absent.
@@ -258,9 +293,9 @@ func (r *rlRun) other(ctx context.Context, port string, from *loadedModel) (*mod
 	return m.weights, nil
 }
 
-// finish publishes the last samples and what the training found.
-func (r *rlRun) finish(result training.Result) error {
-	t, p := r.task, r.params
+// saveSamples publishes what the policy writes after the last step.
+func (r *rlRun) saveSamples(ctx context.Context) error {
+	p := r.params
 	prompts, err := r.prompts.Draw(p.Iterations, 0, p.Prompts)
 	if err != nil {
 		return err
@@ -269,17 +304,23 @@ func (r *rlRun) finish(result training.Result) error {
 		prompts[i].Seed = objective.PromptSeed(p.Seed, p.Iterations, i)
 	}
 	groups, err := r.sampler.Sample(prompts, p.Group)
+	if err == nil {
+		err = r.judge.Judge(groups)
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.judge.Judge(groups); err != nil {
-		return err
-	}
-	samples, err := saveSamples(r.ctx, t, r.judge, groups)
+	samples, err := storeSamples(ctx, r.task, r.judge, groups)
 	if err != nil {
 		return err
 	}
-	t.Output("samples", samples)
+	r.task.Output("samples", samples)
+	return nil
+}
+
+// report puts what the training found into the result of the stage.
+func (r *rlRun) report(result training.Result) {
+	t, p := r.task, r.params
 	for _, name := range shownRL() {
 		if v, ok := result.Metrics[name]; ok {
 			t.Metric(name, v)
@@ -293,12 +334,11 @@ func (r *rlRun) finish(result training.Result) error {
 	for name, v := range found {
 		t.Metric(name, v)
 	}
-	t.Metric("iterations", float64(p.Iterations))
+	t.Metric("iterations", float64(result.Steps/r.options.Steps()))
 	if result.Retreat != nil {
 		t.Metric("retreats", 1)
 		t.Log.Warn("the training went back once", "why", result.Retreat.String())
 	}
-	return nil
 }
 
 // shownRL are the measurements of the last iteration that become the stage's.

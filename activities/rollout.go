@@ -16,12 +16,14 @@ import (
 
 type rolloutParams struct {
 	sampling
-	Rewards   []reward.Term `json:"rewards" doc:"What completions are judged by, with weights."`
+	Rewards   []reward.Term `json:"rewards" doc:"What completions are judged by, with weights; may be empty where there is a reward model."`
+	Weight    float64       `json:"reward_weight" doc:"By which the score of the reward model counts."`
 	Keep      string        `json:"keep" doc:"all: every completion; right: those with the right answer; best: the best of each prompt; pairs: a better and a worse one of each prompt; labels: every completion, labelled by its answer; steps: every completion in steps that the task labels." enum:"all,right,best,pairs,labels,steps"`
 	PerPrompt int           `json:"per_prompt" doc:"Most rows of a prompt; 0 keeps all." min:"0"`
 	Distinct  bool          `json:"distinct" doc:"Keeps equal completions of a prompt once."`
 	Margin    float64       `json:"margin" doc:"Least difference of the rewards of a pair." min:"0"`
 	Noise     float64       `json:"noise" doc:"Makes the judge of pairs err: the better one is chosen with the probability sigmoid(difference / noise); 0 never errs." min:"0"`
+	Record    bool          `json:"record" doc:"Keeps the tokens of each completion and how likely they were, which rl needs of samples that it learns from."`
 	Prompts   int           `json:"prompts" doc:"Most prompts that are taken; 0 takes all." min:"0"`
 }
 
@@ -34,8 +36,14 @@ func (p rolloutParams) Validate() error {
 	if p.Noise > 0 && p.Keep != keepPairs {
 		faults = append(faults, fmt.Errorf("noise is of pairs, and keep is %s: set noise to 0", p.Keep))
 	}
-	_, err := reward.Open(p.Rewards)
-	return errors.Join(append(faults, err)...)
+	if p.Record && (p.Temperature == 0 || p.Keep != keepAll) {
+		faults = append(faults, fmt.Errorf("record is set with keep %s and temperature %v: what is learned from is all samples, drawn at a temperature", p.Keep, p.Temperature))
+	}
+	if len(p.Rewards) > 0 { // without any there must be a reward model, which is known when it runs
+		_, err := reward.Open(p.Rewards)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 // What a rollout keeps.
@@ -57,42 +65,64 @@ func rollout() Kind {
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
+			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "A judge beside the rewards: a model with a score head for completions."},
 		},
 		Outputs: []stage.Port{{Name: "examples", Type: artifact.TypeExamples, Doc: "Completions, or pairs of them, with their rewards."}},
 	}, rolloutParams{
 		sampling: sampling{Samples: 4, Temperature: 1, MaxTokens: 256, Stop: []string{}, Batch: 64},
-		Rewards:  []reward.Term{{Reward: "accuracy", Weight: 1}}, Keep: keepAll,
+		Rewards:  []reward.Term{{Reward: "accuracy", Weight: 1}}, Weight: 1, Keep: keepAll,
 	}, runRollout)
 }
 
-func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
+func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, t, dev, "model", p.sampling)
+	written, err := resumeSampling(ctx, t)
 	if err != nil {
 		return err
 	}
+	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	if err != nil {
+		return err
+	}
+	s.recording = p.Record
 	data, _ := t.Input("data")
 	prompts, err := s.prompts(rowsOf(ctx, t, data), p.Prompts)
 	if err != nil {
 		return err
 	}
-	groups, err := s.write(ctx, prompts)
+	groups, err := s.write(ctx, "rollout", prompts)
 	if err != nil {
 		return err
 	}
-	judges, err := reward.Open(p.Rewards)
+	judges, judge, err := p.judges(ctx, t, dev)
 	if err != nil {
-		return Invalid(err)
+		return err
 	}
+	defer func() { err = errors.Join(err, judge.close()) }()
 	scored, err := judgeAll(ctx, judges, groups)
 	if err != nil {
 		return err
 	}
 	return writeRollout(ctx, t, p, scored)
+}
+
+// judges are the rewards, with the reward model where there is one.
+func (p rolloutParams) judges(ctx context.Context, t *Task, dev *compute) (*reward.Rewards, *modelJudge, error) {
+	judges, err := &reward.Rewards{}, error(nil)
+	_, ok := t.Input(modelKey)
+	if len(p.Rewards) > 0 || !ok {
+		judges, err = reward.Open(p.Rewards)
+	}
+	if err != nil || !ok {
+		return judges, nil, Invalid(err)
+	}
+	judge, err := newModelJudge(ctx, t, judgeOptions{dev: dev, port: modelKey})
+	judges.Add(modelKey, p.Weight, judge)
+	return judges, judge, err
 }
 
 // tried is a completion with what it is worth.
@@ -224,7 +254,7 @@ func (p rolloutParams) rows(g group) []*example.Example {
 func (g group) written(x tried) *example.Example {
 	row := *g.row
 	row.ID = fmt.Sprintf("%s-%d", g.row.ID, x.n)
-	row.Completion, row.Score, row.Rewards = task.Written(g.row, x.text), &x.score.Total, x.score.Parts
+	row.Completion, row.Score, row.Rewards, row.Drawn = task.Written(g.row, x.text), &x.score.Total, x.score.Parts, x.drawn
 	if row.Problem != nil {
 		problem := *row.Problem
 		problem.Traces = nil // those of the task; the completion is the model's own

@@ -16,6 +16,7 @@ type rowEncoder struct {
 	chat      *chat.Encoder
 	tokenizer *tokenizer.Tokenizer
 	special   model.Special
+	vocab     int
 	stop      []int32 // that end a completion besides EOS
 }
 
@@ -29,7 +30,7 @@ func newRowEncoder(ctx context.Context, t *Task, from *loadedModel) (*rowEncoder
 	if err != nil {
 		return nil, folderError(fmt.Errorf("the model's tokenizer: %w", err))
 	}
-	return &rowEncoder{encoder, from.tokenizer, c.Text.Special, settings.Stop}, nil
+	return &rowEncoder{encoder, from.tokenizer, c.Text.Special, c.Text.Vocab, settings.Stop}, nil
 }
 
 // suppressed are the tokens that a completion never has.
@@ -40,13 +41,10 @@ func (e *rowEncoder) suppressed() []int32 {
 			ids = append(ids, id)
 		}
 	}
+	for id := e.tokenizer.Size(); id < e.vocab; id++ { // what the tokenizer does not know
+		ids = append(ids, int32(id))
+	}
 	return ids
-}
-
-// prompt is what a completion comes behind.
-func (e *rowEncoder) prompt(row *example.Example) ([]int32, error) {
-	x, err := e.chat.Prompt(row)
-	return x.Tokens, err
 }
 
 // completed is a prompt with a completion, without the token that ends it, and where the completion begins.

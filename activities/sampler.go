@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"iter"
 
+	"tempera/datagen/chat"
 	"tempera/datagen/example"
 	"tempera/datagen/reward"
 	"tempera/datagen/sample"
-	"tempera/datagen/task"
 	"tempera/infra/artifact"
 	"tempera/serving/generate"
 	"tempera/training/model"
-	"tempera/training/tokenizer"
 	"tempera/workflows/stage"
 )
 
@@ -50,6 +49,7 @@ type completion struct {
 	ended   bool
 	budget  int
 	logProb float64
+	drawn   *example.Drawn // nil unless asked for
 }
 
 // rolled is a row with its completions.
@@ -74,34 +74,47 @@ type sampler struct {
 	encoder *rowEncoder
 	writer  *generate.Generator
 	params  sampling
+	written *samplingProgress
+	see     func(pictures [][]byte) ([][]float32, error) // the rows that stand for pictures; nil: the model sees none
+	// recording keeps what was drawn, token by token.
+	recording bool
 }
 
-// newSampler loads the model of a port.
-func newSampler(ctx context.Context, t *Task, dev *compute, port string, p sampling) (*sampler, error) {
-	source, _ := t.Input(port)
+// samplerOptions say who writes and how.
+type samplerOptions struct {
+	sampling
+	dev  *compute
+	port string // of the model
+}
+
+// newSampler loads the model of a port. Samplers of one stage share what was written before.
+func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sampler, error) {
+	t := w.task
+	source, _ := t.Input(o.port)
 	from, err := loadModel(ctx, t, source)
 	if err != nil {
 		return nil, err
 	}
 	c := from.weights.Config
 	if c.Kind != model.LM {
-		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm", port, c.Kind))
+		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm", o.port, c.Kind))
 	}
 	encoder, err := newRowEncoder(ctx, t, from)
 	if err != nil {
 		return nil, err
 	}
-	writer, err := generate.New(dev.engine, c, from.weights.Get, generate.Options{Rows: p.Batch, Decode: encoder.text})
+	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	return &sampler{t, from, encoder, writer, p}, nil
+	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: w}, nil
 }
 
 // prompted is a row that a model can write to.
 type prompted struct {
 	row    *example.Example
 	tokens []int32
+	parts  []generate.Part // the tokens, with rows in place of those of pictures
 }
 
 // prompts encodes the prompts of rows. What is no problem, or does not fit, is left out and quarantined.
@@ -118,13 +131,13 @@ func (s *sampler) prompts(rows iter.Seq2[*example.Example, error], most int) ([]
 		case err != nil:
 			return nil, err
 		}
-		ids, err := s.prompt(row)
+		p, err := s.prompt(row)
 		if err != nil {
 			s.leaveOut(row.ID, err.Error())
 			left++
 			continue
 		}
-		out = append(out, prompted{row, ids})
+		out = append(out, p)
 		if len(out) == most {
 			break
 		}
@@ -147,143 +160,116 @@ func (s *sampler) leaveOut(item, reason string) {
 	s.task.Result.Quarantined = append(s.task.Result.Quarantined, stage.Quarantine{Item: item, Reason: reason})
 }
 
-func (s *sampler) prompt(row *example.Example) ([]int32, error) {
-	if row.Prompt == nil {
-		return nil, errors.New("it has no prompt")
+func (s *sampler) prompt(row *example.Example) (prompted, error) {
+	x, err := s.encoder.chat.Prompt(row)
+	if err != nil {
+		return prompted{}, err
 	}
-	ids, err := s.encoder.prompt(row)
+	if room := s.from.weights.Config.Text.Context - 1; len(x.Tokens) > room {
+		return prompted{}, fmt.Errorf("its prompt has %d tokens, and the context of %d leaves no room: shorten it", len(x.Tokens), room+1)
+	}
+	p := prompted{row: row, tokens: x.Tokens, parts: generate.Tokens(x.Tokens...)}
+	if len(x.Images) > 0 {
+		p.parts, err = s.illustrated(x, row.Pictures)
+	}
+	return p, err
+}
+
+// illustrated is a prompt whose pictures are rows of the model's width.
+func (s *sampler) illustrated(x chat.Encoded, pictures [][]byte) ([]generate.Part, error) {
+	if s.see == nil {
+		return nil, errors.New("it has pictures, and the model sees none")
+	}
+	rows, err := s.see(pictures)
 	if err != nil {
 		return nil, err
 	}
-	if room := s.from.weights.Config.Text.Context - 1; len(ids) > room {
-		return nil, fmt.Errorf("its prompt has %d tokens, and the context of %d leaves no room: shorten it", len(ids), room+1)
+	var parts []generate.Part
+	at, width := 0, s.from.weights.Config.Text.Width
+	for i, from := range x.Images {
+		if from > at {
+			parts = append(parts, generate.Part{Tokens: x.Tokens[at:from]})
+		}
+		parts = append(parts, generate.Part{Embeddings: rows[i]})
+		at = from + len(rows[i])/width
 	}
-	return ids, nil
+	if at < len(x.Tokens) {
+		parts = append(parts, generate.Part{Tokens: x.Tokens[at:]})
+	}
+	return parts, nil
 }
 
 // chunk is how many completions are asked for between two looks at the clock.
 const chunk = 1024
 
-// write gives every prompt its completions.
-func (s *sampler) write(ctx context.Context, prompts []prompted) ([]rolled, error) {
-	out := make([]rolled, 0, len(prompts))
-	for at := 0; at < len(prompts); {
-		select {
-		case <-s.task.Stopping:
-			return nil, ErrStopped
-		default:
-		}
-		end := min(len(prompts), at+max(1, chunk/s.params.Samples))
-		part, err := s.writePart(ctx, prompts[at:end])
+// write gives every prompt its completions. A pass, which an earlier attempt may have begun, has a name of its own in the stage.
+func (s *sampler) write(ctx context.Context, pass string, prompts []prompted) ([]rolled, error) {
+	out := s.written.before(pass, prompts)
+	for at := len(out); at < len(prompts); at = len(out) {
+		part, err := s.writePart(ctx, prompts[at:min(len(prompts), at+max(1, chunk/s.params.Samples))])
 		if err != nil {
 			return nil, err
 		}
-		out, at = append(out, part...), end
-		s.task.Progress(Progress{Done: int64(at), Total: int64(len(prompts)), Unit: "prompts"})
+		out = append(out, part...)
+		if err := s.written.add(ctx, pass, part); err != nil {
+			return nil, err
+		}
+		s.task.Progress(Progress{Done: int64(len(out)), Total: int64(len(prompts)), Unit: "prompts"})
 	}
 	return out, nil
 }
 
 func (s *sampler) writePart(ctx context.Context, prompts []prompted) ([]rolled, error) {
-	requests := make([]generate.Request, len(prompts))
+	out := make([]rolled, len(prompts))
+	var alone, inWorld []int
+	requests := make([]generate.Request, 0, len(prompts))
 	for i, p := range prompts {
-		requests[i] = s.request(p)
-	}
-	replied, err := s.reply(ctx, prompts, requests)
-	if err != nil {
-		return nil, err
+		out[i].row = p.row
+		if r := s.request(p); repliesTo(p.row) != nil && r.MaxTokens > 2 {
+			inWorld = append(inWorld, i)
+		} else {
+			alone, requests = append(alone, i), append(requests, r)
+		}
 	}
 	results, err := s.writer.Generate(ctx, requests)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]rolled, len(prompts))
-	for i, r := range results {
-		out[i].row = prompts[i].row
-		if replied[i] != nil {
-			out[i].completions = replied[i]
-			continue
+	for k, i := range alone {
+		for _, text := range results[k].Texts {
+			out[i].completions = append(out[i].completions, s.completion(text, requests[k].MaxTokens))
 		}
-		for _, text := range r.Texts {
-			out[i].completions = append(out[i].completions, s.completion(text, requests[i].MaxTokens))
-		}
+	}
+	if err := s.converse(ctx, prompts, out, inWorld); err != nil {
+		return nil, err
+	}
+	for i, p := range prompts {
+		s.record(p, out[i].completions)
 	}
 	return out, nil
 }
 
 func (s *sampler) request(p prompted) generate.Request {
 	c := s.from.weights.Config.Text
+	suppressed := s.encoder.suppressed()
+	if s.recording { // what is learned from is drawn from the policy as it is
+		suppressed = nil
+	}
 	return generate.Request{
-		Prompt: generate.Tokens(p.tokens...), Samples: s.params.Samples, Seed: sample.Random(s.params.Seed, p.row.ID, 0).Uint64(), Search: s.params.search(),
-		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: s.encoder.suppressed(), StopTokens: s.encoder.stop,
+		Prompt: p.parts, Samples: s.params.Samples, Seed: sample.Random(s.params.Seed, p.row.ID, 0).Uint64(), Search: s.params.search(),
+		MaxTokens: min(s.params.MaxTokens, c.Context-len(p.tokens)), Suppress: suppressed, StopTokens: s.encoder.stop,
 		Stop: s.params.Stop, KeepStop: len(s.params.Stop) > 0,
 	}
 }
 
 func (s *sampler) completion(text generate.Text, budget int) completion {
-	return completion{
+	c := completion{
 		text: s.encoder.text(text.Tokens), tokens: len(text.LogProbs), ended: text.End != generate.EndLength, budget: budget, logProb: text.LogProb,
 	}
-}
-
-// reply plays the tasks in which the world answers to the first token: that token is written, the world says its word, and the text goes on. The other
-// requests stay as they are; those that were played ask for one token only.
-func (s *sampler) reply(ctx context.Context, prompts []prompted, requests []generate.Request) ([][]completion, error) {
-	out := make([][]completion, len(prompts))
-	for i, p := range prompts {
-		if p.row.Problem == nil {
-			continue
-		}
-		kind, err := task.Find(p.row.Problem.Task)
-		if err != nil || kind.Reply == nil || requests[i].MaxTokens < 3 {
-			continue
-		}
-		opening := requests[i]
-		opening.MaxTokens = 1
-		first, err := s.writer.Generate(ctx, []generate.Request{opening})
-		if err != nil {
-			return nil, err
-		}
-		for k, text := range first[0].Texts {
-			c, err := s.goOn(ctx, requests[i], p, turn{kind, text, uint64(k)})
-			if err != nil {
-				return nil, err
-			}
-			out[i] = append(out[i], c)
-		}
-		requests[i].MaxTokens, requests[i].Samples = 1, 1
+	if s.recording {
+		c.drawn = drawnOf(text)
 	}
-	return out, nil
-}
-
-// turn is the first token of a text in a task whose world replies.
-type turn struct {
-	kind  task.Task
-	first generate.Text
-	n     uint64
-}
-
-// goOn writes the rest of a text behind the world's reply.
-func (s *sampler) goOn(ctx context.Context, r generate.Request, p prompted, t turn) (completion, error) {
-	said := s.completion(t.first, r.MaxTokens)
-	heard := t.kind.Reply(p.row.Problem, said.text)
-	if heard == "" || t.first.End == generate.EndEOS {
-		return said, nil
-	}
-	ids := append(append([]int32{}, t.first.Tokens...), s.from.tokenizer.EncodePiece(tokenizer.Piece{Text: heard, Joins: true, Added: tokenizer.VisibleAdded})...)
-	budget := r.MaxTokens - len(ids)
-	if budget < 1 {
-		return said, nil
-	}
-	r.Prompt, r.Samples, r.MaxTokens = append(r.Prompt[:len(r.Prompt):len(r.Prompt)], generate.Part{Tokens: ids}), 1, budget
-	r.Seed = sample.Random(s.params.Seed, p.row.ID, 1+t.n).Uint64()
-	rest, err := s.writer.Generate(ctx, []generate.Request{r})
-	if err != nil {
-		return completion{}, err
-	}
-	c := s.completion(rest[0].Texts[0], said.budget)
-	c.text, c.tokens, c.logProb = said.text+heard+c.text, c.tokens+len(ids), c.logProb+said.logProb
-	return c, nil
+	return c
 }
 
 // rowsOf are the rows of the task's shard, or of the whole input where the stage is not mapped.

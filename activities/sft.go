@@ -11,13 +11,14 @@ import (
 	"tempera/infra/artifact"
 	"tempera/training"
 	"tempera/training/device"
+	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/workflows/stage"
 )
 
 type sftParams struct {
 	tuneParams
-	Batch   int        `json:"batch" doc:"Rows of tokens of a step. Texts share rows, and none sees another." min:"1"`
+	Batch   int        `json:"batch" doc:"Rows of tokens of a step. Texts share rows, and none sees another; with images, a text is a row." min:"1"`
 	Context int        `json:"context" doc:"Tokens of a row; 0: the model's context. Texts that are longer are left out." min:"0"`
 	Learn   chat.Learn `json:"learn" doc:"What is learned: completion (the answer to the prompt, of a conversation its last one), assistant (every answer of a conversation), all (prompts too)." enum:"completion,assistant,all"`
 	Weights []float64  `json:"weights,omitempty" doc:"Share of each data set, in the order of the input; absent means by their sizes." above:"0"`
@@ -42,7 +43,7 @@ func sft() Kind {
 		Summary: "Fine-tune a language model on conversations, or on prompts with completions",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Where to start from."},
-			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Rows with messages, or with prompt and completion."},
+			{Name: "data", Type: artifact.TypeExamples, Many: true, Doc: "Rows with messages, or with prompt and completion; of a vision-language model each with an image."},
 			{Name: "held_out", Type: artifact.TypeExamples, Optional: true, Doc: "Rows that are not learned from: the loss on them is measured on the way."},
 		},
 		Outputs: []stage.Port{{Name: "model", Type: artifact.TypeModel, Doc: "The trained model."}},
@@ -55,8 +56,8 @@ func runSFT(ctx context.Context, t *Task, p sftParams) error {
 
 // tuneOnRows trains a language model on rows. teacher makes one that teaches beside
 // them; nil: there is none.
-func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher func(u *tuning) (*objective.Teacher, error)) (err error) {
-	u, err := openTuning(ctx, t, p.tuneParams, nil)
+func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher teaching) (err error) {
+	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{images: teacher == nil})
 	if err != nil {
 		return err
 	}
@@ -71,13 +72,7 @@ func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher func(u *tunin
 	if err != nil {
 		return err
 	}
-	s := &packedRows{tuning: u, params: p, encoder: e}
-	if teacher != nil {
-		if s.teacher, err = teacher(u); err != nil {
-			return err
-		}
-	}
-	l, err := s.lesson(ctx)
+	l, err := p.lesson(ctx, u, e, teacher)
 	if err != nil {
 		return err
 	}
@@ -86,6 +81,28 @@ func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher func(u *tunin
 		return err
 	}
 	return u.publish(ctx)
+}
+
+// teaching makes the teacher of a training.
+type teaching func(u *tuning) (*objective.Teacher, error)
+
+// lesson is what rows teach a model, with images or without.
+func (p sftParams) lesson(ctx context.Context, u *tuning, e *chat.Encoder, teacher teaching) (*lesson, error) {
+	if u.model.Config.Kind == model.VLM {
+		s, err := openIllustrated(u, p, e)
+		if err != nil {
+			return nil, err
+		}
+		return s.lesson(ctx)
+	}
+	s := &packedRows{tuning: u, params: p, encoder: e}
+	if teacher != nil {
+		var err error
+		if s.teacher, err = teacher(u); err != nil {
+			return nil, err
+		}
+	}
+	return s.lesson(ctx)
 }
 
 // answers are rows in tokens, packed as documents of which only answers are

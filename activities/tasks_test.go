@@ -33,6 +33,7 @@ const letters = `{"length":2,"letters":3,"mark":"hash"}`
 type school struct {
 	*workshop
 	trained, untrained artifact.Artifact
+	long               artifact.Artifact // untrained, of a longer context
 	problems, demos    artifact.Artifact
 }
 
@@ -65,11 +66,11 @@ func newSchool(t *testing.T) *school {
 		require.NoError(t, err)
 		words := s.tokenizer(demos)
 		tokens := s.output(execution{kind: tokensKind(), params: `{}`, inputs: ports{"data": {text}, "tokenizer": {words}}}, "tokens")
-		fit := func(steps int) artifact.Artifact {
-			params := fmt.Sprintf(`{"objective": "lm", "steps": %d, "batch": 16, "learning_rate": 0.01, "model": {"width": 32, "text_layers": 2, "heads": 2, "context": 48, "config": {"text": {"form": "llama"}}}}`, steps)
+		fit := func(steps, context int) artifact.Artifact {
+			params := fmt.Sprintf(`{"objective": "lm", "steps": %d, "batch": 16, "learning_rate": 0.01, "model": {"width": 32, "text_layers": 2, "heads": 2, "context": %d, "config": {"text": {"form": "llama"}}}}`, steps, context)
 			return s.output(execution{kind: pretrain(), params: params, inputs: ports{"data": {tokens}, "tokenizer": {words}}, threads: 2}, "model")
 		}
-		s.trained, s.untrained = fit(150), fit(1)
+		s.trained, s.untrained, s.long = fit(150, 48), fit(1, 48), fit(1, 128)
 		s.problems, s.demos = s.examples(rows...), s.examples(demos...)
 	})
 	require.NotEmpty(t, attended.demos.Digest)
@@ -182,6 +183,34 @@ func TestAnEvaluationTellsWhoSolvesProblems(t *testing.T) {
 	}
 }
 
+func TestAnEvaluationNotesWhatTrainingHasSeen(t *testing.T) {
+	s := newSchool(t)
+	rows := s.rows(s.problems)[:6]
+	story := strings.Repeat("one two three four five six seven ", 2)
+	rows[0].Prompt, rows[1].Prompt, rows[2].Prompt = example.Plain("x "+story), example.Plain("y "+story[4:]), example.Plain("SAME  as")
+	seen := s.examples(
+		&example.Example{ID: "a", Prompt: example.Plain("same as"), Completion: example.Plain("b")},
+		&example.Example{ID: "b", Messages: []example.Message{example.Say("user", "It begins: "+story)}},
+		&example.Example{ID: "c", Prompt: rows[3].Prompt, Chosen: example.Plain("1"), Rejected: example.Plain("2")},
+	)
+	out := s.output(execution{kind: evaluateTasks(), params: `{"samples": 1, "k": [1], "max_tokens": 4}`, inputs: ports{
+		"model": {s.long}, "data": {s.examples(rows...)}, "training": {seen, s.examples()},
+	}}, "evaluation")
+	o := s.evaluation(out).Tasks.Overlap
+	require.Equal(t, 2, o.Same, "whatever the case and the spaces")
+	require.Equal(t, 2, o.Near, "13 words in a row, of a prompt with others around")
+	require.InDelta(t, 100*4.0/6, o.Share, 1e-9)
+	require.Equal(t, 2, o.Clean.N)
+	require.Len(t, o.Training, 2)
+	m, err := artifact.LoadManifest(t.Context(), s.store, out)
+	require.NoError(t, err)
+	f, err := m.Find(ResultsFile)
+	require.NoError(t, err)
+	table, err := artifact.ReadAll(t.Context(), s.store, f.Digest, 1<<20)
+	require.NoError(t, err)
+	require.Contains(t, string(table), "| pass_1 ")
+}
+
 // report renders evaluations.
 func (l *workshop) report(evaluations ...artifact.Artifact) string {
 	l.t.Helper()
@@ -269,7 +298,7 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 		require.NoError(t, err)
 		k := &Task{
 			Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {joined}}, Shard: &stage.Shard{Index: i, Count: 2}},
-			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Progress: func(Progress) {}, Result: &stage.Result{},
+			Store:   s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1, Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{},
 		}
 		require.NoError(t, rollout().Run(t.Context(), k))
 		made = append(made, k.Result.Outputs["examples"])
@@ -284,6 +313,42 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 	files, err := shardsOf(t.Context(), s.store, rollout().Describe(), ports{"data": {joined}})
 	require.NoError(t, err)
 	require.Len(t, files, 2)
+}
+
+func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
+	s := newSchool(t)
+	for _, c := range []struct {
+		kind   Kind
+		params string
+		inputs ports
+	}{
+		{rollout(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{evaluateTasks(), `{"samples": 64, "max_tokens": 12, "greedy": true, "k": [1, 64]}`, ports{"model": {s.trained}, "data": {s.problems}}},
+		{winRate(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "baseline": {s.untrained}, "data": {s.problems}}},
+	} {
+		t.Run(c.kind.Describe().Name, func(t *testing.T) {
+			s := &workshop{t, s.store}
+			whole, err := s.run(execution{kind: c.kind, params: c.params, inputs: c.inputs})
+			require.NoError(t, err)
+			resolved, err := c.kind.Check([]byte(c.params))
+			require.NoError(t, err)
+			stopping := make(chan struct{})
+			close(stopping) // each attempt writes a part, of 16 prompts, and is stopped
+			kept, attempts := &points{}, 0
+			for err = ErrStopped; err != nil; attempts++ {
+				require.ErrorIs(t, err, ErrStopped)
+				require.Less(t, attempts, 9)
+				k := &Task{
+					Request: stage.Request{Kind: c.kind.Describe().Name, Params: resolved, Inputs: c.inputs, Key: "key"}, Store: s.store, Log: slog.New(slog.DiscardHandler),
+					Scratch: t.TempDir(), Threads: 1, Checkpoints: kept, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+				}
+				if err = c.kind.Run(t.Context(), k); err == nil {
+					require.Equal(t, whole, k.Result)
+				}
+			}
+			require.Greater(t, attempts, 2)
+		})
+	}
 }
 
 func TestARowThatTheModelCannotWriteToIsLeftOut(t *testing.T) {
@@ -487,6 +552,71 @@ func TestSearchesAreComparedAtEqualTokens(t *testing.T) {
 	require.Equal(t, res, again)
 }
 
+// TestAModelThatJudgesPlugsInEverywhere trains judges on what the model wrote, and lets them judge rollouts, comparisons and searches.
+func TestAModelThatJudgesPlugsInEverywhere(t *testing.T) {
+	s := newSchool(t)
+	labelled := s.output(execution{kind: rollout(), params: `{"samples": 24, "temperature": 1.5, "max_tokens": 16, "keep": "labels", "seed": 5}`, inputs: ports{"model": {s.trained}, "data": {s.problems}}}, "examples")
+	const learn = `{"learn": "labels", "readout": "sum", "scale": 0.3, "steps": 120, "batch": 32, "learning_rate": 0.004}`
+	judge := s.output(execution{kind: rewardModel(), params: learn, inputs: ports{"model": {s.trained}, "data": {labelled}}, threads: 2}, "model")
+
+	rows := s.rows(s.output(execution{kind: rollout(), params: `{"samples": 8, "temperature": 1.5, "max_tokens": 16, "reward_weight": 0.5}`, inputs: ports{"model": {s.trained}, "data": {s.problems}, "reward_model": {judge}}}, "examples"))
+	var means [2]float64
+	var n [2]float64
+	for _, e := range rows {
+		k := int(e.Rewards["accuracy"])
+		means[k], n[k] = means[k]+e.Rewards["reward_model"], n[k]+1
+		require.InDelta(t, *e.Score, e.Rewards["accuracy"]+0.5*e.Rewards["reward_model"], 1e-9)
+	}
+	require.Greater(t, means[1]/n[1], means[0]/n[0]+1, "right answers are worth more to it")
+
+	e := s.evaluation(s.output(execution{kind: winRate(), params: `{"judge": "reward_model", "max_tokens": 16}`, inputs: ports{
+		"model": {s.trained}, "baseline": {s.untrained}, "data": {s.problems}, "reward_model": {judge},
+	}}, "evaluation"))
+	require.Greater(t, e.Metrics["win_rate"].Mean, 80.0)
+
+	const searching = `{"n": [1, 8], "methods": ["best", "weighted", "beam", "mcts"], "separator": "\n", "verifier": "model", "branch": 2, "temperature": 1.5, "max_tokens": 16}`
+	res, err := s.run(execution{kind: searchKind(), params: searching, inputs: ports{"model": {s.trained}, "data": {s.problems}, "verifier": {judge}}})
+	require.NoError(t, err)
+	require.Greater(t, res.Metrics["best_8"], res.Metrics["best_1"], "the judge chooses better than chance")
+	again, err := s.run(execution{kind: searchKind(), params: searching, inputs: ports{"model": {s.trained}, "data": {s.problems}, "verifier": {judge}}, threads: 2})
+	require.NoError(t, err)
+	require.Equal(t, res, again)
+
+	for _, c := range []struct {
+		kind         Kind
+		params, want string
+		inputs       ports
+	}{
+		{searchKind(), searching, "there is no input verifier", ports{"model": {s.trained}, "data": {s.problems}}},
+		{searchKind(), searching, "input verifier has no score head", ports{"model": {s.trained}, "data": {s.problems}, "verifier": {s.trained}}},
+		{winRate(), `{"judge": "reward_model", "max_tokens": 4}`, "there is no input reward_model", ports{"model": {s.trained}, "baseline": {s.trained}, "data": {s.problems}}},
+		{rollout(), `{"rewards": [], "max_tokens": 4}`, "rewards is empty", ports{"model": {s.trained}, "data": {s.problems}}},
+	} {
+		_, err := s.run(execution{kind: c.kind, params: c.params, inputs: c.inputs})
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+// TestAProcessVerifierJudgesStepsThatNothingSeparates learns from labelled steps of running sums and judges those of a search.
+func TestAProcessVerifierJudgesStepsThatNothingSeparates(t *testing.T) {
+	s := newSchool(t)
+	var rows []*example.Example
+	for i := range 12 {
+		rows = append(rows, generated(t, "running", `{"sums": 4}`, i))
+	}
+	problems := s.examples(rows...)
+	stepped := s.output(execution{kind: rollout(), params: `{"samples": 4, "max_tokens": 6, "keep": "steps"}`, inputs: ports{"model": {s.untrained}, "data": {problems}}}, "examples")
+	require.Equal(t, example.Stepwise, s.rows(stepped)[0].Form())
+	verifier := s.output(execution{kind: rewardModel(), params: `{"learn": "steps", "separator": "", "steps": 4, "batch": 16}`, inputs: ports{"model": {s.untrained}, "data": {stepped}}}, "model")
+	res, err := s.run(execution{kind: searchKind(), params: `{"n": [4], "separator": "", "step_tokens": 1, "verifier": "model", "max_tokens": 6}`, inputs: ports{"model": {s.untrained}, "data": {problems}, "verifier": {verifier}}})
+	require.NoError(t, err)
+	for _, method := range []string{"best_4", "majority_4", "weighted_4", "beam_4", "mcts_4"} {
+		require.Contains(t, res.Metrics, method)
+	}
+	_, err = s.run(execution{kind: rollout(), params: `{"max_tokens": 6}`, inputs: ports{"model": {s.untrained}, "data": {problems}, "reward_model": {verifier}}})
+	require.ErrorContains(t, err, "the reward model judges steps")
+}
+
 func TestWrongParametersOfKindsThatSample(t *testing.T) {
 	catalog := NewCatalog(All()...)
 	for _, c := range []struct{ name, kind, params, want string }{
@@ -516,7 +646,7 @@ func TestWrongParametersOfKindsThatSample(t *testing.T) {
 	require.NoError(t, err)
 	err = rollout().Run(context.Background(), &Task{
 		Request: stage.Request{Params: resolved, Inputs: ports{"model": {s.trained}, "data": {s.problems}}}, Store: s.store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: 1,
-		Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
+		Checkpoints: nowhere{}, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,
 	})
 	require.ErrorIs(t, err, ErrStopped)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tempera/datagen/example"
+	"tempera/datagen/task"
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
 )
@@ -74,6 +75,26 @@ func steps(seed uint64, n int) (rows []*example.Example) {
 	return rows
 }
 
+// seenScenes are about pictures.
+func seenScenes(seed uint64, n int) (rows []*example.Example) {
+	scene, err := task.Find("scene")
+	if err != nil {
+		panic(err)
+	}
+	g, err := scene.Open(nil)
+	if err != nil {
+		panic(err)
+	}
+	for i := range n {
+		x, err := g.Generate(seed, i)
+		if err != nil {
+			panic(err)
+		}
+		rows = append(rows, task.Demonstrate(x))
+	}
+	return rows
+}
+
 // beginner makes a tokenizer and a model that has learned nothing.
 func (l *workshop) beginner(config string) artifact.Artifact {
 	l.t.Helper()
@@ -96,8 +117,12 @@ func (l *workshop) lessons() map[string]execution {
 	}
 	taught := of(distill(), `, "context": 32`, completions)
 	taught.inputs["teacher"] = []artifact.Artifact{teacher}
+	seer := l.beginner(`{"kind": "vlm", "seed": 6, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "context": 96, "config": {"text": {"form": "llama"}}}}`)
+	seen := of(sft(), `, "accumulate": 2`, seenScenes)
+	seen.inputs["model"] = []artifact.Artifact{seer}
 	all := map[string]execution{
-		"sft": of(sft(), `, "context": 24, "accumulate": 2, "noise": 5`, completions), "distill": taught,
+		"sft with images": seen,
+		"sft":             of(sft(), `, "context": 24, "accumulate": 2, "noise": 5`, completions), "distill": taught,
 		"sft by lora":             of(sft(), `, "lora": {"rank": 2}, "adapter": "kept"`, completions),
 		"dpo in parts":            of(dpo(), `, "accumulate": 4`, preferences),
 		"dpo by kto of labels":    of(dpo(), `, "loss": "kto"`, labels),
@@ -150,7 +175,7 @@ func TestAReferenceIsWhatDPOComputesItself(t *testing.T) {
 			l := &workshop{t, l.store}
 			params := fmt.Sprintf(`{"loss": %q, "batch": 8, "epochs": 2}`, loss)
 			alone := l.output(execution{kind: dpo(), params: params, inputs: ports{"model": {m}, "data": {data}}}, "model")
-			ref := l.output(execution{kind: reference(), params: fmt.Sprintf(`{"batch": 7, "mismatched": %v}`, loss == "kto"), inputs: ports{"model": {m}, "data": {data}}}, "reference")
+			ref := l.output(execution{kind: reference(), params: fmt.Sprintf(`{"batch": 7, "mismatched": %v}`, loss == "kto"), inputs: ports{"model": {m}, "data": {data}}}, "scores")
 			with := execution{kind: dpo(), params: params, inputs: ports{"model": {m}, "data": {data}, "reference": {ref}}}
 			require.Equal(t, weightsOf(l, alone), weightsOf(l, l.output(with, "model")))
 

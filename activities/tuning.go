@@ -59,15 +59,20 @@ type tuning struct {
 	model  *model.Model
 }
 
-// openTuning loads the model of the port model. change alters its configuration,
-// before LoRA is added; nil: it does not.
-func openTuning(ctx context.Context, t *Task, p tuneParams, change func(c *model.Config)) (_ *tuning, err error) {
+// tuneOptions say what is asked of the model.
+type tuneOptions struct {
+	change func(c *model.Config) // of its configuration, before LoRA is added; nil: none
+	images bool                  // vision-language models are taken too
+}
+
+// openTuning loads the model of the port model.
+func openTuning(ctx context.Context, t *Task, p tuneParams, o tuneOptions) (_ *tuning, err error) {
 	source, _ := t.Input("model")
 	from, err := loadModel(ctx, t, source)
 	if err != nil {
 		return nil, err
 	}
-	w, err := tunable(from.weights, p, change)
+	w, err := tunable(from.weights, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +90,8 @@ func openTuning(ctx context.Context, t *Task, p tuneParams, change func(c *model
 
 // tunable is the weights that training starts from. An adapter of the model's own
 // is merged first.
-func tunable(w *model.Weights, p tuneParams, change func(c *model.Config)) (*model.Weights, error) {
-	if err := languageModel(w.Config); err != nil {
+func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, error) {
+	if err := languageModel(w.Config); err != nil && (!o.images || w.Config.Kind != model.VLM) {
 		return nil, err
 	}
 	if w.Config.LoRA != nil {
@@ -97,8 +102,8 @@ func tunable(w *model.Weights, p tuneParams, change func(c *model.Config)) (*mod
 		w = merged
 	}
 	c := w.Config
-	if change != nil {
-		change(&c)
+	if o.change != nil {
+		o.change(&c)
 	}
 	if p.LoRA != nil {
 		lora := *p.LoRA

@@ -111,12 +111,11 @@ func TestAVLMIsTrainedInTwoStages(t *testing.T) {
 	require.Equal(t, 301, one.Config.Text.Vocab, "one more for the image")
 	for _, s := range one.Config.Params() {
 		a, b := get(one, s.Name), get(two, s.Name)
-		part, _, _ := strings.Cut(s.Name, ".")
-		switch {
-		case part == "vision":
+		switch part, _, _ := strings.Cut(s.Name, "."); part {
+		case "vision":
 			require.Equal(t, get(see, s.Name), a, s.Name)
 			require.Equal(t, a, b, s.Name)
-		case part == "text":
+		case "text":
 			old := get(speak, s.Name)
 			require.Equal(t, old, a[:len(old)], s.Name)
 			require.NotEqual(t, a, b, s.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -241,4 +242,21 @@ func TestAnIdleStepMovesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, five.values(t), o.values(t))
 	require.Len(t, w.steps, 10, "it is reported all the same")
+}
+
+func TestTheLastStateIsHandedOver(t *testing.T) {
+	want := wholeRounds(t, 3, 12)
+	first, s := newRounds(t, 3), &store{}
+	l := roundsLoop(first, 6)
+	l.Config.Schedule.Steps = 12
+	l.Final = func(ctx context.Context, write func(io.Writer) error) error { return s.Save(ctx, 6, write) }
+	_, err := l.Run(context.Background())
+	require.NoError(t, err)
+	second := newRounds(t, 3)
+	l = roundsLoop(second, 12)
+	l.Checkpoints = s
+	r, err := l.Run(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, int64(6), r.Resumed)
+	require.Equal(t, want, second.values(t))
 }

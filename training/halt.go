@@ -92,3 +92,28 @@ func (r *run) settle() error {
 	}
 	return r.saver.wait()
 }
+
+// handOver gives the state to those who go on from it.
+func (r *run) handOver(ctx context.Context, done int64) error {
+	if r.Final == nil {
+		return nil
+	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	decisions, err := r.control.encode()
+	if err != nil {
+		return err
+	}
+	state, err := newSnapshot(r.Backend, r.config, r.live())
+	if err == nil {
+		err = state.take(done, decisions)
+	}
+	if err == nil {
+		err = r.Final(ctx, state.write)
+	}
+	if err != nil {
+		return fmt.Errorf("hand over the state after step %d: %w", done, err)
+	}
+	return nil
+}

@@ -32,7 +32,9 @@ type Loop struct {
 	RateShare func(step int64) float64
 	Progress  func(done, total int64, note string) // nil: nobody looks; called after every step
 	Stopping  <-chan struct{}                      // closed: write a checkpoint and return ErrStopped
-	Planned   func(Memory)                         // nil: nobody looks; called before memory is allocated, also if it is too much
+	// Final gets the state after the last step, as a checkpoint holds it, for a run that goes on from there; nil: nobody wants it.
+	Final   func(ctx context.Context, write func(io.Writer) error) error
+	Planned func(Memory) // nil: nobody looks; called before memory is allocated, also if it is too much
 }
 
 // Result is what a finished loop tells.
@@ -100,6 +102,9 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			return Result{}, errors.Join(err, r.settle())
 		}
 		if r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps {
+			if err := r.handOver(ctx, step); err != nil {
+				return Result{}, err
+			}
 			return r.finish(step)
 		}
 		if err := r.checkpoint(ctx, step); err != nil {

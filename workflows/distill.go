@@ -25,7 +25,7 @@ type DistillParams struct {
 type PostLogits struct {
 	PostFit
 	Temperature float64 `json:"temperature" doc:"That both distributions are softened by." above:"0"`
-	Mix         float64 `json:"mix" doc:"Share of the cross-entropy of the completions in the loss." min:"0" max:"1"`
+	Weight      float64 `json:"weight" doc:"Weight of the teacher's distributions in the loss; the rest is that of the completions." min:"0" max:"1"`
 }
 
 // PostControls are other ways for a student to spend the same computation.
@@ -72,7 +72,7 @@ func DistillSpec(p DistillParams) (*dag.Spec, error) {
 	model := c.sft("sft", start, dag.Inputs{traces}, p.SFT)
 	if l := p.Logits; l != nil {
 		model = c.train("distill", "distill", inputs{"model": {model}, "teacher": {teacher}, "data": {traces}},
-			l.params(c.PostCommon).with(params{"temperature": l.Temperature, "mix": l.Mix}))
+			l.params(c.PostCommon).with(params{"temperature": l.Temperature, "weight": l.Weight}))
 	}
 	after := c.evaluate(measured{"evaluate", "student, distilled", model, rows.test, baseline}, p.Evaluate)
 	return c.finish(model, after)

@@ -14,7 +14,7 @@ type EvaluateParams struct {
 	Rows     PostRows       `json:"rows" doc:"What is measured on; only the rows that are held out are used."`
 	Learned  []string       `json:"learned,omitempty" doc:"examples@sha256:<digest> that the model learned from, for a note on what overlaps."`
 	Evaluate PostEvaluation `json:"evaluate" doc:"How."`
-	Require  string         `json:"require,omitempty" doc:"Condition over the metrics that must hold for the model to be promoted, such as evaluate[\"pass@1\"] > 0.5."`
+	Require  string         `json:"require,omitempty" doc:"Condition over the metrics that must hold for the model to be promoted, such as evaluate.pass_1 > 50."`
 }
 
 // EvaluateDefaults measure sums.

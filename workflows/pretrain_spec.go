@@ -38,7 +38,8 @@ type pretraining struct {
 
 	tokenizer    string
 	data, shown  dag.Inputs
-	held, judged string // measured on while training, and afterwards
+	written      dag.Inputs // captions of held-out pictures
+	held, judged string     // measured on while training, and afterwards
 	evaluations  dag.Inputs
 	labels       []string
 	steps, seeds []int
@@ -180,6 +181,10 @@ func (b *pretraining) train(m sized) {
 	} else {
 		b.add("evaluate"+m.suffix, "evaluate", in, b.sight(params{"gallery": p.Gallery, "seed": p.Seed}))
 	}
+	if b.metric() == captionMetric {
+		b.add("captions"+m.suffix, "caption", in, b.sight(params{"top_p": 0, "seed": p.Seed}))
+		b.written = append(b.written, "captions"+m.suffix+".dataset")
+	}
 	b.evaluations = append(b.evaluations, b.best.evaluation)
 	steps := m.steps
 	if p.Minutes > 0 {
@@ -262,13 +267,16 @@ func (b *pretraining) publish() {
 	b.add("publish", "publish", inputs{"model": {b.best.model}, "evaluation": {b.best.evaluation}}, q)
 }
 
+// captionMetric is that of models that write captions.
+const captionMetric = "cider_d"
+
 // metric is what models are compared by.
 func (b *pretraining) metric() string {
 	switch b.p.Objective {
 	case "lm":
 		return "bits_per_byte"
 	case "captioning", vlmObjective:
-		return "cider_d"
+		return captionMetric
 	}
 	return "r1"
 }
@@ -279,8 +287,11 @@ func (b *pretraining) report() {
 	if b.p.Sweep != nil {
 		in["scaling"] = dag.Inputs{"scaling.scaling"}
 	}
+	for range b.written {
+		shown = append(shown, "held-out pictures, as the model describes them")
+	}
 	if len(b.shown) > 0 {
-		in["datasets"] = b.shown
+		in["datasets"] = slices.Concat(b.written, b.shown)
 		for i := range b.shown {
 			shown = append(shown, fmt.Sprintf("training pairs, set %d", i+1))
 		}

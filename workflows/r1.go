@@ -65,7 +65,7 @@ type R1Params struct {
 	Rejection PostRejection  `json:"rejection" doc:"Samples of the reinforced model that are learned from."`
 	SFT       PostFit        `json:"sft" doc:"Training of the base model on accepted samples and general rows."`
 	Scenarios PostRL         `json:"scenarios" doc:"Reinforcement on problems and general rows."`
-	Gain      float64        `json:"gain" doc:"Points of pass@1, as a share, by which reinforcement must beat the cold start for the run to go on without a person's consent." min:"0" max:"1"`
+	Gain      float64        `json:"gain" doc:"Points of pass@1 by which reinforcement must beat the cold start for its samples to be used; where it does not, the run waits with a failed stage. 0: no gate." min:"0" max:"100"`
 	Evaluate  PostEvaluation `json:"evaluate" doc:"How the models are measured."`
 }
 
@@ -83,9 +83,9 @@ func R1Defaults() R1Params {
 	scenarios.Iterations = 20
 	return R1Params{
 		PostCommon: postCommon("r1"), Rows: arithmeticRows(), General: PostRows{Source: "sorting", Count: 1000, HeldOut: 300},
-		Model: PostModel{Width: 64, Layers: 2, Heads: 4, Context: 96}, ColdStart: coldStart(), Reasoning: reasoningRL(),
+		Model: PostModel{Width: 64, Layers: 2, Heads: 4, Context: 96, Tokens: "seen", Vocab: 1024}, ColdStart: coldStart(), Reasoning: reasoningRL(),
 		Rejection: PostRejection{Prompts: 1000, Samples: 4, PerPrompt: 2, MaxTokens: 48},
-		SFT:       PostFit{Epochs: 8, Batch: 16, LearningRate: 4e-3, WarmUp: 50}, Scenarios: scenarios, Gain: 0.05,
+		SFT:       PostFit{Epochs: 8, Batch: 16, LearningRate: 4e-3, WarmUp: 50}, Scenarios: scenarios, Gain: 5,
 		Evaluate: PostEvaluation{By: "tasks", Samples: 4, MaxTokens: 48},
 	}
 }
@@ -107,7 +107,7 @@ func R1Spec(p R1Params) (*dag.Spec, error) {
 	c.evaluate(measured{"evaluate_reasoning", "reasoning RL", reasoner, rows.test, first}, p.Evaluate)
 	accepted := c.accepted("accepted", reasoner, rows.train, p.Rejection)
 	if p.Gain > 0 {
-		c.spec.Stages[len(c.spec.Stages)-1].Gate = &dag.Gate{Metric: fmt.Sprintf(`evaluate_reasoning["pass@1"] > evaluate_cold["pass@1"] + %g`, p.Gain)}
+		c.spec.Stages[len(c.spec.Stages)-1].Gate = &dag.Gate{Metric: fmt.Sprintf("evaluate_reasoning.pass_1 > evaluate_cold.pass_1 + %g", p.Gain)}
 	}
 	tuned := c.sft("sft", base, dag.Inputs{accepted, general.train}, p.SFT)
 	c.evaluate(measured{"evaluate_sft", "SFT on the mixture", tuned, rows.test, first}, p.Evaluate)

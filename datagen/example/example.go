@@ -7,6 +7,7 @@
 package example
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,8 +48,21 @@ type Example struct {
 	Score   *float64           `json:"score,omitempty"`
 	Rewards map[string]float64 `json:"rewards,omitempty"`
 
+	// Drawn is Completion as it was sampled, where it is to be learned from by reinforcement.
+	Drawn *Drawn `json:"drawn,omitempty"`
+
 	// Pictures are the bytes of Images, PNG or JPEG. They are no part of the JSON.
 	Pictures [][]byte `json:"-"`
+}
+
+// Drawn is a completion as a policy sampled it, so that another process can learn from it.
+type Drawn struct {
+	Group    string    `json:"group"`           // the row whose prompt it has; the samples of a prompt are compared
+	Prompt   []int32   `json:"prompt"`          // in tokens
+	Tokens   []int32   `json:"tokens"`          // of the completion, the one that ended it included
+	LogProbs []float32 `json:"log_probs"`       // of Tokens, under the distribution that they were drawn from
+	Given    []bool    `json:"given,omitempty"` // tokens that an environment put in
+	Ended    bool      `json:"ended"`           // otherwise it was cut off
 }
 
 // Problem is a task and the answer that its checker wants.
@@ -135,9 +149,20 @@ func Chat(m ...Message) *Text { return &Text{Messages: m} }
 // MarshalJSON writes a string or a list of messages.
 func (t Text) MarshalJSON() ([]byte, error) {
 	if t.Messages != nil {
-		return json.Marshal(t.Messages)
+		return readable(t.Messages)
 	}
-	return json.Marshal(t.Plain)
+	return readable(t.Plain)
+}
+
+// readable is JSON in which tags such as <think> stand as they are.
+func readable(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // UnmarshalJSON reads a string or a list of messages.
@@ -213,7 +238,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	} else if len(m.Content) == 1 && m.Content[0].Type == "text" {
 		content = m.Content[0].Text
 	}
-	return json.Marshal(struct {
+	return readable(struct {
 		plainMessage
 		Content any `json:"content"`
 	}{plainMessage(m), content})

@@ -3,11 +3,13 @@ package example_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tempera/datagen/example"
+	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
 )
 
@@ -48,6 +50,32 @@ func TestAnArtifactGivesBackItsRowsWithTheirPictures(t *testing.T) {
 	}
 	if meta.Rows != 6 || meta.Images != 1 || len(meta.Forms) != 6 || meta.Forms[example.Task] != 1 {
 		t.Errorf("meta is %+v", meta)
+	}
+}
+
+func TestAPersonCanReadTheTagsInAShard(t *testing.T) {
+	ctx, store := context.Background(), mem.New()
+	w := example.NewWriter(store, "train", example.Meta{})
+	const plain, said = "<think>a & b</think>", "<answer>'c'</answer>"
+	if err := w.Add(ctx, &example.Example{ID: "a", Prompt: example.Plain(plain), Completion: example.Chat(example.Say("assistant", said))}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.Close(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := artifact.LoadManifest(ctx, store, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := artifact.ReadAll(ctx, store, m.Files[0].Digest, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{plain, said} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("the shard is %s, want %s in it", data, want)
+		}
 	}
 }
 

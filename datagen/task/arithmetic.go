@@ -42,8 +42,9 @@ func arithmetic() Task {
 		Check: func(p *example.Problem, completion string) Verdict {
 			return checkInteger(marked(p, Tags), p.Answer, completion)
 		},
-		Strategy: addingStyle,
-		Steps:    addingSteps,
+		Strategy:  addingStyle,
+		Steps:     addingSteps,
+		Separator: ",",
 	})
 }
 
@@ -172,6 +173,10 @@ func addingStyle(_ *example.Problem, completion string) string {
 	if !ok {
 		return "none"
 	}
+	return styleOf(thought)
+}
+
+func styleOf(thought string) string {
 	if strings.TrimSpace(thought) == "" {
 		return Direct
 	}
@@ -188,21 +193,28 @@ func addingStyle(_ *example.Problem, completion string) string {
 	return style
 }
 
-// addingSteps compares a thought with what its way would write; behind the first wrong step none is right.
+// addingSteps compares a completion, which may still be open, with what its way would write; behind the first wrong step none is right. The last step of a
+// whole one holds its answer, which must be right too.
 func addingSteps(p *example.Problem, completion string) (steps []string, right []bool) {
-	thought, ok := Thinking(completion)
 	var facts sumFacts
-	if !ok || json.Unmarshal(p.Facts, &facts) != nil || len(facts.Numbers) == 0 || facts.Digits < 1 || facts.Digits > 15 {
+	if json.Unmarshal(p.Facts, &facts) != nil || len(facts.Numbers) == 0 || facts.Digits < 1 || facts.Digits > 15 {
 		return nil, nil
 	}
-	way := styles[addingStyle(p, completion)]
-	if way == nil || strings.TrimSpace(thought) == "" {
-		return nil, nil
+	thought, _, closed := strings.Cut(strings.TrimPrefix(completion, thinkOpen), thinkClose)
+	thought = strings.TrimSuffix(thought, ",")
+	var want []string
+	if way := styles[styleOf(thought)]; way != nil {
+		want = strings.Split(way(facts.Numbers, facts.Digits), ",")
 	}
-	want, so := strings.Split(way(facts.Numbers, facts.Digits), ","), true
-	for i, s := range strings.Split(thought, ",") {
+	steps = strings.Split(strings.TrimSuffix(completion, ","), ",")
+	so := true
+	for i, s := range steps {
+		s, _, _ = strings.Cut(strings.TrimPrefix(s, thinkOpen), thinkClose)
 		so = so && i < len(want) && s == want[i]
-		steps, right = append(steps, s), append(right, so)
+		if closed && i == len(steps)-1 {
+			so = so && i == len(want)-1 && checkInteger(marked(p, Tags), p.Answer, completion).Right
+		}
+		right = append(right, so)
 	}
 	return steps, right
 }

@@ -13,6 +13,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"strings"
+	"sync"
 
 	"tempera/datagen/example"
 	"tempera/datagen/sample"
@@ -22,12 +23,15 @@ import (
 type Task struct {
 	Name    string // what Problem.Task says
 	Summary string
+	Params  any // the defaults of what Open reads: a struct with JSON names; nil where Open reads nothing
 	// Check judges a completion: what was written after the prompt, not the prompt.
 	Check func(p *example.Problem, completion string) Verdict
 	// Strategy names the way that a completion goes about it; nil: the task knows no ways.
 	Strategy func(p *example.Problem, completion string) string
-	// Steps cuts a completion into steps and tells of each whether it is right, by doing it again; nil: the task has no steps.
-	Steps func(p *example.Problem, completion string) (steps []string, right []bool)
+	// Steps cuts a completion, whole or not, into steps and tells of each whether it is right, by doing it again; nil: the task has no steps. Joined by
+	// Separator they are the completion.
+	Steps     func(p *example.Problem, completion string) (steps []string, right []bool)
+	Separator string
 	// Reply is what the world writes after what was written so far, once, between two tokens of a completion; "" where it is not its turn. nil: the world is silent.
 	Reply func(p *example.Problem, written string) string
 
@@ -53,16 +57,26 @@ func All() []Task {
 	}
 }
 
+// byName is All, made once: checkers look tasks up for every completion.
+var byName = sync.OnceValue(func() map[string]Task {
+	tasks := map[string]Task{}
+	for _, t := range All() {
+		tasks[t.Name] = t
+	}
+	return tasks
+})
+
 // Find returns the task of a name, or an error that lists what there is.
 func Find(name string) (Task, error) {
-	var names []string
-	for _, t := range All() {
-		if t.Name == name {
-			return t, nil
+	t, ok := byName()[name]
+	if !ok {
+		var names []string
+		for _, t := range All() {
+			names = append(names, t.Name)
 		}
-		names = append(names, t.Name)
+		return Task{}, fmt.Errorf("there is no task %q: use %s", name, strings.Join(names, ", "))
 	}
-	return Task{}, fmt.Errorf("there is no task %q: use %s", name, strings.Join(names, ", "))
+	return t, nil
 }
 
 // Check judges a completion by the task that the problem names. Of an unknown task nothing is right.
@@ -115,6 +129,8 @@ type withDefaults[P any] interface {
 
 // opens gives a task its world.
 func opens[P withDefaults[P]](t Task) Task {
+	var none P
+	t.Params = none.withDefaults()
 	t.open = func(raw json.RawMessage) (world, error) {
 		var p P
 		if err := Decode(raw, &p); err != nil {

@@ -49,6 +49,7 @@ var worlds = map[string][]string{
 func TestEveryDemonstrationIsRight(t *testing.T) {
 	for _, k := range task.All() {
 		require.Equal(t, k.Generated(), worlds[k.Name] != nil, k.Name)
+		require.Equal(t, k.Generated(), k.Params != nil, k.Name)
 		for _, params := range worlds[k.Name] {
 			t.Run(k.Name+" "+params, func(t *testing.T) {
 				rightOnes := 0
@@ -137,18 +138,30 @@ func TestTheWaysOfASum(t *testing.T) {
 		{"a column at a time", "7+5+6=18,4+8+3+1=16", "columns", []bool{true, true}},
 		{"a slip makes all behind it wrong", "7+5=12,12+6=17,4+8=12,12+3=15,15+1=16", "steps", []bool{true, false, false, false, false}},
 		{"a step too many", "7+5+6=18,4+8+3+1=16,1+1+1=3", "columns", []bool{true, true, false}},
-		{"no thought", "", "direct", nil},
-		{"something else", "let me see", "other", nil},
+		{"no thought", "", "direct", []bool{true}},
+		{"something else", "let me see", "other", []bool{false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := "<think>" + c.thought + "</think><answer>168</answer>"
 			require.Equal(t, c.strategy, k.Strategy(p, text))
-			_, labels := k.Steps(p, text)
+			steps, labels := k.Steps(p, text)
 			require.Equal(t, c.right, labels)
+			require.Equal(t, text, strings.Join(steps, k.Separator))
 			require.True(t, k.Check(p, text).Right)
+			for cut := range steps { // the text as it grows
+				open := strings.Join(steps[:cut], k.Separator) + k.Separator
+				if part, labels := k.Steps(p, open); cut > 0 {
+					require.Equal(t, steps[:cut], part)
+					require.Len(t, labels, cut)
+				}
+			}
 		})
 	}
 	require.Equal(t, "none", k.Strategy(p, "<answer>168</answer>"))
+	_, labels := k.Steps(p, "<think>7+5+6=18,4+8+3+1=16</think><answer>167</answer>")
+	require.Equal(t, []bool{true, false}, labels, "the last step holds the answer")
+	_, labels = k.Steps(p, "<think>7+5=12,12+6=18,")
+	require.Equal(t, []bool{true, true}, labels, "a text that is still open")
 }
 
 func TestRunningSumsAreLabelledByDoingThemAgain(t *testing.T) {
@@ -168,8 +181,9 @@ func TestRunningSumsAreLabelledByDoingThemAgain(t *testing.T) {
 		{"no digit", "1x8", []bool{true, false, false}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, labels := k.Steps(p, c.text)
+			steps, labels := k.Steps(p, c.text)
 			require.Equal(t, c.right, labels)
+			require.Equal(t, c.text, strings.Join(steps, k.Separator))
 			require.Equal(t, c.answer, k.Check(p, c.text).Right)
 		})
 	}

@@ -66,6 +66,7 @@ const (
 	TypeText       = "text"       // documents, JSON Lines
 	TypeTokens     = "tokens"     // token shards of documents
 	TypeExamples   = "examples"   // rows for post-training, JSON Lines and their images
+	TypeState      = "state"      // what a training needs besides its model to go on: a checkpoint
 	TypeReference  = "reference"  // log-probabilities of preferences under a model, JSON Lines
 )
 

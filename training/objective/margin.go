@@ -31,12 +31,18 @@ type AngularMargin struct {
 	Easy  bool    `json:"easy,omitempty"`
 }
 
-// NormFace, SphereFace, CosFace and ArcFace are the margins of the papers. Few classes,
-// or small batches, want a scale of 16 to 32.
-func NormFace() AngularMargin   { return AngularMargin{Scale: 30} }
+// NormFace is that of its paper, as are those below. Few classes, or small batches,
+// want a scale of 16 to 32.
+func NormFace() AngularMargin { return AngularMargin{Scale: 30} }
+
+// SphereFace multiplies the angle.
 func SphereFace() AngularMargin { return AngularMargin{Scale: 30, Times: 4} }
-func CosFace() AngularMargin    { return AngularMargin{Scale: 64, Minus: 0.35} }
-func ArcFace() AngularMargin    { return AngularMargin{Scale: 64, Plus: 0.5} }
+
+// CosFace lowers the cosine.
+func CosFace() AngularMargin { return AngularMargin{Scale: 64, Minus: 0.35} }
+
+// ArcFace widens the angle.
+func ArcFace() AngularMargin { return AngularMargin{Scale: 64, Plus: 0.5} }
 
 // Validate returns all faults at once.
 func (m AngularMargin) Validate() error {

@@ -1,8 +1,6 @@
 package objective
 
 import (
-	"math"
-
 	"tempera/training"
 	"tempera/training/policy"
 )
@@ -63,7 +61,7 @@ func Labels() SpanLoss {
 				p = 1 - p
 			}
 			m.add("accuracy", won(p-0.5))
-			m.add("brier", math.Pow(1-p, 2))
+			m.add("brier", (1-p)*(1-p))
 		}
 		d := make([]float64, len(scores))
 		loss := policy.Labels(scores, right, d)

@@ -90,16 +90,16 @@ func (r readout) values(in [][]float64, a spanArrays) []float64 {
 	values := make([]float64, len(a.bounds)/2)
 	scale, bias := r.affine(in)
 	for s := range values {
-		if sum, any := r.sum(in, a, s); any {
+		if sum, ok := r.sum(in, a, s); ok {
 			values[s] = scale*sum + bias
 		}
 	}
 	return values
 }
 
-func (r readout) sum(in [][]float64, a spanArrays, span int) (sum float64, any bool) {
-	r.places(a, span, func(i int) { sum, any = sum+in[0][i], true })
-	return sum, any
+func (r readout) sum(in [][]float64, a spanArrays, span int) (sum float64, ok bool) {
+	r.places(a, span, func(i int) { sum, ok = sum+in[0][i], true })
+	return sum, ok
 }
 
 // back adds to grad the gradient of a loss whose gradient with respect to the values is d.
@@ -110,7 +110,7 @@ func (r readout) back(in, grad [][]float64, a spanArrays, d []float64) {
 			continue
 		}
 		r.places(a, s, func(i int) { grad[0][i] += d[s] * scale })
-		if sum, any := r.sum(in, a, s); any && len(in) > 1 {
+		if sum, ok := r.sum(in, a, s); ok && len(in) > 1 {
 			grad[1][0] += d[s] * r.score.Scale * sum
 			grad[2][0] += d[s]
 		}
