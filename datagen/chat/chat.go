@@ -182,6 +182,9 @@ func (e *Encoder) check(template string) error {
 	return errors.Join(faults...)
 }
 
+// Tokenizer is that of the encoder.
+func (e *Encoder) Tokenizer() *tokenizer.Tokenizer { return e.tokenizer }
+
 // HasTemplate tells whether messages can be encoded.
 func (e *Encoder) HasTemplate() bool { return e.template != nil }
 

@@ -135,6 +135,12 @@ func checkNames(names []string) error {
 	return errors.Join(faults...)
 }
 
+// sequenceOf is a part that does what its parts do.
+type sequenceOf struct {
+	Type     string   `json:"type"`
+	Decoders []string `json:"decoders"`
+}
+
 func seenFile(names []string, special int, o CharacterOptions, kind pieces) (file, error) {
 	f := file{Version: "1.0"}
 	for id, name := range names[:special+len(o.Tags)] {
@@ -152,7 +158,9 @@ func seenFile(names []string, special int, o CharacterOptions, kind pieces) (fil
 			return f, err
 		}
 	}
-	if f.Decoder, err = plain(map[string]string{"type": "Fuse"}); err != nil {
+	// Without a decoder, blanks would stand between tokens; Fuse would hold texts back
+	// to their end where they are streamed.
+	if f.Decoder, err = plain(sequenceOf{"Sequence", []string{}}); err != nil {
 		return f, err
 	}
 	if len(o.Template) > 0 {

@@ -24,6 +24,10 @@ func TestCharactersAreTokens(t *testing.T) {
 			t.Errorf("%q comes back as %q", text, got)
 		}
 	}
+	stream := tok.DecodeStream()
+	if got := stream.Next(tok.Encode("4")[0]); got != "4" {
+		t.Errorf("a stream gives %q at once", got)
+	}
 	unknown, _ := tok.ID("[UNK]")
 	if got := tok.Encode("4x7"); len(got) != 3 || got[1] != unknown {
 		t.Errorf("4x7 is %v", got)

@@ -57,7 +57,7 @@ and the usual AWS_ variables use servers of yours instead of the embedded ones.`
 	})
 	root.AddCommand(
 		quickstartCommand(a), devCommand(a), workerCommand(a),
-		startCommand(a), watchCommand(a), runsCommand(a),
+		startCommand(a), watchCommand(a), runsCommand(a), dataCommand(a),
 		artifactsCommand(a), modelsCommand(a), scheduleCommand(a),
 		benchCommand(a), schemaCommand(a), versionCommand(a),
 	)

@@ -27,8 +27,9 @@ func (r *reader) parquet(f *file, yield takeRecord) (more bool) {
 	if err != nil {
 		return yield(nil, sample.Faulty(f.name, sample.ReasonUnreadable, err))
 	}
+	defer func() { _ = rows.close() }() // only read from
 	for n := 1; ; n++ {
-		row, err := nextParquet(rows)
+		row, err := rows.next()
 		if errors.Is(err, io.EOF) {
 			return true
 		}
@@ -71,7 +72,7 @@ func (r *reader) seekable(f *file) (at io.ReaderAt, size int64, free func(), err
 
 // openParquet reads the footer; a panic of the library is an error: the file is from
 // a stranger.
-func openParquet(at io.ReaderAt, size int64) (_ *parquet.Reader, err error) {
+func openParquet(at io.ReaderAt, size int64) (_ *parquetRows, err error) {
 	defer recovered(&err)
 	if err := checkFooter(at, size); err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func openParquet(at io.ReaderAt, size int64) (_ *parquet.Reader, err error) {
 			}
 		}
 	}
-	return parquet.NewReader(f), nil
+	return &parquetRows{schema: f.Schema(), groups: f.RowGroups()}, nil
 }
 
 // checkFooter holds the length of the footer, which is allocated as a whole, against
@@ -109,13 +110,48 @@ func checkFooter(at io.ReaderAt, size int64) error {
 	return nil
 }
 
-func nextParquet(rows *parquet.Reader) (_ any, err error) {
+// parquetRows goes through the rows of a file, group after group.
+type parquetRows struct {
+	schema *parquet.Schema
+	groups []parquet.RowGroup // that are not open yet
+	rows   parquet.Rows       // of the open one; nil without
+}
+
+// next returns the next row, io.EOF after the last.
+func (p *parquetRows) next() (_ any, err error) {
 	defer recovered(&err)
-	row := map[string]any{}
-	if err := rows.Read(&row); err != nil {
-		return nil, err
+	for {
+		if p.rows == nil {
+			if len(p.groups) == 0 {
+				return nil, io.EOF
+			}
+			p.rows, p.groups = p.groups[0].Rows(), p.groups[1:]
+		}
+		var read [1]parquet.Row
+		n, err := p.rows.ReadRows(read[:])
+		if n == 1 {
+			row := map[string]any{}
+			if err := p.schema.Reconstruct(&row, read[0]); err != nil {
+				return nil, err
+			}
+			return jsonable(row), nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, errors.Join(err, p.close())
+		}
+		if err := p.close(); err != nil {
+			return nil, err
+		}
 	}
-	return jsonable(row), nil
+}
+
+func (p *parquetRows) close() (err error) {
+	defer recovered(&err)
+	if p.rows != nil {
+		err = p.rows.Close()
+		p.rows = nil
+	}
+	return err
 }
 
 func recovered(err *error) {

@@ -251,7 +251,7 @@ func filterItems(_ *run, v any, _ arguments) (any, error) {
 	case *Dict:
 		return v.pairs(), nil
 	}
-	return nil, errors.New("Can only get item pairs from a mapping.") //nolint:staticcheck // Jinja's own words
+	return nil, errors.New("Can only get item pairs from a mapping.")
 }
 
 func (d *Dict) pairs() *List {

@@ -36,8 +36,9 @@ func (t token) String() string {
 		return "text"
 	case tokenString:
 		return quote(t.text)
+	default:
+		return t.text
 	}
-	return t.text
 }
 
 // lexer cuts a template into tokens.

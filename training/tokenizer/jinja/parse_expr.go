@@ -229,8 +229,9 @@ func (p *parser) attribute(line place, of expr) (expr, error) {
 		p.next()
 		n, err := strconv.ParseInt(t.text, 10, 64)
 		return &itemExpr{line, of, &constExpr{line, n}}, err
+	default:
+		return nil, p.fail("expected a name or a number, found %s", t)
 	}
-	return nil, p.fail("expected a name or a number, found %s", p.peek())
 }
 
 func (p *parser) subscript(line place, of expr) (expr, error) {

@@ -37,7 +37,13 @@ func (p *parser) primary() (expr, error) {
 		}
 		p.next()
 		return &constExpr{line, n}, nil
+	default:
+		return p.brackets(line)
 	}
+}
+
+// brackets parses something in brackets.
+func (p *parser) brackets(line place) (expr, error) {
 	switch {
 	case p.skip("("):
 		return p.parenthesis(line)
@@ -47,7 +53,7 @@ func (p *parser) primary() (expr, error) {
 	case p.skip("{"):
 		return p.dict(line)
 	}
-	return nil, p.fail("expected a value, found %s", t)
+	return nil, p.fail("expected a value, found %s", p.peek())
 }
 
 // items parses expressions up to a closing bracket, and tells whether a comma came

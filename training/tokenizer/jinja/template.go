@@ -48,14 +48,14 @@ type Rendered struct {
 
 // Limits bound a render. Zero means the default.
 type Limits struct {
-	Steps int // expressions and statements that are carried out; default 4 million
+	Steps int // expressions and statements that are carried out; default a million
 	Bytes int // of all texts that are made on the way; default 256 MiB
 	Depth int // calls and blocks within each other; default 200
 }
 
 func (l Limits) resolve() Limits {
 	if l.Steps == 0 {
-		l.Steps = 4 << 20
+		l.Steps = 1 << 20
 	}
 	if l.Bytes == 0 {
 		l.Bytes = 256 << 20
