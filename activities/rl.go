@@ -98,7 +98,7 @@ func rl() Kind {
 		Summary: "Reinforce what is rewarded in a model's own samples",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "The policy to start from: an lm model."},
-			{Name: "problems", Type: artifact.TypeExamples, Optional: true, Doc: "What it is asked."},
+			{Name: "problems", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What it is asked."},
 			{Name: "from", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "Instead of problems: samples with what was drawn (rollout, record: true), which one iteration learns from."},
 			{Name: "state", Type: artifact.TypeState, Optional: true, Doc: "from: what the iteration before ended with."},
 			{Name: "reference", Type: artifact.TypeModel, Optional: true, Doc: "The model that a divergence is measured from; absent: the policy as this stage starts with it."},

@@ -78,7 +78,7 @@ func (g *rlGiven) Judge(groups []objective.Group) error {
 	for _, group := range groups {
 		for i := range group.Samples {
 			v := &group.Verdicts[i]
-			v.Right = right(g.judge.sample(group, i))
+			v.Right = right(g.judge.sample(group, i), v.Parts)
 			if v.Parts == nil {
 				v.Parts = map[string]float64{}
 			}

@@ -41,7 +41,7 @@ func (j *rlJudge) Judge(groups []objective.Group) error {
 		g.Verdicts = make([]objective.Verdict, len(g.Samples))
 		for k := range g.Samples {
 			s := samples[at]
-			g.Verdicts[k] = objective.Verdict{Reward: scores[at].Total, Parts: scores[at].Parts, Right: right(s)}
+			g.Verdicts[k] = objective.Verdict{Reward: scores[at].Total, Parts: scores[at].Parts, Right: right(s, scores[at].Parts)}
 			at++
 		}
 	}
@@ -89,8 +89,14 @@ func (j *rlJudge) text(s objective.Sample) string {
 	return j.decode(tokens)
 }
 
-// right tells whether a sample answers its problem.
-func right(s reward.Sample) bool {
+// accuracyKey names the reward for right answers, where it has no other name.
+const accuracyKey = "accuracy"
+
+// right tells whether a sample answers its problem, as the reward for that says where there is one: it may take texts that were cut off.
+func right(s reward.Sample, parts map[string]float64) bool {
+	if v, ok := parts[accuracyKey]; ok {
+		return v == 1
+	}
 	return s.Ended && s.Example.Problem != nil && task.Check(s.Example.Problem, s.Text).Right
 }
 

@@ -251,12 +251,7 @@ func (r *rlRun) openObjective(ctx context.Context, dev *compute, from *loadedMod
 		if err != nil {
 			return err
 		}
-		c := w.Config
-		c.Score, c.LoRA = &model.Score{}, r.params.LoRA
-		if w, err = w.Extend(c, r.params.Seed); err != nil {
-			return Invalid(err)
-		}
-		if parts.Critic, err = model.Load(dev.backend, w); err != nil {
+		if parts.Critic, err = r.critic(dev, w); err != nil {
 			return err
 		}
 		parts.CriticRate = r.params.CriticRate
@@ -267,6 +262,22 @@ func (r *rlRun) openObjective(ctx context.Context, dev *compute, from *loadedMod
 	}
 	r.closers = append(r.closers, r.objective.Close)
 	return nil
+}
+
+// critic makes a critic of weights. A head that is new begins with values of 0.
+func (r *rlRun) critic(dev *compute, w *model.Weights) (*model.Model, error) {
+	head := w.Config.Score != nil && w.Config.Score.Heads()
+	c := w.Config
+	c.Score, c.LoRA = &model.Score{}, r.params.LoRA
+	w, err := w.Extend(c, r.params.Seed)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	m, err := model.Load(dev.backend, w)
+	if err == nil && !head {
+		dev.backend.Zero(m.Param("score.weight").Value)
+	}
+	return m, err
 }
 
 // other is the weights of an optional input; those of the policy as it starts where it is absent.
