@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"tempera/datagen/document"
 	"tempera/datagen/example"
+	"tempera/datagen/shard"
 	"tempera/datagen/task"
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
@@ -175,6 +177,45 @@ func TestAnEvaluationTellsWhoSolvesProblems(t *testing.T) {
 	for _, want := range []string{"pass@1", "seen in training", "p = 0.0", "####", "wrong"} {
 		require.Contains(t, page, want)
 	}
+}
+
+// TestAModelThatSeesAnswersAboutPictures trains a vlm to name colours; shown other pictures with the same questions, it is wrong.
+func TestAModelThatSeesAnswersAboutPictures(t *testing.T) {
+	l := &workshop{t, mem.New()}
+	data := l.framed(64, 1)
+	words := l.output(execution{kind: tokenizerKind(), params: `{"vocab_size": 300}`, inputs: ports{"data": {data}}}, "tokenizer")
+	const params = `{"objective": "vlm", "prompt": "we see", "steps": 200, "batch": 8, "learning_rate": 0.005, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "image": 16, "context": 40}}`
+	m := l.output(execution{kind: pretrain(), params: params, threads: 2, inputs: ports{"data": {data}, "tokenizer": {words}}}, "model")
+	set, err := shard.Open(t.Context(), l.store, l.framed(24, 2), t.TempDir())
+	require.NoError(t, err)
+	var rows, swapped []*example.Example
+	for s, err := range set.All(t.Context()) {
+		require.NoError(t, err)
+		e := example.Example{
+			ID: s.Key, Prompt: example.Plain("we see"), Images: []string{"x.png"}, Pictures: [][]byte{s.Image},
+			Problem: &example.Problem{Task: "text", Answer: s.Caption}, Choices: []string{"a wall of red paint", "a wall of green paint", "a wall of blue paint", "a wall of white paint"},
+		}
+		k := slices.Index(e.Choices, s.Caption)
+		e.Choice = &k
+		rows = append(rows, &e)
+	}
+	require.NoError(t, set.Close())
+	for i, e := range rows {
+		other := *e
+		other.Pictures = rows[(i+1)%len(rows)].Pictures
+		swapped = append(swapped, &other)
+	}
+	solved := func(kind Kind, params, metric string, rows []*example.Example) float64 {
+		res, err := l.run(execution{kind: kind, params: params, inputs: ports{"model": {m}, "data": {l.examples(rows...)}}})
+		require.NoError(t, err)
+		require.Equal(t, float64(len(rows)), float64(l.evaluation(res.Outputs["evaluation"]).Problems))
+		return res.Metrics[metric]
+	}
+	const tasks = `{"samples": 2, "k": [1], "max_tokens": 20, "temperature": 0.3}`
+	require.Greater(t, solved(evaluateTasks(), tasks, "pass_1", rows), 80.0)
+	require.Less(t, solved(evaluateTasks(), tasks, "pass_1", swapped), 60.0)
+	require.Greater(t, solved(evaluateChoices(), `{}`, "choice", rows), 80.0)
+	require.Less(t, solved(evaluateChoices(), `{}`, "choice", swapped), 60.0)
 }
 
 func TestAnEvaluationNotesWhatTrainingHasSeen(t *testing.T) {

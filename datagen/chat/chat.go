@@ -152,7 +152,8 @@ func (e *Encoder) check() error {
 	if o.Special.Image > 0 && o.ImageTokens == 0 {
 		faults = append(faults, errors.New("the model has an image token, but an image has none of it: give image tokens"))
 	}
-	for _, id := range append([]int32{o.Special.BOS, o.Special.EOS, o.Special.Pad, o.Special.Image}, o.Special.Stop...) {
+	// A model may have an image token of its own, which no text is written with.
+	for _, id := range append([]int32{o.Special.BOS, o.Special.EOS, o.Special.Pad}, o.Special.Stop...) {
 		if _, ok := e.tokenizer.Token(id); !ok {
 			faults = append(faults, fmt.Errorf("special token %d is not in the vocabulary of %d", id, e.tokenizer.Size()))
 		}
