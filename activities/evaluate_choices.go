@@ -29,7 +29,7 @@ func evaluateChoices() Kind {
 		Headline: []string{"accuracy", "perplexity"},
 		Summary:  "Measure multiple choice by log-likelihood, and the perplexity of completions",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Rows with choices, or with completions."},
 		},
 		Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation, Doc: "metrics.json with intervals, samples.jsonl."}},
@@ -52,13 +52,14 @@ type choiceEvaluation struct {
 // candidate is a text of a row whose likelihood is asked for.
 type candidate struct {
 	row   int // of the batch
-	ids   []int32
+	parts []generate.Part
+	size  int // in tokens
 	from  int // where the text begins behind the prompt
 	bytes int
 	right bool
 }
 
-func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) error {
+func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
@@ -68,6 +69,7 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) e
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	data, _ := t.Input("data")
 	source, _ := t.Input("model")
 	prompts, err := s.prompts(example.All(ctx, t.Store, data), p.Rows)
@@ -100,7 +102,7 @@ func (e *choiceEvaluation) score(ctx context.Context, prompts []prompted) error 
 	}
 	texts := make([]generate.Scored, len(all))
 	for i, c := range all {
-		texts[i] = generate.Scored{Text: generate.Tokens(c.ids...)}
+		texts[i] = generate.Scored{Text: c.parts}
 	}
 	scores, err := e.sampler.writer.Score(ctx, texts)
 	if err != nil {
@@ -112,7 +114,7 @@ func (e *choiceEvaluation) score(ctx context.Context, prompts []prompted) error 
 		for _, lp := range scores[i][c.from:] {
 			sum += float64(lp)
 		}
-		n := len(c.ids) - c.from
+		n := c.size - c.from
 		choices[c.row] = append(choices[c.row], score.Choice{LogProb: min(0, sum), Tokens: n, Bytes: c.bytes})
 		if c.right {
 			e.nats, e.tokens, e.bytes = append(e.nats, -sum), append(e.tokens, float64(n)), append(e.bytes, float64(c.bytes))
@@ -148,16 +150,20 @@ func (e *choiceEvaluation) candidates(i int, row *example.Example) ([]candidate,
 	context := e.sampler.from.weights.Config.Text.Context
 	var out []candidate
 	for k, text := range texts {
-		ids, from, err := e.sampler.encoder.completed(row, text)
+		x, err := e.sampler.encoder.completed(row, text)
 		switch {
 		case err != nil:
 			return nil, err
-		case len(ids) > context:
-			return nil, fmt.Errorf("its text %d has %d tokens with the prompt, the context is %d: shorten it", k, len(ids), context)
-		case from == len(ids):
+		case len(x.Tokens) > context:
+			return nil, fmt.Errorf("its text %d has %d tokens with the prompt, the context is %d: shorten it", k, len(x.Tokens), context)
+		case x.Prompt == len(x.Tokens):
 			return nil, fmt.Errorf("its text %d is empty", k)
 		}
-		out = append(out, candidate{i, ids, from, max(1, len(text.String())), row.Choice == nil || k == *row.Choice})
+		parts, err := e.sampler.illustrated(x, row.Pictures)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, candidate{i, parts, len(x.Tokens), x.Prompt, max(1, len(text.String())), row.Choice == nil || k == *row.Choice})
 	}
 	return out, nil
 }

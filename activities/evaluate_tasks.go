@@ -39,7 +39,7 @@ func evaluateTasks() Kind {
 		Headline: []string{"pass_1", "reward", "gain", "length"},
 		Summary:  "Measure how many problems a model solves: pass@k, maj@k, rewards, lengths",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Problems that it was not trained on."},
 			{Name: "baseline", Type: artifact.TypeEvaluation, Optional: true, Doc: "Evaluation of another model on the same problems, for a paired comparison."},
 			{Name: "training", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What the model was trained on, for a note on what overlaps."},
@@ -51,7 +51,7 @@ func evaluateTasks() Kind {
 	}, runEvaluateTasks)
 }
 
-func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) error {
+func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
@@ -65,6 +65,7 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) error
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	source, _ := t.Input("model")
 	data, _ := t.Input("data")
 	prompts, err := s.prompts(onlyProblems(example.All(ctx, t.Store, data)), p.Problems)

@@ -64,7 +64,7 @@ func rollout() Kind {
 		Headline: []string{"kept", "right"},
 		Summary:  "Let a model write completions, judge them, and keep some",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
 			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "A judge beside the rewards: a model with a score head for completions."},
 		},
@@ -89,6 +89,7 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	s.recording = p.Record
 	data, _ := t.Input("data")
 	prompts, err := s.prompts(rowsOf(ctx, t, data), p.Prompts)

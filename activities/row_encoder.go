@@ -47,17 +47,16 @@ func (e *rowEncoder) suppressed() []int32 {
 	return ids
 }
 
-// completed is a prompt with a completion, without the token that ends it, and where the completion begins.
-func (e *rowEncoder) completed(row *example.Example, text *example.Text) (ids []int32, from int, err error) {
+// completed is a prompt with a completion, without the token that ends it.
+func (e *rowEncoder) completed(row *example.Example, text *example.Text) (chat.Encoded, error) {
 	x, err := e.chat.Completion(row, text)
 	if err != nil {
-		return nil, 0, err
+		return x, err
 	}
-	ids = x.Tokens
-	if last := ids[len(ids)-1]; last == e.special.EOS || slices.Contains(e.stop, last) {
-		ids = ids[:len(ids)-1]
+	if last := x.Tokens[len(x.Tokens)-1]; last == e.special.EOS || slices.Contains(e.stop, last) {
+		x.Tokens = x.Tokens[:len(x.Tokens)-1]
 	}
-	return ids, x.Prompt, nil
+	return x, nil
 }
 
 // text is what a completion says; its tags are part of it.

@@ -75,7 +75,7 @@ type sampler struct {
 	writer  *generate.Generator
 	params  sampling
 	written *samplingProgress
-	see     func(pictures [][]byte) ([][]float32, error) // the rows that stand for pictures; nil: the model sees none
+	eye     *eye // nil: the model sees nothing
 	// recording keeps what was drawn, token by token.
 	recording bool
 }
@@ -96,8 +96,8 @@ func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sa
 		return nil, err
 	}
 	c := from.weights.Config
-	if c.Kind != model.LM {
-		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm", o.port, c.Kind))
+	if c.Kind != model.LM && c.Kind != model.VLM {
+		return nil, Invalid(fmt.Errorf("input %s is a model of kind %s: completions are written by one of kind lm or vlm", o.port, c.Kind))
 	}
 	encoder, err := newRowEncoder(ctx, t, from)
 	if err != nil {
@@ -107,8 +107,15 @@ func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sa
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: w}, nil
+	eye, err := newEye(o.dev, from)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: w, eye: eye}, nil
 }
+
+// close frees what the sampler holds beside the model.
+func (s *sampler) close() error { return s.eye.close() }
 
 // prompted is a row that a model can write to.
 type prompted struct {
@@ -168,19 +175,17 @@ func (s *sampler) prompt(row *example.Example) (prompted, error) {
 	if room := s.from.weights.Config.Text.Context - 1; len(x.Tokens) > room {
 		return prompted{}, fmt.Errorf("its prompt has %d tokens, and the context of %d leaves no room: shorten it", len(x.Tokens), room+1)
 	}
-	p := prompted{row: row, tokens: x.Tokens, parts: generate.Tokens(x.Tokens...)}
-	if len(x.Images) > 0 {
-		p.parts, err = s.illustrated(x, row.Pictures)
-	}
+	p := prompted{row: row, tokens: x.Tokens}
+	p.parts, err = s.illustrated(x, row.Pictures)
 	return p, err
 }
 
-// illustrated is a prompt whose pictures are rows of the model's width.
+// illustrated are the tokens of a row in which those of pictures are rows of the model's width.
 func (s *sampler) illustrated(x chat.Encoded, pictures [][]byte) ([]generate.Part, error) {
-	if s.see == nil {
-		return nil, errors.New("it has pictures, and the model sees none")
+	if len(x.Images) == 0 {
+		return generate.Tokens(x.Tokens...), nil
 	}
-	rows, err := s.see(pictures)
+	rows, err := s.eye.see(pictures)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func searchKind() Kind {
 		Name: "search", Version: 1, Queue: stage.CPU,
 		Summary: "Compare ways to search for answers at equal tokens: best of n, votes, beam, tree",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Problems that it was not trained on."},
 			{Name: "verifier", Type: artifact.TypeModel, Optional: true, Doc: "Who judges texts: a model with a score head, of completions or of steps."},
 		},
@@ -114,6 +114,7 @@ func runSearch(ctx context.Context, t *Task, p searchParams) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	data, _ := t.Input("data")
 	source, _ := t.Input("model")
 	prompts, err := s.prompts(onlyProblems(example.All(ctx, t.Store, data)), p.Problems)
@@ -145,7 +146,7 @@ func (x *searching) prepare() {
 		Cut: search.Cutting{Separator: x.params.Separator, Tokens: x.params.StepTokens}, Decode: x.sampler.encoder.text, Stop: x.sampler.encoder.stop,
 	}
 	for _, p := range x.prompts {
-		w.Prompts = append(w.Prompts, p.tokens)
+		w.Prompts = append(w.Prompts, p.parts)
 		longest = max(longest, len(p.tokens))
 	}
 	w.MaxTokens = min(x.params.MaxTokens, c-longest)

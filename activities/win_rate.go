@@ -48,8 +48,8 @@ func winRate() Kind {
 		Headline: []string{"win_rate", "reward_gap"},
 		Summary:  "Let two models answer the same prompts, and a judge compare them",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
-			{Name: "baseline", Type: artifact.TypeModel, Doc: "What it is held against: an lm model."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm or vlm model."},
+			{Name: "baseline", Type: artifact.TypeModel, Doc: "What it is held against: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
 			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "The judge reward_model: a model with a score head for completions."},
 		},
@@ -90,6 +90,7 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, s.close()) }()
 		prompts, err := s.prompts(example.All(ctx, t.Store, data), p.Prompts)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tempera/serving/generate"
@@ -18,8 +19,8 @@ type Cutting struct {
 // Model writes steps with a generator.
 type Model struct {
 	Generator *generate.Generator
-	Prompts   [][]int32 // of the problems
-	MaxTokens int       // most tokens of a text, the ending one included
+	Prompts   [][]generate.Part // of the problems
+	MaxTokens int               // most tokens of a text, the ending one included
 	Search    generate.Search
 	Suppress  []int32
 	Stop      []int32 // tokens that end a text besides the model's end
@@ -65,9 +66,12 @@ func (m *Model) Write(ctx context.Context, from []Beginning) ([][][]Step, error)
 }
 
 func (m *Model) request(b Beginning) generate.Request {
-	prompt := append(append([]int32{}, m.Prompts[b.Problem]...), b.Text.Tokens()...)
+	prompt := slices.Clip(m.Prompts[b.Problem])
+	if ids := b.Text.Tokens(); len(ids) > 0 {
+		prompt = append(prompt, generate.Part{Tokens: ids})
+	}
 	r := generate.Request{
-		Prompt: generate.Tokens(prompt...), Samples: b.Samples, Seed: b.Seed, Search: m.Search, Suppress: m.Suppress, StopTokens: m.Stop,
+		Prompt: prompt, Samples: b.Samples, Seed: b.Seed, Search: m.Search, Suppress: m.Suppress, StopTokens: m.Stop,
 		MaxTokens: m.MaxTokens - cost(b.Steps),
 	}
 	switch {

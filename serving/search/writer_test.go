@@ -32,7 +32,7 @@ func newModel(t *testing.T, cut Cutting) *Model {
 	}
 	g, err := generate.New(e, m.Config, w.Get, generate.Options{Decode: decode})
 	require.NoError(t, err)
-	return &Model{Generator: g, Prompts: [][]int32{{1, 5}, {1, 6, 7}}, MaxTokens: 30, Search: generate.Search{Temperature: 1}, Cut: cut, Decode: decode}
+	return &Model{Generator: g, Prompts: [][]generate.Part{generate.Tokens(1, 5), generate.Tokens(1, 6, 7)}, MaxTokens: 30, Search: generate.Search{Temperature: 1}, Cut: cut, Decode: decode}
 }
 
 func TestStepsOfAModelAreTheTextAndEndWhereTheyShould(t *testing.T) {
