@@ -23,7 +23,7 @@ type rewardParams struct {
 	Batch     int           `json:"batch" doc:"Pairs, or rows, of a step." min:"1"`
 	Margin    bool          `json:"margin" doc:"preferences: the chosen completion should be ahead by the row's margin, where it has one."`
 	Centring  float64       `json:"centring" doc:"preferences: weight of the squared sum of a pair's scores, which keeps them around 0; 0.01 is usual." min:"0"`
-	Separator string        `json:"separator" doc:"steps: what ends each step."`
+	Separator string        `json:"separator" doc:"steps: what ends each step; empty: nothing does."`
 }
 
 // Validate reports what no single field shows.
@@ -86,7 +86,7 @@ func runRewardModel(ctx context.Context, t *Task, p rewardParams) (err error) {
 		return err
 	}
 	defer u.close()
-	e, err := u.encoder(ctx, chat.Options{Separator: p.Separator})
+	e, err := u.encoder(ctx, chat.Options{Separator: p.Separator, Bare: p.Separator == ""})
 	if err != nil {
 		return err
 	}

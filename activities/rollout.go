@@ -16,7 +16,8 @@ import (
 
 type rolloutParams struct {
 	sampling
-	Rewards   []reward.Term `json:"rewards" doc:"What completions are judged by, with weights."`
+	Rewards   []reward.Term `json:"rewards" doc:"What completions are judged by, with weights; may be empty where there is a reward model."`
+	Weight    float64       `json:"reward_weight" doc:"By which the score of the reward model counts."`
 	Keep      string        `json:"keep" doc:"all: every completion; right: those with the right answer; best: the best of each prompt; pairs: a better and a worse one of each prompt; labels: every completion, labelled by its answer; steps: every completion in steps that the task labels." enum:"all,right,best,pairs,labels,steps"`
 	PerPrompt int           `json:"per_prompt" doc:"Most rows of a prompt; 0 keeps all." min:"0"`
 	Distinct  bool          `json:"distinct" doc:"Keeps equal completions of a prompt once."`
@@ -38,8 +39,11 @@ func (p rolloutParams) Validate() error {
 	if p.Record && (p.Temperature == 0 || p.Keep != keepAll) {
 		faults = append(faults, fmt.Errorf("record is set with keep %s and temperature %v: what is learned from is all samples, drawn at a temperature", p.Keep, p.Temperature))
 	}
-	_, err := reward.Open(p.Rewards)
-	return errors.Join(append(faults, err)...)
+	if len(p.Rewards) > 0 { // without any there must be a reward model, which is known when it runs
+		_, err := reward.Open(p.Rewards)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 // What a rollout keeps.
@@ -61,15 +65,16 @@ func rollout() Kind {
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
+			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "A judge beside the rewards: a model with a score head for completions."},
 		},
 		Outputs: []stage.Port{{Name: "examples", Type: artifact.TypeExamples, Doc: "Completions, or pairs of them, with their rewards."}},
 	}, rolloutParams{
 		sampling: sampling{Samples: 4, Temperature: 1, MaxTokens: 256, Stop: []string{}, Batch: 64},
-		Rewards:  []reward.Term{{Reward: "accuracy", Weight: 1}}, Keep: keepAll,
+		Rewards:  []reward.Term{{Reward: "accuracy", Weight: 1}}, Weight: 1, Keep: keepAll,
 	}, runRollout)
 }
 
-func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
+func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
@@ -93,15 +98,31 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) error {
 	if err != nil {
 		return err
 	}
-	judges, err := reward.Open(p.Rewards)
+	judges, judge, err := p.judges(ctx, t, dev)
 	if err != nil {
-		return Invalid(err)
+		return err
 	}
+	defer func() { err = errors.Join(err, judge.close()) }()
 	scored, err := judgeAll(ctx, judges, groups)
 	if err != nil {
 		return err
 	}
 	return writeRollout(ctx, t, p, scored)
+}
+
+// judges are the rewards, with the reward model where there is one.
+func (p rolloutParams) judges(ctx context.Context, t *Task, dev *compute) (*reward.Rewards, *modelJudge, error) {
+	judges, err := &reward.Rewards{}, error(nil)
+	_, ok := t.Input(modelKey)
+	if len(p.Rewards) > 0 || !ok {
+		judges, err = reward.Open(p.Rewards)
+	}
+	if err != nil || !ok {
+		return judges, nil, Invalid(err)
+	}
+	judge, err := newModelJudge(ctx, t, judgeOptions{dev: dev, port: modelKey})
+	judges.Add(modelKey, p.Weight, judge)
+	return judges, judge, err
 }
 
 // tried is a completion with what it is worth.

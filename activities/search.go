@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"tempera/datagen/example"
 	"tempera/datagen/task"
@@ -18,7 +19,7 @@ import (
 type searchParams struct {
 	Methods     []string `json:"methods" doc:"Ways to search: best (the best of n by the verifier), likeliest, majority, weighted (a majority weighted by the verifier), beam, mcts." enum:"best,likeliest,majority,weighted,beam,mcts"`
 	N           []int    `json:"n" doc:"Sizes of the search: samples of a problem, and what costs as many tokens." min:"1" max:"4096"`
-	Verifier    string   `json:"verifier" doc:"Who judges steps: oracle (the task's own labels, an upper bound), or none." enum:"oracle,none"`
+	Verifier    string   `json:"verifier" doc:"Who judges texts: model (the input verifier), oracle (the task's own labels, an upper bound), or none." enum:"model,oracle,none"`
 	Reduce      string   `json:"reduce" doc:"What makes a score of those of the steps." enum:"product,least,final"`
 	Separator   string   `json:"separator" doc:"What ends a step; empty: step_tokens does."`
 	StepTokens  int      `json:"step_tokens" doc:"Tokens of a step, where there is no separator." min:"0"`
@@ -55,6 +56,7 @@ func (p searchParams) Validate() error {
 // The verifiers and the methods.
 const (
 	verifierNone   = "none"
+	verifierModel  = "model"
 	verifierOracle = "oracle"
 
 	methodBest, methodLikeliest, methodMajority, methodWeighted, methodBeam, methodMCTS = "best", "likeliest", "majority", "weighted", "beam", "mcts"
@@ -72,6 +74,7 @@ func searchKind() Kind {
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Problems that it was not trained on."},
+			{Name: "verifier", Type: artifact.TypeModel, Optional: true, Doc: "Who judges texts: a model with a score head, of completions or of steps."},
 		},
 		Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation, Doc: "metrics.json with intervals, samples.jsonl."}},
 	}, searchParams{
@@ -100,7 +103,7 @@ type searching struct {
 	shown    jsonLines
 }
 
-func runSearch(ctx context.Context, t *Task, p searchParams) error {
+func runSearch(ctx context.Context, t *Task, p searchParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
@@ -118,8 +121,14 @@ func runSearch(ctx context.Context, t *Task, p searchParams) error {
 		return err
 	}
 	x := &searching{task: t, params: p, sampler: s, prompts: prompts, found: map[string]score.Interval{}}
-	if err := x.prepare(); err != nil {
-		return err
+	x.prepare()
+	if p.Verifier == verifierModel {
+		judge, err := newModelJudge(ctx, t, judgeOptions{dev, "verifier", p.Separator})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, judge.close()) }()
+		x.searcher.Verifier = modelVerifier{x, judge}
 	}
 	if err := x.run(ctx); err != nil {
 		return err
@@ -129,7 +138,7 @@ func runSearch(ctx context.Context, t *Task, p searchParams) error {
 }
 
 // prepare makes the searcher. Texts may be as long as the longest prompt leaves room for.
-func (x *searching) prepare() error {
+func (x *searching) prepare() {
 	c, longest := x.sampler.from.weights.Config.Text.Context, 0
 	w := &search.Model{
 		Generator: x.sampler.writer, Search: x.sampler.params.search(), Suppress: x.sampler.encoder.suppressed(),
@@ -144,7 +153,6 @@ func (x *searching) prepare() error {
 	if x.params.Verifier == verifierOracle {
 		x.searcher.Verifier = oracle{x}
 	}
-	return nil
 }
 
 // run searches in every way at every size. The samples are drawn once: the first n of them are those of size n, and their tokens the budget of the others.
@@ -217,6 +225,17 @@ func (x *searching) search(ctx context.Context, samples *search.Samples, w way) 
 		return nil, nil
 	}
 	return x.searcher.MCTS(ctx, search.Tree{Branch: x.params.Branch, Budget: max(1, int(w.budget+0.5)), Bonus: x.params.Bonus})
+}
+
+// steps are the texts of the steps of what a search wrote, without what separates them.
+func (x *searching) steps(t search.Text) []string {
+	var steps []string
+	for _, s := range t.Steps {
+		if text := strings.TrimSuffix(x.sampler.encoder.text(s.Tokens), x.params.Separator); text != "" || len(steps) == 0 {
+			steps = append(steps, text)
+		}
+	}
+	return steps
 }
 
 // text is what a search wrote.

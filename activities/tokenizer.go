@@ -15,7 +15,7 @@ import (
 )
 
 type tokenizerParams struct {
-	Alphabet     string   `json:"alphabet" doc:"What tokens are made of: bytes, merged pair by pair; or seen, the characters that the data has and nothing else, unmerged and as they are: small vocabularies for small tasks." enum:"bytes,seen"`
+	Alphabet     string   `json:"alphabet" doc:"What tokens are made of: bytes, merged pair by pair; or, for small vocabularies of small tasks, what the data has and nothing else: its characters (seen), or its words (words)." enum:"bytes,seen,words"`
 	VocabSize    int      `json:"vocab_size" doc:"bytes: tokens in all, the 256 bytes and the special ones included." min:"270" max:"200000"`
 	MinFrequency int      `json:"min_frequency" doc:"bytes: how often a pair must occur to become a token." min:"1"`
 	Lowercase    bool     `json:"lowercase" doc:"bytes: text is lower-cased; what is decoded is then lower-cased too."`
@@ -149,8 +149,12 @@ func (p tokenizerParams) special() []string {
 
 func (p tokenizerParams) train(corpus iter.Seq[string]) (*tokenizer.Tokenizer, error) {
 	ends := []string{"[BOS]", "$A", "[EOS]"}
-	if p.Alphabet == "seen" {
-		return tokenizer.Characters(corpus, tokenizer.CharacterOptions{Extra: p.special(), Tags: p.Special, Template: ends})
+	of := tokenizer.CharacterOptions{Extra: p.special(), Tags: p.Special, Template: ends}
+	switch p.Alphabet {
+	case "seen":
+		return tokenizer.Characters(corpus, of)
+	case "words":
+		return tokenizer.Words(corpus, of)
 	}
 	return tokenizer.Train(corpus, tokenizer.TrainOptions{
 		VocabSize: p.VocabSize, MinFrequency: p.MinFrequency, Lowercase: p.Lowercase, PrefixSpace: p.PrefixSpace,

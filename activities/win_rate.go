@@ -14,7 +14,7 @@ import (
 
 type winRateParams struct {
 	sampling
-	Judge    string         `json:"judge" doc:"Who compares: rewards, or endpoint." enum:"rewards,endpoint"`
+	Judge    string         `json:"judge" doc:"Who compares: rewards, reward_model (the input of that name), or endpoint." enum:"rewards,reward_model,endpoint"`
 	Rewards  []reward.Term  `json:"rewards" doc:"Of the judge rewards: the larger total wins."`
 	Endpoint endpointParams `json:"endpoint" doc:"Of the judge endpoint."`
 	Tie      float64        `json:"tie" doc:"Difference of rewards up to which nobody wins." min:"0"`
@@ -25,9 +25,10 @@ type winRateParams struct {
 // Validate reports what no single field shows.
 func (p winRateParams) Validate() error {
 	faults := p.faults()
-	if p.Judge == judgeEndpoint {
+	switch p.Judge {
+	case judgeEndpoint:
 		faults = append(faults, p.Endpoint.faults()...)
-	} else {
+	case judgeRewards:
 		_, err := reward.Open(p.Rewards)
 		faults = append(faults, err)
 	}
@@ -49,6 +50,7 @@ func winRate() Kind {
 			{Name: "model", Type: artifact.TypeModel, Doc: "What is measured: an lm model."},
 			{Name: "baseline", Type: artifact.TypeModel, Doc: "What it is held against: an lm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Prompts, with problems where rewards need them."},
+			{Name: "reward_model", Type: artifact.TypeModel, Optional: true, Doc: "The judge reward_model: a model with a score head for completions."},
 		},
 		Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation, Doc: "metrics.json with intervals, samples.jsonl."}},
 	}, winRateParams{
@@ -70,7 +72,7 @@ type match struct {
 // matchJudge says who wins. It fills in what it finds of every match.
 type matchJudge func(ctx context.Context, matches []match) error
 
-func runWinRate(ctx context.Context, t *Task, p winRateParams) error {
+func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 	dev, err := newCompute(t)
 	if err != nil {
 		return err
@@ -99,10 +101,11 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) error {
 	if len(matches) == 0 {
 		return Invalid(errors.New("there is no prompt that both models can write to"))
 	}
-	var judge matchJudge = p.byRewards
-	if p.Judge == judgeEndpoint {
-		judge = newEndpoint(t, p.Endpoint).compare
+	judge, model, err := p.judge(ctx, t, dev)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, model.close()) }()
 	if err := judge(ctx, matches); err != nil {
 		return err
 	}
@@ -125,12 +128,24 @@ func pairUp(sides [2][]rolled) []match {
 	return out
 }
 
-// byRewards compares totals.
-func (p winRateParams) byRewards(ctx context.Context, matches []match) error {
-	judges, err := reward.Open(p.Rewards)
-	if err != nil {
-		return Invalid(err)
+// judge is who compares, and the model behind it where there is one.
+func (p winRateParams) judge(ctx context.Context, t *Task, dev *compute) (matchJudge, *modelJudge, error) {
+	if p.Judge == judgeEndpoint {
+		return newEndpoint(t, p.Endpoint).compare, nil, nil
 	}
+	judges, judge, err := &reward.Rewards{}, (*modelJudge)(nil), error(nil)
+	if p.Judge == modelKey {
+		judge, err = newModelJudge(ctx, t, judgeOptions{dev: dev, port: modelKey})
+		judges.Add(modelKey, 1, judge)
+	} else {
+		judges, err = reward.Open(p.Rewards)
+		err = Invalid(err)
+	}
+	return func(ctx context.Context, matches []match) error { return p.byRewards(ctx, judges, matches) }, judge, err
+}
+
+// byRewards compares totals.
+func (p winRateParams) byRewards(ctx context.Context, judges *reward.Rewards, matches []match) error {
 	var samples []reward.Sample
 	for _, side := range []func(m match) completion{func(m match) completion { return m.model }, func(m match) completion { return m.baseline }} {
 		for _, m := range matches {
@@ -199,7 +214,7 @@ func publishMatches(ctx context.Context, t *Task, p winRateParams, matches []mat
 		"length":          b.Mean(lengths),
 		"length_baseline": b.Mean(others),
 	}}
-	if p.Judge == judgeRewards {
+	if p.Judge != judgeEndpoint {
 		record.Metrics["reward_gap"] = b.Mean(gaps)
 	}
 	var err error

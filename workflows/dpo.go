@@ -27,7 +27,7 @@ type PostDPO struct {
 // DPODefaults are what {} runs: sentences under a hidden rule.
 func DPODefaults() DPOParams {
 	return DPOParams{
-		PostCommon: postCommon("dpo"), Preferences: rulePreferences(), Model: smallLlama(), DPO: defaultDPO(), Evaluate: ruleEvaluation(),
+		PostCommon: postCommon("dpo"), Preferences: rulePreferences(), Model: ruleLlama(), DPO: defaultDPO(), Evaluate: ruleEvaluation(),
 	}
 }
 

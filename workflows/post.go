@@ -49,11 +49,22 @@ type PostModel struct {
 	Layers  int            `json:"layers" doc:"Blocks; 0 follows the width." min:"0" max:"48"`
 	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
 	Context int            `json:"context" doc:"Most tokens of a prompt with its completion." min:"8" max:"65536"`
+	Tokens  string         `json:"tokens" doc:"What the tokens of a new model are: seen (the characters of the rows), words (their words), bytes (merged pair by pair, vocab in all)." enum:"seen,words,bytes"`
+	Vocab   int            `json:"vocab" doc:"Tokens where they are bytes." min:"270" max:"200000"`
 	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them."`
 }
 
 // smallLlama is what the small tasks are learned by.
-func smallLlama() PostModel { return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64} }
+func smallLlama() PostModel {
+	return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64, Tokens: "seen", Vocab: 1024}
+}
+
+// ruleLlama is what sentences under the hidden rule are learned by.
+func ruleLlama() PostModel {
+	m := smallLlama()
+	m.Tokens = "words"
+	return m
+}
 
 // PostFit is one training on rows.
 type PostFit struct {
@@ -180,7 +191,9 @@ func (c *chain) start(id string, m PostModel, data dag.Inputs) string {
 		return m.From
 	}
 	if !slices.ContainsFunc(c.spec.Stages, func(s dag.Stage) bool { return s.ID == "tokenizer" }) {
-		c.add("tokenizer", "tokenizer", inputs{"data": data}, params{"alphabet": "seen", "special": []string{"<think>", "</think>", "<answer>", "</answer>"}})
+		c.add("tokenizer", "tokenizer", inputs{"data": data}, params{
+			"alphabet": m.Tokens, "vocab_size": m.Vocab, "lowercase": false, "prefix_space": false, "special": []string{"<think>", "</think>", "<answer>", "</answer>"},
+		})
 	}
 	text := params{"form": "llama", "tie_head": true}
 	config := params{}.with(m.Config)

@@ -22,7 +22,7 @@ type PostTrainingParams struct {
 // PostTrainingDefaults are what {} runs: sentences under a hidden rule, SFT, reward model, PPO, evaluation.
 func PostTrainingDefaults() PostTrainingParams {
 	return PostTrainingParams{
-		PostCommon: postCommon("post-training"), Preferences: rulePreferences(), Model: smallLlama(), Method: "ppo",
+		PostCommon: postCommon("post-training"), Preferences: rulePreferences(), Model: ruleLlama(), Method: "ppo",
 		RewardModel: rewardFit(), RL: ruleRL(), DPO: defaultDPO(), Evaluate: ruleEvaluation(),
 	}
 }

@@ -21,7 +21,7 @@ type PPOParams struct {
 // PPODefaults are what {} runs: sentences under a hidden rule.
 func PPODefaults() PPOParams {
 	return PPOParams{
-		PostCommon: postCommon("ppo"), Preferences: rulePreferences(), Model: smallLlama(), RewardModel: rewardFit(), RL: ruleRL(), Evaluate: ruleEvaluation(),
+		PostCommon: postCommon("ppo"), Preferences: rulePreferences(), Model: ruleLlama(), RewardModel: rewardFit(), RL: ruleRL(), Evaluate: ruleEvaluation(),
 	}
 }
 

@@ -42,7 +42,7 @@ func rulePreferences() PostPreferences {
 
 // RewardModelDefaults are what {} runs: sentences under a hidden rule, of which a reward model learns by noisy comparisons.
 func RewardModelDefaults() RewardModelParams {
-	return RewardModelParams{PostCommon: postCommon("reward-model"), Preferences: rulePreferences(), Model: smallLlama(), RewardModel: rewardFit()}
+	return RewardModelParams{PostCommon: postCommon("reward-model"), Preferences: rulePreferences(), Model: ruleLlama(), RewardModel: rewardFit()}
 }
 
 func rewardFit() PostFit {

@@ -46,8 +46,10 @@ type Options struct {
 	ImageTokens int
 	// Longest is the most tokens of a row; a longer one is a *LongError. 0: any.
 	Longest int
-	// Separator ends each step of a list of steps; default "\n".
+	// Separator ends each step of a list of steps; default "\n". Bare steps end with
+	// nothing.
 	Separator string
+	Bare      bool
 	// Date is what templates are told when they ask for the time. Zero: they cannot
 	// ask, and take the date that they are written with.
 	Date time.Time
@@ -106,7 +108,7 @@ func New(t *tokenizer.Tokenizer, template string, o Options) (*Encoder, error) {
 	if o.Learn == "" {
 		o.Learn = Completion
 	}
-	if o.Separator == "" {
+	if o.Separator == "" && !o.Bare {
 		o.Separator = "\n"
 	}
 	e := &Encoder{tokenizer: t, options: o, given: map[string]any{}}

@@ -21,7 +21,7 @@ type branch struct {
 }
 
 // Beam keeps the texts that the verifier finds best after each step, and chooses the best that has ended. Keep x Branch steps are written at a time, so
-// that it takes about as many tokens as that many samples. At the first step, where all texts are the same, it writes as many too.
+// that it takes about as many tokens as that many samples.
 func (s *Searcher) Beam(ctx context.Context, b Beams) ([]Outcome, error) {
 	if b.Keep < 1 || b.Branch < 1 {
 		return nil, fmt.Errorf("a beam of %d texts with %d branches: give positive numbers", b.Keep, b.Branch)
@@ -77,11 +77,8 @@ func (s *Searcher) grow(ctx context.Context, live [][]branch, b Beams, n int) ([
 	var from []Beginning
 	for p, list := range live {
 		for i, x := range list {
-			samples := b.Branch
-			if n == 0 {
-				samples *= b.Keep
-			}
-			from = append(from, Beginning{Text: x.Text, Samples: samples, Seed: s.seed(p, 1+n*b.Keep+i)})
+			// As many steps as ever where fewer texts than Keep go on, as at the first step.
+			from = append(from, Beginning{Text: x.Text, Samples: max(1, b.Keep*b.Branch/len(list)), Seed: s.seed(p, 1+n*b.Keep+i)})
 		}
 	}
 	if len(from) == 0 {

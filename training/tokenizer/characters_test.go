@@ -41,6 +41,29 @@ func TestCharactersAreTokens(t *testing.T) {
 	}
 }
 
+func TestWordsAreTokens(t *testing.T) {
+	tok, err := Words(slices.Values([]string{"fox often :", " the fox sees the fox ."}), CharacterOptions{Template: []string{"[BOS]", "$A", "[EOS]"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.Size() != 5+7 { // fox, often, :, the, fox with a blank, sees, .
+		t.Errorf("it has %d tokens", tok.Size())
+	}
+	for text, want := range map[string]int{"fox often : the fox sees the fox .": 9, " the": 1, "": 0} {
+		ids := tok.Encode(text)
+		if got := tok.DecodePlain(ids); got != text || len(ids) != want {
+			t.Errorf("%q comes back as %q of %d tokens", text, got, len(ids))
+		}
+	}
+	unknown, _ := tok.ID("[UNK]")
+	if got := tok.Encode("fox barks"); len(got) != 2 || got[1] != unknown {
+		t.Errorf("fox barks is %v", got)
+	}
+	if _, err := Words(slices.Values([]string{"a [BOS]b"}), CharacterOptions{}); err != nil {
+		t.Errorf("a special token within a text: %v", err)
+	}
+}
+
 func TestCharactersThatCannotBe(t *testing.T) {
 	if _, err := Characters(slices.Values([]string{"<think>"}), CharacterOptions{Tags: []string{"<think>"}}); !errors.Is(err, ErrNoText) {
 		t.Errorf("got %v", err)

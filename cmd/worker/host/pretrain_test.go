@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"tempera/activities"
 	"tempera/infra/artifact"
@@ -42,6 +43,7 @@ func (b *bench) run(name, params string) (workflows.Outcome, error) {
 	suite.SetLogger(slogDiscard{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(2 * time.Minute)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // the machine may be busy
 	workflows.Register(env)
 	r := &activities.Runtime{Store: b.store, Kinds: kinds(), Scratch: b.t.TempDir(), Data: b.t.TempDir(), Threads: 2, Log: slog.New(slog.DiscardHandler)}
 	r.RegisterKinds(env)
@@ -154,7 +156,7 @@ func TestPretrainTellsEveryFaultBeforeAnyWork(t *testing.T) {
 	}{
 		{"an unknown key", `{"stepz": 3}`, []string{`there is no parameter "stepz": did you mean "steps"`}},
 		{"several fields", `{"objective": "gan", "steps": 0, "learning_rate": -1, "model": {"width": 4}}`, []string{
-			`objective is "gan": use lm, clip, siglip, blip or captioning`, "steps is 0: use at least 1", "learning_rate is -1", "model.width is 4: use at least 8",
+			`objective is "gan": use lm, clip, siglip, blip, captioning or vlm`, "steps is 0: use at least 1", "learning_rate is -1", "model.width is 4: use at least 8",
 		}},
 		{"data without its held-out part", `{"data": ["text@sha256:abc"]}`, []string{"data and held_out go together"}},
 		{"pairs for a language model", `{"data": ["dataset@sha256:abc"], "held_out": "text@sha256:abc"}`, []string{`"dataset@sha256:abc" is no text`}},
