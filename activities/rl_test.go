@@ -90,8 +90,10 @@ func TestReinforcementSolvesMoreProblems(t *testing.T) {
 		demos = append(demos, &example.Example{Prompt: x.Prompt, Completion: example.Plain(word)})
 	}
 	start := l.output(execution{kind: sft(), threads: 2, params: `{"steps": 150, "batch": 2, "learning_rate": 0.01}`, inputs: ports{"model": {m}, "data": {l.examples(demos...)}}}, "model")
-	res, err := l.run(execution{kind: rl(), threads: 2, inputs: ports{"model": {start}, "problems": {l.examples(questions(1, 40)...)}, "held_out": {l.examples(questions(2, 20)...)}},
-		params: `{"iterations": 20, "prompts": 8, "max_tokens": 8, "learning_rate": 0.005, "rewards": [{"reward": "accuracy", "weight": 1}]}`})
+	res, err := l.run(execution{
+		kind: rl(), threads: 2, params: `{"iterations": 20, "prompts": 8, "max_tokens": 8, "learning_rate": 0.005, "rewards": [{"reward": "accuracy", "weight": 1}]}`,
+		inputs: ports{"model": {start}, "problems": {l.examples(questions(1, 40)...)}, "held_out": {l.examples(questions(2, 20)...)}},
+	})
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, res.Metrics["pass_at_1"], 0.9)
 	require.GreaterOrEqual(t, res.Metrics["pass_rate"], 0.7)
