@@ -28,7 +28,7 @@ func reportKind() Kind {
 		Name: "report", Version: 2, Queue: stage.CPU, Record: true,
 		Summary: "Write the report of a run",
 		Inputs: []stage.Port{
-			{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations, a row of the table each."},
+			{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Optional: true, Doc: "Evaluations, a row of the table each."},
 			{Name: "comparison", Type: artifact.TypeEvaluation, Optional: true, Doc: "Comparison of the arms, for the verdict."},
 			{Name: "scaling", Type: artifact.TypeEvaluation, Optional: true, Doc: "Fitted curve of loss over size."},
 			{Name: "datasets", Type: artifact.TypeDataset, Many: true, Optional: true, Doc: "Data sets whose images are shown."},

@@ -58,7 +58,11 @@ func (p DistillParams) Validate() error {
 
 // DistillSpec builds the pipeline: a teacher, its right completions, a student that learns from them, controls, evaluation, publication, report.
 func DistillSpec(p DistillParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "A smaller model learns from the accepted traces of a teacher")
+	return post(newChain(p.PostCommon, "A smaller model learns from the accepted traces of a teacher", p.Evaluate.metric()), p.repeat)
+}
+
+// repeat adds one repetition.
+func (p DistillParams) repeat(c *chain) made {
 	rows := c.rows("rows", p.Rows, "demonstrations")
 	teacher := c.start("init", p.Teacher, dag.Inputs{rows.train})
 	if p.Teacher.From == "" {
@@ -74,9 +78,15 @@ func DistillSpec(p DistillParams) (*dag.Spec, error) {
 		model = c.train("distill", "distill", inputs{"model": {model}, "teacher": {teacher}, "data": {traces}},
 			l.params(c.PostCommon).with(params{"temperature": l.Temperature, "weight": l.Weight}))
 	}
-	after := c.evaluate(measured{"evaluate", "student, distilled", model, rows.test, baseline}, p.Evaluate)
-	return c.finish(model, after)
+	return made{model, c.evaluate(measured{"evaluate", distilled, model, rows.test, baseline}, p.Evaluate)}
 }
+
+// The arms of students.
+const (
+	distilled = "student, distilled"
+	ownRL     = "student, own RL"
+	goldSFT   = "student, demonstrations"
+)
 
 // controls adds what the distilled student is held against, and returns the evaluation that it is paired with.
 func (c *chain) controls(p DistillParams, start string, rows split) (baseline string) {
@@ -86,10 +96,12 @@ func (c *chain) controls(p DistillParams, start string, rows split) (baseline st
 	}
 	own := c.sft("student_start", start, dag.Inputs{rows.train}, k.Start)
 	own = c.reinforce("student_rl", taught{own, dag.Inputs{rows.train}, rows.test, ""}, k.RL)
-	baseline = c.evaluate(measured{"evaluate_rl", "student, own RL", own, rows.test, ""}, p.Evaluate)
+	baseline = c.evaluate(measured{"evaluate_rl", ownRL, own, rows.test, ""}, p.Evaluate)
+	c.holds(distilled, ownRL, 0)
 	if k.Gold {
+		c.holds(distilled, goldSFT, 0)
 		gold := c.sft("student_gold", start, dag.Inputs{rows.train}, p.SFT)
-		c.evaluate(measured{"evaluate_gold", "student, demonstrations", gold, rows.test, ""}, p.Evaluate)
+		c.evaluate(measured{"evaluate_gold", goldSFT, gold, rows.test, ""}, p.Evaluate)
 	}
 	return baseline
 }

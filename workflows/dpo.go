@@ -32,7 +32,7 @@ func DPODefaults() DPOParams {
 }
 
 func defaultDPO() PostDPO {
-	return PostDPO{PostFit: PostFit{Epochs: 1, Batch: 32, LearningRate: 5e-4, WarmUp: 10}, Loss: "sigmoid", Beta: 0.1, Rounds: 1}
+	return PostDPO{PostFit: PostFit{Epochs: 1, Batch: 32, LearningRate: 5e-4, WarmUp: 10}, Loss: "sigmoid", Beta: 0.5, Rounds: 1}
 }
 
 // ruleEvaluation measures sentences by the hidden rule.
@@ -51,17 +51,19 @@ func (p DPOParams) Validate() error {
 
 // DPOSpec builds the pipeline: pairs, log-probabilities of the reference, training, win rate, publication, report.
 func DPOSpec(p DPOParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, fmt.Sprintf("Direct preference optimisation, %s", p.DPO.Loss))
-	w := c.preferences(p.Preferences, p.Model)
-	model := c.dpo(w, p.DPO, p.Preferences)
-	if p.Preferences.own() {
-		return c.finish(model, "")
-	}
-	c.metric = "reward"
-	before := c.evaluate(measured{"before", "SFT", w.writer, w.rows.test, ""}, p.Evaluate)
-	after := c.evaluate(measured{"evaluate", "DPO", model, w.rows.test, before}, p.Evaluate)
-	c.winRate("win_rate", "DPO over SFT", contest{model, w.writer, w.rows.test}, p.Preferences)
-	return c.finish(model, after)
+	c := newChain(p.PostCommon, fmt.Sprintf("Direct preference optimisation, %s", p.DPO.Loss), "reward")
+	return post(c, func(c *chain) made {
+		w := c.preferences(p.Preferences, p.Model)
+		model := c.dpo(w, p.DPO, p.Preferences)
+		if p.Preferences.own() {
+			return made{model: model} // the report has the curves of the training, held-out pairs among them
+		}
+		before := c.evaluate(measured{"before", "SFT", w.writer, w.rows.test, ""}, p.Evaluate)
+		after := c.evaluate(measured{"evaluate", "DPO", model, w.rows.test, before}, p.Evaluate)
+		c.holds("DPO", "SFT", 0)
+		c.winRate("win_rate", "DPO over SFT", contest{model, w.writer, w.rows.test}, p.Preferences)
+		return made{model, after}
+	})
 }
 
 // dpo adds the rounds of training and returns the last model.
@@ -73,9 +75,9 @@ func (c *chain) dpo(w written, p PostDPO, from PostPreferences) string {
 			suffix = fmt.Sprintf("_%d", i+1)
 			pairs = c.pairs("pairs"+suffix, model, w.prompts, from)
 		}
-		c.add("reference"+suffix, "reference", inputs{"model": {model}, "data": {pairs}}, params{})
+		reference := c.add("reference"+suffix, "reference", inputs{"model": {model}, "data": {pairs}}, params{}) + ".scores"
 		model = c.train("dpo"+suffix, "dpo", inputs{
-			"model": {model}, "data": {pairs}, "reference": {"reference" + suffix + ".scores"}, "held_out": {w.pairs.test},
+			"model": {model}, "data": {pairs}, "reference": {reference}, "held_out": {w.pairs.test},
 		}, p.params(c.PostCommon).with(params{"loss": p.Loss, "beta": p.Beta}))
 	}
 	return model
@@ -86,6 +88,6 @@ type contest struct{ model, baseline, data string }
 
 // winRate adds how often a model's completions are better than another's.
 func (c *chain) winRate(id, label string, of contest, p PostPreferences) {
-	c.add(id, "win_rate", inputs{"model": {of.model}, "baseline": {of.baseline}, "data": {of.data}}, params{"rewards": p.Rewards, "max_tokens": 48, "seed": c.Seed})
-	c.evaluations, c.labels = append(c.evaluations, id+".evaluation"), append(c.labels, label)
+	id = c.add(id, "win_rate", inputs{"model": {of.model}, "baseline": {of.baseline}, "data": {of.data}}, params{"rewards": p.Rewards, "max_tokens": 48, "seed": c.Seed})
+	c.arms = append(c.arms, arm{label, id + ".evaluation", c.Seed, false})
 }

@@ -37,20 +37,18 @@ func (p EvaluateParams) Validate() error {
 
 // EvaluateSpec builds the pipeline: evaluation of a model, and of a baseline, publication behind a gate, report.
 func EvaluateSpec(p EvaluateParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Evaluation of "+p.Model)
-	if p.Evaluate.By != "tasks" {
-		c.metric = "perplexity"
-	}
-	rows := c.rows("rows", p.Rows, "problems")
-	baseline := ""
-	if p.Baseline != "" {
-		baseline = c.evaluate(measured{"baseline", p.Baseline, p.Baseline, rows.test, ""}, p.Evaluate)
-	}
-	after := c.evaluate(measured{"evaluate", p.Model, p.Model, rows.test, baseline}, p.Evaluate)
-	if len(p.Learned) > 0 {
-		c.spec.Stages[len(c.spec.Stages)-1].Inputs["training"] = p.Learned
-	}
-	spec, err := c.finish(p.Model, after)
+	spec, err := post(newChain(p.PostCommon, "Evaluation of "+p.Model, p.Evaluate.metric()), func(c *chain) made {
+		rows := c.rows("rows", p.Rows, "problems")
+		baseline := ""
+		if p.Baseline != "" {
+			baseline = c.evaluate(measured{"baseline", p.Baseline, p.Baseline, rows.test, ""}, p.Evaluate)
+		}
+		after := c.evaluate(measured{"evaluate", p.Model, p.Model, rows.test, baseline}, p.Evaluate)
+		if len(p.Learned) > 0 {
+			c.last().Inputs["training"] = p.Learned
+		}
+		return made{p.Model, after}
+	})
 	for i := range spec.Stages {
 		if spec.Stages[i].Kind == "publish" && p.Require != "" {
 			spec.Stages[i].Gate = &dag.Gate{Metric: p.Require}

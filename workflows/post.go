@@ -125,39 +125,88 @@ type PostEvaluation struct {
 	More      map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind evaluate_tasks or evaluate_choices."`
 }
 
+// metric is what models are compared by.
+func (e PostEvaluation) metric() string {
+	if e.By == "tasks" {
+		return "pass_1"
+	}
+	return "perplexity"
+}
+
 // PostCommon is what every run has.
 type PostCommon struct {
 	Name       string  `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
-	Seed       int     `json:"seed" doc:"Seed of weights, order and draws." min:"0"`
+	Seed       int     `json:"seed" doc:"Seed of weights, order and draws; of the first repetition." min:"0"`
+	Seeds      int     `json:"seeds" doc:"Paired repetitions, each with its own rows, weights and draws: what is better is told by all of them." min:"1" max:"64"`
 	Checkpoint float64 `json:"checkpoint_seconds" doc:"Seconds between checkpoints: what a crash costs at most." above:"0"`
 	Publish    string  `json:"publish" doc:"Puts the model under models/, as candidate; with champion it becomes that where it is at least as good as the present one on the same data." enum:"no,candidate,champion"`
 }
 
 func postCommon(name string) PostCommon {
-	return PostCommon{Name: name, Seed: 1, Checkpoint: 10, Publish: "candidate"}
+	return PostCommon{Name: name, Seed: 1, Seeds: 1, Checkpoint: 10, Publish: "candidate"}
 }
 
-// chain builds the spec of a run of post-training, stage after stage.
+// chain builds the spec of a run of post-training, stage after stage. Its Seed is that of the repetition that is being built.
 type chain struct {
 	PostCommon
-	spec *dag.Spec
-	err  error
+	spec   *dag.Spec
+	err    error
+	suffix string // of the repetition's stages
 
-	evaluations dag.Inputs
-	labels      []string
-	curves      []string
-	metric      string // of the chart, and that champions are compared by
+	metric   string // of the chart, and that arms and champions are compared by
+	arms     []arm
+	contests []params
+	curves   []string
 }
 
-func newChain(c PostCommon, what string) *chain {
-	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: "pass_1"}
+// arm is a row of the report.
+type arm struct {
+	label, evaluation string
+	seed              int
+	compared          bool // it has the metric
 }
 
-func (c *chain) add(id, kind string, in inputs, p params) *dag.Stage {
+// made is what a repetition ends with: the model that is published, and its evaluation, "" for none.
+type made struct{ model, evaluation string }
+
+// post builds the spec of a run: its repetitions, their comparison, the publication of the first one's model, the report.
+func post(c *chain, repeat func(c *chain) made) (*dag.Spec, error) {
+	first := c.Seed
+	var out made
+	for i := range c.Seeds {
+		if i > 0 {
+			c.Seed, c.suffix = first+i, fmt.Sprintf("_seed%d", first+i)
+		}
+		if m := repeat(c); i == 0 {
+			out = m
+		}
+	}
+	c.Seed, c.suffix = first, ""
+	c.publish(out)
+	c.report()
+	return c.spec, c.err
+}
+
+func newChain(c PostCommon, what, metric string) *chain {
+	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: metric}
+}
+
+// add appends a stage of the repetition and returns its id.
+func (c *chain) add(id, kind string, in inputs, p params) string {
 	raw, err := json.Marshal(p)
 	c.err = errors.Join(c.err, err)
-	c.spec.Stages = append(c.spec.Stages, dag.Stage{ID: id, Kind: kind, Inputs: in, Params: raw})
-	return &c.spec.Stages[len(c.spec.Stages)-1]
+	c.spec.Stages = append(c.spec.Stages, dag.Stage{ID: id + c.suffix, Kind: kind, Inputs: in, Params: raw})
+	return id + c.suffix
+}
+
+// last is the stage that was added last.
+func (c *chain) last() *dag.Stage { return &c.spec.Stages[len(c.spec.Stages)-1] }
+
+// holds says that an arm must be ahead of another by a margin. Each repetition says it; the comparison has it once.
+func (c *chain) holds(method, baseline string, margin float64) {
+	if c.suffix == "" {
+		c.contests = append(c.contests, params{"method": method, "baseline": baseline, "margin": margin})
+	}
 }
 
 // split is rows to learn from and rows to measure on.
@@ -171,13 +220,12 @@ func (c *chain) rows(id string, r PostRows, form string) split {
 	p := params{"source": r.Source, "count": r.Count, "seed": c.Seed}
 	if r.Source == "files" {
 		p["from"], p["held_out_rows"] = r.From, r.HeldOut
-		c.add(id, "examples", nil, p.with(r.Params))
+		id = c.add(id, "examples", nil, p.with(r.Params))
 		return split{id + ".examples", id + ".held_out"}
 	}
 	part := func(id, half string, p params) string {
 		p["params"] = params{"split": half}.with(r.Params)
-		c.add(id, "examples", nil, p)
-		return id + ".examples"
+		return c.add(id, "examples", nil, p) + ".examples"
 	}
 	return split{
 		part(id, "train", p.with(params{"rows": form})),
@@ -190,7 +238,8 @@ func (c *chain) start(id string, m PostModel, data dag.Inputs) string {
 	if m.From != "" {
 		return m.From
 	}
-	if !slices.ContainsFunc(c.spec.Stages, func(s dag.Stage) bool { return s.ID == "tokenizer" }) {
+	tokenizer := "tokenizer" + c.suffix
+	if !slices.ContainsFunc(c.spec.Stages, func(s dag.Stage) bool { return s.ID == tokenizer }) {
 		c.add("tokenizer", "tokenizer", inputs{"data": data}, params{
 			"alphabet": m.Tokens, "vocab_size": m.Vocab, "lowercase": false, "prefix_space": false, "special": []string{"<think>", "</think>", "<answer>", "</answer>"},
 		})
@@ -201,10 +250,9 @@ func (c *chain) start(id string, m PostModel, data dag.Inputs) string {
 		text = text.with(given)
 	}
 	config["text"] = text
-	c.add(id, "init_model", inputs{"tokenizer": {"tokenizer.tokenizer"}}, params{
+	return c.add(id, "init_model", inputs{"tokenizer": {tokenizer + ".tokenizer"}}, params{
 		"seed": c.Seed, "model": params{"width": m.Width, "text_layers": m.Layers, "heads": m.Heads, "context": m.Context, "config": config},
-	})
-	return id + ".model"
+	}) + ".model"
 }
 
 // sft adds supervised fine-tuning and returns the model.
@@ -214,7 +262,7 @@ func (c *chain) sft(id, from string, data dag.Inputs, f PostFit) string {
 
 // train adds a stage whose output is a model, with its curves in the report.
 func (c *chain) train(id, kind string, in inputs, p params) string {
-	c.add(id, kind, in, p)
+	id = c.add(id, kind, in, p)
 	c.curves = append(c.curves, id)
 	return id + ".model"
 }
@@ -231,9 +279,8 @@ func (c *chain) evaluate(m measured, e PostEvaluation) string {
 		kind = "evaluate_tasks"
 		p = p.with(params{"samples": e.Samples, "max_tokens": e.MaxTokens, "k": tries(e.Samples)})
 	}
-	c.add(m.id, kind, in, p.with(e.More))
-	ref := m.id + ".evaluation"
-	c.evaluations, c.labels = append(c.evaluations, ref), append(c.labels, m.label)
+	ref := c.add(m.id, kind, in, p.with(e.More)) + ".evaluation"
+	c.arms = append(c.arms, arm{m.label, ref, c.Seed, true})
 	return ref
 }
 
@@ -248,22 +295,41 @@ func tries(samples int) []int {
 	return []int{1, samples}
 }
 
-// finish publishes the model and writes the report.
-func (c *chain) finish(model, evaluation string) (*dag.Spec, error) {
-	if c.Publish != "no" && model != "" {
-		q := params{"name": c.Name, "alias": c.Publish}
-		in := inputs{"model": {model}}
-		if evaluation != "" {
-			in["evaluation"] = dag.Inputs{evaluation}
-			if c.Publish == "champion" {
-				q["metric"] = c.metric
-			}
-		}
-		c.add("publish", "publish", in, q)
+// publish puts the model of the first repetition under its name.
+func (c *chain) publish(m made) {
+	if c.Publish == "no" || m.model == "" {
+		return
 	}
-	n := len(c.evaluations)
-	c.add("report", "report", inputs{"evaluations": c.evaluations}, params{
-		"title": c.Name, "metric": c.metric, "labels": c.labels, "steps": make([]int, n), "seeds": slices.Repeat([]int{c.Seed}, n), "curves": c.curves, "details": true,
-	})
-	return c.spec, c.err
+	q, in := params{"name": c.Name, "alias": c.Publish}, inputs{"model": {m.model}}
+	if m.evaluation != "" {
+		in["evaluation"] = dag.Inputs{m.evaluation}
+		if c.Publish == "champion" {
+			q["metric"] = c.metric
+		}
+	}
+	c.add("publish", "publish", in, q)
+}
+
+// report compares the arms over the repetitions and shows all there is.
+func (c *chain) report() {
+	in := inputs{}
+	rows := params{"labels": []string{}, "steps": []int{}, "seeds": []int{}}
+	compared, of := inputs{"evaluations": {}}, params{"labels": []string{}, "steps": []int{}, "seeds": []int{}}
+	note := func(in inputs, rows params, a arm) {
+		in["evaluations"] = append(in["evaluations"], a.evaluation)
+		rows["labels"] = append(rows["labels"].([]string), a.label)
+		rows["steps"] = append(rows["steps"].([]int), 0)
+		rows["seeds"] = append(rows["seeds"].([]int), a.seed)
+	}
+	for _, a := range c.arms {
+		note(in, rows, a)
+		if a.compared {
+			note(compared, of, a)
+		}
+	}
+	if len(c.contests) > 0 {
+		c.add("compare", "compare", compared, of.with(params{"metric": c.metric, "pairs": c.contests}))
+		in["comparison"] = dag.Inputs{"compare.comparison"}
+	}
+	c.add("report", "report", in, rows.with(params{"title": c.Name, "metric": c.metric, "curves": c.curves, "details": true}))
 }

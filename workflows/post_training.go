@@ -41,13 +41,16 @@ func (p PostTrainingParams) Validate() error {
 
 // PostTrainingSpec builds the pipeline: SFT, reward model, PPO, DPO or R1, evaluation, promotion, report. Each part may be replaced by a model that exists.
 func PostTrainingSpec(p PostTrainingParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "SFT, reward model, "+p.Method+", evaluation, promotion")
-	c.metric = "reward"
+	return post(newChain(p.PostCommon, "SFT, reward model, "+p.Method+", evaluation, promotion", "reward"), p.repeat)
+}
+
+// repeat adds one repetition.
+func (p PostTrainingParams) repeat(c *chain) made {
 	w := c.preferences(p.Preferences, p.Model)
 	before := c.evaluate(measured{"before", "SFT", w.writer, w.rows.test, ""}, p.Evaluate)
 	judge := p.Judge
 	if p.Method == "ppo" && judge == "" {
-		judge, _ = c.rewardModel(w, p.RewardModel)
+		judge = c.rewardModel(w, p.RewardModel).model
 	}
 	var model string
 	switch p.Method {
@@ -60,6 +63,6 @@ func PostTrainingSpec(p PostTrainingParams) (*dag.Spec, error) {
 	default:
 		model = c.reinforce("ppo", taught{w.writer, dag.Inputs{w.prompts}, w.rows.test, judge}, p.RL)
 	}
-	after := c.evaluate(measured{"evaluate", p.Method, model, w.rows.test, before}, p.Evaluate)
-	return c.finish(model, after)
+	c.holds(p.Method, "SFT", 0)
+	return made{model, c.evaluate(measured{"evaluate", p.Method, model, w.rows.test, before}, p.Evaluate)}
 }

@@ -44,21 +44,23 @@ func (p PPOParams) Validate() error {
 
 // PPOSpec builds the pipeline: a writer, pairs, a reward model, reinforcement, evaluation under the true rule, publication, report.
 func PPOSpec(p PPOParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Reinforcement by a reward model")
-	w := c.preferences(p.Preferences, p.Model)
-	judge, _ := c.rewardModel(w, p.RewardModel)
-	c.metric = "reward"
-	before := c.evaluate(measured{"before", "SFT", w.writer, w.rows.test, ""}, p.Evaluate)
-	model := c.reinforce("ppo", taught{w.writer, dag.Inputs{w.prompts}, w.rows.test, judge}, p.RL)
-	after := c.evaluate(measured{"evaluate", "PPO", model, w.rows.test, before}, p.Evaluate)
-	if p.Unheld {
-		q := p.RL
-		q.Loss = maps.Clone(q.Loss)
-		q.Loss["beta"] = 0.0
-		c.evaluate(measured{"evaluate_unheld", "PPO, beta 0", c.reinforce("unheld", taught{w.writer, dag.Inputs{w.prompts}, w.rows.test, judge}, q), w.rows.test, before}, p.Evaluate)
-	}
-	c.winRate("win_rate", "PPO over SFT", contest{model, w.writer, w.rows.test}, p.Preferences)
-	return c.finish(model, after)
+	return post(newChain(p.PostCommon, "Reinforcement by a reward model", "reward"), func(c *chain) made {
+		w := c.preferences(p.Preferences, p.Model)
+		t := taught{w.writer, dag.Inputs{w.prompts}, w.rows.test, c.rewardModel(w, p.RewardModel).model}
+		before := c.evaluate(measured{"before", "SFT", w.writer, w.rows.test, ""}, p.Evaluate)
+		model := c.reinforce("ppo", t, p.RL)
+		after := c.evaluate(measured{"evaluate", "PPO", model, w.rows.test, before}, p.Evaluate)
+		c.holds("PPO", "SFT", 0)
+		if p.Unheld {
+			q := p.RL
+			q.Loss = maps.Clone(q.Loss)
+			q.Loss["beta"] = 0.0
+			c.evaluate(measured{"evaluate_unheld", "PPO, beta 0", c.reinforce("unheld", t, q), w.rows.test, before}, p.Evaluate)
+			c.holds("PPO", "PPO, beta 0", 0)
+		}
+		c.winRate("win_rate", "PPO over SFT", contest{model, w.writer, w.rows.test}, p.Preferences)
+		return made{model, after}
+	})
 }
 
 // taught is a policy, what it is asked, what it is measured on, and its reward model, "" for none.

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"tempera/workflows/dag"
 )
@@ -36,22 +37,25 @@ func (p R1ZeroParams) Validate() error { return errors.Join(p.Rows.faults("rows"
 
 // R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
 func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Reinforcement by rules alone")
-	rows := c.rows("rows", p.Rows, "demonstrations")
-	base := c.start("init", p.Model, dag.Inputs{rows.train})
-	if p.Model.From == "" {
-		base = c.sft("base", base, dag.Inputs{rows.train}, p.Base)
-	}
-	before := c.evaluate(measured{"before", "base", base, rows.test, ""}, p.Evaluate)
-	model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
-	after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
-	if p.Control > 0 {
-		more := p.Base
-		more.Epochs = p.Control
-		control := c.sft("control", base, dag.Inputs{rows.train}, more)
-		c.evaluate(measured{"evaluate_control", "control: more demonstrations", control, rows.test, before}, p.Evaluate)
-	}
-	return c.finish(model, after)
+	return post(newChain(p.PostCommon, "Reinforcement by rules alone", p.Evaluate.metric()), func(c *chain) made {
+		rows := c.rows("rows", p.Rows, "demonstrations")
+		base := c.start("init", p.Model, dag.Inputs{rows.train})
+		if p.Model.From == "" {
+			base = c.sft("base", base, dag.Inputs{rows.train}, p.Base)
+		}
+		before := c.evaluate(measured{"before", "base", base, rows.test, ""}, p.Evaluate)
+		model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
+		after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
+		c.holds(p.RL.Algorithm, "base", 0)
+		if p.Control > 0 {
+			const label = "control: more demonstrations"
+			more := p.Base
+			more.Epochs = p.Control
+			c.evaluate(measured{"evaluate_control", label, c.sft("control", base, dag.Inputs{rows.train}, more), rows.test, before}, p.Evaluate)
+			c.holds(p.RL.Algorithm, label, 0)
+		}
+		return made{model, after}
+	})
 }
 
 // R1Params are the parameters of the workflow R1. Defaults come from R1Defaults, and {} runs them.
@@ -98,29 +102,34 @@ func (p R1Params) Validate() error {
 // R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted
 // and on general rows, reinforcement on all scenarios. Between them gates hold what did not get better.
 func R1Spec(p R1Params) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Cold start, reinforcement, rejection sampling, SFT, reinforcement on all scenarios")
+	return post(newChain(p.PostCommon, "Cold start, reinforcement, rejection sampling, SFT, reinforcement on all scenarios", p.Evaluate.metric()), p.repeat)
+}
+
+// repeat adds one repetition.
+func (p R1Params) repeat(c *chain) made {
 	rows, general := c.rows("rows", p.Rows, "demonstrations"), c.rows("general", p.General, "demonstrations")
 	base := c.start("init", p.Model, dag.Inputs{rows.train, general.train})
 	cold := c.sft("cold_start", base, dag.Inputs{rows.train}, p.ColdStart)
 	first := c.evaluate(measured{"evaluate_cold", "cold start", cold, rows.test, ""}, p.Evaluate)
 	reasoner := c.reinforce("reasoning", taught{cold, dag.Inputs{rows.train}, rows.test, ""}, p.Reasoning)
-	c.evaluate(measured{"evaluate_reasoning", "reasoning RL", reasoner, rows.test, first}, p.Evaluate)
+	second := c.evaluate(measured{"evaluate_reasoning", "reasoning RL", reasoner, rows.test, first}, p.Evaluate)
 	accepted := c.accepted("accepted", reasoner, rows.train, p.Rejection)
 	if p.Gain > 0 {
-		c.spec.Stages[len(c.spec.Stages)-1].Gate = &dag.Gate{Metric: fmt.Sprintf("evaluate_reasoning.pass_1 > evaluate_cold.pass_1 + %g", p.Gain)}
+		stage := func(ref string) string { return strings.TrimSuffix(ref, ".evaluation") }
+		c.last().Gate = &dag.Gate{Metric: fmt.Sprintf("%s.pass_1 > %s.pass_1 + %g", stage(second), stage(first), p.Gain)}
 	}
 	tuned := c.sft("sft", base, dag.Inputs{accepted, general.train}, p.SFT)
 	c.evaluate(measured{"evaluate_sft", "SFT on the mixture", tuned, rows.test, first}, p.Evaluate)
 	model := c.reinforce("scenarios", taught{tuned, dag.Inputs{rows.train, general.train}, rows.test, ""}, p.Scenarios)
 	after := c.evaluate(measured{"evaluate", "R1", model, rows.test, first}, p.Evaluate)
+	c.holds("R1", "cold start", 0)
 	c.evaluate(measured{"evaluate_general", "R1, general rows", model, general.test, ""}, p.Evaluate)
-	return c.finish(model, after)
+	return made{model, after}
 }
 
 // accepted adds the right completions of problems.
 func (c *chain) accepted(id, model, problems string, r PostRejection) string {
-	c.add(id, "rollout", inputs{"model": {model}, "data": {problems}}, params{
+	return c.add(id, "rollout", inputs{"model": {model}, "data": {problems}}, params{
 		"samples": r.Samples, "temperature": 1.0, "max_tokens": r.MaxTokens, "keep": "right", "per_prompt": r.PerPrompt, "distinct": true, "prompts": r.Prompts, "seed": c.Seed,
-	})
-	return id + ".examples"
+	}) + ".examples"
 }

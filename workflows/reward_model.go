@@ -56,11 +56,9 @@ func (p RewardModelParams) Validate() error {
 
 // RewardModelSpec builds the pipeline: pairs, a reward model, its accuracy, publication, report.
 func RewardModelSpec(p RewardModelParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Reward model from preferences")
-	c.metric = "accuracy"
-	w := c.preferences(p.Preferences, p.Model)
-	model, evaluation := c.rewardModel(w, p.RewardModel)
-	return c.finish(model, evaluation)
+	return post(newChain(p.PostCommon, "Reward model from preferences", "accuracy"), func(c *chain) made {
+		return c.rewardModel(c.preferences(p.Preferences, p.Model), p.RewardModel)
+	})
 }
 
 // written are a writer, pairs of what it wrote, and the prompts.
@@ -99,29 +97,27 @@ func (c *chain) preferences(p PostPreferences, m PostModel) written {
 // prompts adds problems of the training split that demonstrations do not fix the number of.
 func (c *chain) prompts(id string, r PostRows) string {
 	p := params{"source": r.Source, "count": r.Count, "seed": c.Seed + 2, "rows": "problems", "params": params{"split": "train"}.with(r.Params)}
-	c.add(id, "examples", nil, p)
-	return id + ".examples"
+	return c.add(id, "examples", nil, p) + ".examples"
 }
 
 // pairs adds two completions of each prompt, of which a judge chooses one.
 func (c *chain) pairs(id, writer, prompts string, p PostPreferences) string {
-	c.add(id, "rollout", inputs{"model": {writer}, "data": {prompts}}, params{
+	return c.add(id, "rollout", inputs{"model": {writer}, "data": {prompts}}, params{
 		"samples": 2, "temperature": 1.0, "max_tokens": 48, "keep": "pairs", "noise": p.Noise, "rewards": p.Rewards, "seed": c.Seed,
-	}.with(p.More))
-	return id + ".examples"
+	}.with(p.More)) + ".examples"
 }
 
 // rewardModel adds a reward model and its accuracy: on held-out pairs as they were judged, and on those that nothing erred about.
-func (c *chain) rewardModel(w written, f PostFit) (model, evaluation string) {
-	model = c.train("reward_model", "reward_model", inputs{"model": {w.writer}, "data": {w.pairs.train}, "held_out": {w.pairs.test}}, f.params(c.PostCommon))
+func (c *chain) rewardModel(w written, f PostFit) made {
+	model := c.train("reward_model", "reward_model", inputs{"model": {w.writer}, "data": {w.pairs.train}, "held_out": {w.pairs.test}}, f.params(c.PostCommon))
 	judge := func(id, label, pairs string) string {
-		c.add(id, "evaluate_preferences", inputs{"model": {model}, "data": {pairs}}, params{"seed": c.Seed})
-		c.evaluations, c.labels = append(c.evaluations, id+".evaluation"), append(c.labels, label)
-		return id + ".evaluation"
+		ref := c.add(id, "evaluate_preferences", inputs{"model": {model}, "data": {pairs}}, params{"seed": c.Seed}) + ".evaluation"
+		c.arms = append(c.arms, arm{label, ref, c.Seed, c.metric == "accuracy"})
+		return ref
 	}
-	evaluation = judge("accuracy", "reward model, pairs as judged", w.pairs.test)
+	evaluation := judge("accuracy", "reward model, pairs as judged", w.pairs.test)
 	if w.truth != "" {
 		evaluation = judge("accuracy_truth", "reward model, true order", w.truth)
 	}
-	return model, evaluation
+	return made{model, evaluation}
 }

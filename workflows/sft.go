@@ -34,14 +34,12 @@ func (p SFTParams) Validate() error { return errors.Join(p.Rows.faults("rows")..
 
 // SFTSpec builds the pipeline: rows, a model, fine-tuning, evaluation, publication, report.
 func SFTSpec(p SFTParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Supervised fine-tuning")
-	if p.Evaluate.By != "tasks" {
-		c.metric = "perplexity"
-	}
-	rows := c.rows("rows", p.Rows, "demonstrations")
-	start := c.start("base", p.Model, dag.Inputs{rows.train})
-	before := c.evaluate(measured{"before", "before", start, rows.test, ""}, p.Evaluate)
-	model := c.sft("sft", start, dag.Inputs{rows.train}, p.SFT)
-	after := c.evaluate(measured{"evaluate", "after SFT", model, rows.test, before}, p.Evaluate)
-	return c.finish(model, after)
+	c := newChain(p.PostCommon, "Supervised fine-tuning", p.Evaluate.metric())
+	return post(c, func(c *chain) made {
+		rows := c.rows("rows", p.Rows, "demonstrations")
+		start := c.start("base", p.Model, dag.Inputs{rows.train})
+		before := c.evaluate(measured{"before", "before", start, rows.test, ""}, p.Evaluate)
+		model := c.sft("sft", start, dag.Inputs{rows.train}, p.SFT)
+		return made{model, c.evaluate(measured{"evaluate", "after SFT", model, rows.test, before}, p.Evaluate)}
+	})
 }
