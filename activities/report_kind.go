@@ -118,8 +118,8 @@ func verdict(gaps []Gap) *report.Verdict {
 	decided, ahead := 0, 0
 	for _, g := range gaps {
 		r := g.Result
-		v.Why = append(v.Why, fmt.Sprintf("%s over %s at %d steps: %+.1f points of %s [%.1f, %.1f], ahead in %d of %d seeds: %s (margin %g)",
-			g.Method, g.Baseline, g.Steps, r.Gap.Mean, g.Metric, r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
+		v.Why = append(v.Why, fmt.Sprintf("%s over %s%s: %+.3g points of %s [%.3g, %.3g], ahead in %d of %d seeds: %s (margin %g)",
+			g.Method, g.Baseline, atSteps(g.Steps), r.Gap.Mean, g.Metric, r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
 		if g.Steps == last {
 			decided++
 			if r.Verdict == score.Better {
@@ -127,11 +127,19 @@ func verdict(gaps []Gap) *report.Verdict {
 			}
 		}
 	}
-	v.Tone, v.Text = report.Good, fmt.Sprintf("Ahead by the margin in all %d comparisons at %d steps.", decided, last)
+	v.Tone, v.Text = report.Good, fmt.Sprintf("Ahead by the margin in all %d comparisons%s.", decided, atSteps(last))
 	if ahead < decided {
-		v.Tone, v.Text = report.Warn, fmt.Sprintf("Ahead by the margin in %d of %d comparisons at %d steps.", ahead, decided, last)
+		v.Tone, v.Text = report.Warn, fmt.Sprintf("Ahead by the margin in %d of %d comparisons%s.", ahead, decided, atSteps(last))
 	}
 	return v
+}
+
+// atSteps says at which length of training arms are compared; 0: at their own.
+func atSteps(steps int64) string {
+	if steps == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" at %d steps", steps)
 }
 
 // metricColumns are the columns of the results, where a row has them.

@@ -56,7 +56,10 @@ type PostModel struct {
 
 // smallLlama is what the small tasks are learned by.
 func smallLlama() PostModel {
-	return PostModel{Width: 64, Layers: 2, Heads: 4, Context: 64, Tokens: "seen", Vocab: 1024}
+	return PostModel{
+		Width: 64, Layers: 2, Heads: 4, Context: 64, Tokens: "seen", Vocab: 1024,
+		Config: map[string]any{"text": map[string]any{"token_std": 0.125, "rope": map[string]any{"theta": 1000}}},
+	}
 }
 
 // ruleLlama is what sentences under the hidden rule are learned by.

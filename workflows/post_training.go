@@ -23,7 +23,7 @@ type PostTrainingParams struct {
 func PostTrainingDefaults() PostTrainingParams {
 	return PostTrainingParams{
 		PostCommon: postCommon("post-training"), Preferences: rulePreferences(), Model: ruleLlama(), Method: "ppo",
-		RewardModel: rewardFit(), RL: ruleRL(), DPO: defaultDPO(), Evaluate: ruleEvaluation(),
+		RewardModel: judgeFit(), RL: ruleRL(), DPO: defaultDPO(), Evaluate: ruleEvaluation(),
 	}
 }
 

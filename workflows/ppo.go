@@ -21,15 +21,15 @@ type PPOParams struct {
 // PPODefaults are what {} runs: sentences under a hidden rule.
 func PPODefaults() PPOParams {
 	return PPOParams{
-		PostCommon: postCommon("ppo"), Preferences: rulePreferences(), Model: ruleLlama(), RewardModel: rewardFit(), RL: ruleRL(), Evaluate: ruleEvaluation(),
+		PostCommon: postCommon("ppo"), Preferences: rulePreferences(), Model: ruleLlama(), RewardModel: judgeFit(), RL: ruleRL(), Evaluate: ruleEvaluation(),
 	}
 }
 
-// ruleRL is reinforcement by a reward model of the hidden rule.
+// ruleRL is reinforcement by a reward model of the hidden rule, which is looked at but weighs nothing.
 func ruleRL() PostRL {
 	return PostRL{
-		Algorithm: "ppo", Iterations: 40, Prompts: 64, Group: 4, LearningRate: 4e-4, Rewards: []PostReward{},
-		Loss: map[string]any{"beta": 0.6}, More: map[string]any{"max_tokens": 48},
+		Algorithm: "ppo", Iterations: 40, Prompts: 32, Group: 4, LearningRate: 1e-3, Rewards: []PostReward{{Reward: "rule"}},
+		Loss: map[string]any{"beta": 0.6, "epochs": 2}, More: map[string]any{"max_tokens": 40, "critic_rate": 2, "unfinished": -3},
 	}
 }
 

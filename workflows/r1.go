@@ -87,7 +87,7 @@ func R1Defaults() R1Params {
 	scenarios.Iterations = 20
 	return R1Params{
 		PostCommon: postCommon("r1"), Rows: arithmeticRows(), General: PostRows{Source: "sorting", Count: 1000, HeldOut: 300},
-		Model: PostModel{Width: 64, Layers: 2, Heads: 4, Context: 96, Tokens: "seen", Vocab: 1024}, ColdStart: coldStart(), Reasoning: reasoningRL(),
+		Model: smallLlama(), ColdStart: coldStart(), Reasoning: reasoningRL(),
 		Rejection: PostRejection{Prompts: 1000, Samples: 4, PerPrompt: 2, MaxTokens: 48},
 		SFT:       PostFit{Epochs: 8, Batch: 16, LearningRate: 4e-3, WarmUp: 50}, Scenarios: scenarios, Gain: 5,
 		Evaluate: PostEvaluation{By: "tasks", Samples: 4, MaxTokens: 48},

@@ -36,7 +36,7 @@ func rulePreferences() PostPreferences {
 	return PostPreferences{
 		Rows:  PostRows{Source: "rule", Count: 4000, HeldOut: 500},
 		SFT:   PostFit{Epochs: 6, Batch: 16, LearningRate: 3e-3, WarmUp: 50},
-		Pairs: 4000, Noise: 0.5, Rewards: ruleRewards(),
+		Pairs: 9000, Noise: 0.5, Rewards: ruleRewards(), More: map[string]any{"margin": 0.25, "batch": 256},
 	}
 }
 
@@ -46,7 +46,12 @@ func RewardModelDefaults() RewardModelParams {
 }
 
 func rewardFit() PostFit {
-	return PostFit{Epochs: 3, Batch: 32, LearningRate: 4e-3, WarmUp: 20, More: map[string]any{"readout": "sum", "scale": 0.3}}
+	return PostFit{Epochs: 3, Batch: 32, LearningRate: 2e-3, WarmUp: 20, More: map[string]any{"readout": "likelihood"}}
+}
+
+// judgeFit is a reward model whose scores stay small where a policy goes astray.
+func judgeFit() PostFit {
+	return PostFit{Epochs: 3, Batch: 32, LearningRate: 4e-3, WarmUp: 20, More: map[string]any{"readout": "sum", "scale": 0.3, "decay": 0.05}}
 }
 
 // Validate returns every fault that no single field shows.
