@@ -49,6 +49,7 @@ func All() []Named {
 		named("R1Zero", "Reinforces right answers by rules alone, beside a control that reads more demonstrations.", R1ZeroDefaults(), R1ZeroSpec),
 		named("R1", "Cold start, reinforcement, rejection sampling, fine-tuning on the mixture, reinforcement on all scenarios, with gates between.", R1Defaults(), R1Spec),
 		named("Distill", "A smaller model learns from the accepted completions of a teacher, and from its probabilities where wanted.", DistillDefaults(), DistillSpec),
+		named("Search", "Searches for answers at inference: best of n, votes, beams and trees with verifiers of steps and of outcomes, at equal tokens.", SearchDefaults(), SearchSpec),
 		named("Evaluate", "Measures a model on problems or by likelihood, beside a baseline, and promotes it behind a gate.", EvaluateDefaults(), EvaluateSpec),
 		named("PostTraining", "SFT, reward model, PPO or DPO or R1, evaluation and promotion in one chain; each part can be a model that exists.", PostTrainingDefaults(), PostTrainingSpec),
 	}
