@@ -34,6 +34,9 @@ func (r evaluationRows) check(n int) error {
 	return Invalid(errors.Join(faults...))
 }
 
+// first tells whether an evaluation is of the first seed: details are shown of that only.
+func (r evaluationRows) first(i int) bool { return r.Seeds[i] == r.Seeds[0] }
+
 type compareParams struct {
 	evaluationRows
 	Metric string    `json:"metric" doc:"Metric of the evaluations that is compared."`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"tempera/activities/report"
 	"tempera/infra/artifact"
@@ -119,7 +120,7 @@ func verdict(gaps []Gap) *report.Verdict {
 	for _, g := range gaps {
 		r := g.Result
 		v.Why = append(v.Why, fmt.Sprintf("%s over %s%s: %+.3g points of %s [%.3g, %.3g], ahead in %d of %d seeds: %s (margin %g)",
-			g.Method, g.Baseline, atSteps(g.Steps), r.Gap.Mean, g.Metric, r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
+			g.Method, g.Baseline, atSteps(g.Steps), r.Gap.Mean, metricName(g.Metric), r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
 		if g.Steps == last {
 			decided++
 			if r.Verdict == score.Better {
@@ -132,6 +133,16 @@ func verdict(gaps []Gap) *report.Verdict {
 		v.Tone, v.Text = report.Warn, fmt.Sprintf("Ahead by the margin in %d of %d comparisons%s.", ahead, decided, atSteps(last))
 	}
 	return v
+}
+
+// metricName is how people call a metric.
+func metricName(metric string) string {
+	for _, c := range metricColumns {
+		if c.metric == metric {
+			return c.name
+		}
+	}
+	return metric
 }
 
 // atSteps says at which length of training arms are compared; 0: at their own.
@@ -181,7 +192,11 @@ func resultSection(rows []evaluated, metric string) report.Section {
 	for _, r := range rows {
 		arms = appendNew(arms, row{r.label, r.steps, 0})
 	}
-	table := report.Table{Columns: []report.Column{{Name: "Model"}, {Name: "Steps"}}}
+	table := report.Table{Columns: []report.Column{{Name: "Model"}}}
+	timed := slices.ContainsFunc(arms, func(a row) bool { return a.steps > 0 })
+	if timed {
+		table.Columns = append(table.Columns, report.Column{Name: "Steps"})
+	}
 	var used []int
 	for k, c := range metricColumns {
 		if anyHas(rows, c.metric) {
@@ -192,7 +207,10 @@ func resultSection(rows []evaluated, metric string) report.Section {
 	chart := map[int64]*report.Arms{}
 	var order []int64
 	for _, arm := range arms {
-		line := report.Row{Name: arm.label, Cells: []report.Cell{report.Text(stepsCell(arm.steps))}}
+		line := report.Row{Name: arm.label}
+		if timed {
+			line.Cells = append(line.Cells, report.Text(stepsCell(arm.steps)))
+		}
 		for _, k := range used {
 			line.Cells = append(line.Cells, cell(overSeeds(rows, arm, metricColumns[k].metric)))
 		}
@@ -203,7 +221,7 @@ func resultSection(rows []evaluated, metric string) report.Section {
 		}
 		if chart[arm.steps] == nil {
 			order = append(order, arm.steps)
-			chart[arm.steps] = &report.Arms{Title: fmt.Sprintf("%s after %d steps", metric, arm.steps), X: axisOf(metric), Decimals: 1, FromZero: true}
+			chart[arm.steps] = &report.Arms{Title: metricName(metric) + atSteps(arm.steps), X: axisOf(metric), Decimals: 1, FromZero: true}
 			if lowerIsBetter(metric) {
 				chart[arm.steps].Decimals = 3
 			}

@@ -14,13 +14,13 @@ import (
 
 // tasksSection shows what evaluations on problems, choices and comparisons have beside their metrics: slices, ways, rewards, the baseline, searches.
 func tasksSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
-	s := &report.Section{Title: "Problems", Text: "Accuracies in per cent, with 95 % bootstrap intervals over problems. A comparison with a baseline is paired, problem by problem; its p is that of a sign-flip permutation test."}
+	s := &report.Section{Title: "Problems", Text: "Of the first seed. Accuracies in per cent, with 95 % bootstrap intervals over problems. A comparison with a baseline is paired, problem by problem; its p is that of a sign-flip permutation test."}
 	for i, a := range t.Inputs["evaluations"] {
 		e, err := loadEvaluation(ctx, t.Store, a)
 		if err != nil {
 			return nil, err
 		}
-		if e.Tasks != nil {
+		if e.Tasks != nil && p.first(i) {
 			s.Blocks = append(s.Blocks, e.Tasks.blocks(p.Labels[i])...)
 		}
 	}

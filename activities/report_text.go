@@ -19,7 +19,7 @@ func samplesSection(ctx context.Context, t *Task, p reportParams) (*report.Secti
 		if err != nil {
 			return nil, err
 		}
-		if data == nil {
+		if data == nil || !p.first(i) {
 			continue
 		}
 		answers, err := answerTable(p.Labels[i], data)

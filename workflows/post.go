@@ -266,7 +266,9 @@ func (c *chain) sft(id, from string, data dag.Inputs, f PostFit) string {
 // train adds a stage whose output is a model, with its curves in the report.
 func (c *chain) train(id, kind string, in inputs, p params) string {
 	id = c.add(id, kind, in, p)
-	c.curves = append(c.curves, id)
+	if c.suffix == "" { // the report draws those of the first repetition
+		c.curves = append(c.curves, id)
+	}
 	return id + ".model"
 }
 
