@@ -70,6 +70,7 @@ func needsVerifier(method string) bool {
 func searchKind() Kind {
 	return define(stage.Descriptor{
 		Name: "search", Version: 1, Queue: stage.CPU,
+		Headline: []string{"best_16", "majority_16", "beam_16", "mcts_16"},
 		Summary: "Compare ways to search for answers at equal tokens: best of n, votes, beam, tree",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm or vlm model."},
