@@ -71,7 +71,7 @@ func searchKind() Kind {
 	return define(stage.Descriptor{
 		Name: "search", Version: 1, Queue: stage.CPU,
 		Headline: []string{"best_16", "majority_16", "beam_16", "mcts_16"},
-		Summary: "Compare ways to search for answers at equal tokens: best of n, votes, beam, tree",
+		Summary:  "Compare ways to search for answers at equal tokens: best of n, votes, beam, tree",
 		Inputs: []stage.Port{
 			{Name: "model", Type: artifact.TypeModel, Doc: "Who writes: an lm or vlm model."},
 			{Name: "data", Type: artifact.TypeExamples, Doc: "Problems that it was not trained on."},
