@@ -120,7 +120,7 @@ func notTransient(err error) bool {
 	)
 	var source *sourceError
 	return errors.As(err, &source) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &certificate) || errors.As(err, &record) ||
-		strings.Contains(err.Error(), encrypted) || strings.Contains(err.Error(), noHTTP)
+		strings.Contains(err.Error(), encrypted) || foreign(err)
 }
 
 // What net/http says, without a type, of a server that wants no encryption and
@@ -128,6 +128,9 @@ func notTransient(err error) bool {
 const (
 	encrypted = "server gave HTTP response to HTTPS client"
 	noHTTP    = "malformed HTTP response"
+	// unasked is what net/http says where the other side spoke first, as a gRPC
+	// server does, and the request had not been written yet.
+	unasked = "readLoopPeekFailLocked: %!w(<nil>)"
 )
 
 // sourceError is a fault of what is being stored, not of the store.
@@ -135,6 +138,11 @@ type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
+
+// foreign tells whether what answered does not speak HTTP.
+func foreign(err error) bool {
+	return strings.Contains(err.Error(), noHTTP) || strings.Contains(err.Error(), unasked)
+}
 
 // explain turns a fault that stays into one line that says what to do.
 func (s *Store) explain(op string, err error) error {
@@ -160,7 +168,7 @@ func (s *Store) explain(op string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, artifact.ErrExists), errors.Is(err, artifact.ErrConflict), errors.Is(err, artifact.ErrFull):
 		return fmt.Errorf("%s: %w", op, err)
-	case strings.Contains(err.Error(), noHTTP):
+	case foreign(err):
 		return fmt.Errorf("%s in %s: %w: what answers there is no object store: %s", op, s.where(), errProtocol, adviceEndpoint)
 	case strings.Contains(err.Error(), encrypted):
 		return fmt.Errorf("%s in %s: %w: it answers without encryption: write http:// in S3_ENDPOINT", op, s.where(), errProtocol)
