@@ -17,14 +17,15 @@ import (
 // when the thing happens, so that a killed worker's are complete to the last
 // step: heartbeats come a second late or two.
 const (
-	sayBegin    = "attempt begins"
-	sayEnd      = "attempt ends"
-	sayStep     = "progress"
-	saySaved    = "checkpoint saved"
-	sayResumed  = "resumed from checkpoint"
-	kindNew     = "pretrain"
-	kindGoingOn = "finetune"
+	sayBegin   = "attempt begins"
+	sayEnd     = "attempt ends"
+	sayStep    = "progress"
+	saySaved   = "checkpoint saved"
+	sayResumed = "resumed from checkpoint"
 )
+
+// trainings are the kinds that write checkpoints.
+var trainings = []string{"pretrain", "finetune", "sft", "reward_model", "dpo", "rl", "distill"}
 
 // line is one line of the worker's log.
 type line struct {
@@ -56,7 +57,7 @@ type mark struct {
 }
 
 // training tells whether the attempt writes checkpoints.
-func (a *attempt) training() bool { return a.kind == kindNew || a.kind == kindGoingOn }
+func (a *attempt) training() bool { return slices.Contains(trainings, a.kind) }
 
 // journal reads the attempts from the worker's log, in the order of their
 // beginning.
