@@ -5,29 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"tempera/datagen/chat"
 	"tempera/datagen/example"
 	"tempera/datagen/reward"
 	"tempera/serving/search"
-	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
 )
 
 // modelJudge is a model with a score head that judges texts: a reward model, a verifier, or a process reward model.
 type modelJudge struct {
+	*spanJudge
 	encoder *chat.Encoder
-	scorer  *objective.SpanScorer
-	shapes  []objective.SpanShape // the smallest first
-	pad     int32
 	unit    model.Unit
-	batch   training.Batch
 }
-
-// judgedTexts is how many texts pass a judge at a time.
-const judgedTexts = 32
 
 // judgeOptions say which model judges what.
 type judgeOptions struct {
@@ -59,16 +51,12 @@ func newModelJudge(ctx context.Context, t *Task, o judgeOptions) (*modelJudge, e
 	if err != nil {
 		return nil, err
 	}
-	j := &modelJudge{encoder: encoder, pad: c.Text.Special.Pad, unit: c.Score.Unit}
-	spans := judgedTexts
-	if j.unit == model.StepUnit {
-		spans *= c.Text.Context
+	spans := 1
+	if c.Score.Unit == model.StepUnit {
+		spans = c.Text.Context
 	}
-	for _, share := range rewardRooms {
-		j.shapes = append(j.shapes, objective.SpanShape{Texts: judgedTexts, Spans: spans, Tokens: int(share * float64(judgedTexts*c.Text.Context))})
-	}
-	j.scorer, err = objective.NewSpanScorer(m, objective.Scores, j.shapes...)
-	return j, err
+	j, err := newSpanJudge(m, c.Text.Context, spans)
+	return &modelJudge{j, encoder, c.Score.Unit}, err
 }
 
 // close frees the judge, where there is one.
@@ -76,7 +64,7 @@ func (j *modelJudge) close() error {
 	if j == nil {
 		return nil
 	}
-	return j.scorer.Close()
+	return j.spanJudge.close()
 }
 
 // completion is a text as labels and preferences are learned.
@@ -93,35 +81,6 @@ func (j *modelJudge) steps(row *example.Example, steps []string) (objective.Span
 		return objective.SpanText{}, err
 	}
 	return r.texts[0], nil
-}
-
-// values are the scores of the spans of each text.
-func (j *modelJudge) values(ctx context.Context, texts []objective.SpanText) ([][]float64, error) {
-	out := make([][]float64, 0, len(texts))
-	for part := range slices.Chunk(texts, judgedTexts) {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		tokens := 0
-		for _, t := range part {
-			tokens += len(t.Tokens)
-		}
-		k := slices.IndexFunc(j.shapes, func(s objective.SpanShape) bool { return tokens <= s.Tokens })
-		if k < 0 {
-			return nil, fmt.Errorf("%d texts have %d tokens, more than %d", len(part), tokens, j.shapes[len(j.shapes)-1].Tokens)
-		}
-		if err := objective.LaySpans(&j.batch, j.shapes[k], j.pad, part); err != nil {
-			return nil, err
-		}
-		values, _, err := j.scorer.Values(&j.batch)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range part {
-			out, values = append(out, values[:len(t.Spans):len(t.Spans)]), values[len(t.Spans):]
-		}
-	}
-	return out, nil
 }
 
 // Score implements reward.Reward: what a reward model says of a completion.

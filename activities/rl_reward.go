@@ -5,24 +5,12 @@ import (
 	"errors"
 	"fmt"
 
-	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
 )
 
 // rlRewardModel is a reward model that judges samples as they were drawn, token by token.
-type rlRewardModel struct {
-	scorer *objective.SpanScorer
-	rooms  []int // tokens of the shapes, the smallest first
-	pad    int32
-	batch  training.Batch
-}
-
-// rewardTexts is how many samples pass a reward model at a time.
-const rewardTexts = 32
-
-// rewardRooms are the shares of the longest batch that there are shapes for: padding is a quarter at most of all but short ones.
-var rewardRooms = []float64{0.25, 0.5, 0.75, 1}
+type rlRewardModel struct{ *spanJudge }
 
 // newRLRewardModel loads a model with a score head for texts of the policy's tokenizer.
 func newRLRewardModel(dev *compute, w *model.Weights, policy model.Config) (*rlRewardModel, error) {
@@ -38,18 +26,8 @@ func newRLRewardModel(dev *compute, w *model.Weights, policy model.Config) (*rlR
 	if err != nil {
 		return nil, err
 	}
-	r := &rlRewardModel{pad: c.Text.Special.Pad}
-	var shapes []objective.SpanShape
-	for _, share := range rewardRooms {
-		r.rooms = append(r.rooms, int(share*float64(rewardTexts*policy.Text.Context)))
-		shapes = append(shapes, r.shape(len(r.rooms)-1))
-	}
-	r.scorer, err = objective.NewSpanScorer(m, objective.Scores, shapes...)
-	return r, err
-}
-
-func (r *rlRewardModel) shape(room int) objective.SpanShape {
-	return objective.SpanShape{Texts: rewardTexts, Spans: rewardTexts, Tokens: r.rooms[room]}
+	j, err := newSpanJudge(m, policy.Text.Context, 1)
+	return &rlRewardModel{j}, err
 }
 
 // score judges all samples of groups, group after group.
@@ -60,27 +38,13 @@ func (r *rlRewardModel) score(ctx context.Context, groups []objective.Group) ([]
 			texts = append(texts, spanOf(g.Prompt.Tokens, &g.Samples[i]))
 		}
 	}
-	var scores []float64
-	for at := 0; at < len(texts); at += rewardTexts {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		part := texts[at:min(at+rewardTexts, len(texts))]
-		room, tokens := 0, 0
-		for _, t := range part {
-			tokens += len(t.Tokens)
-		}
-		for room < len(r.rooms)-1 && r.rooms[room] < tokens {
-			room++
-		}
-		if err := objective.LaySpans(&r.batch, r.shape(room), r.pad, part); err != nil {
-			return nil, fmt.Errorf("reward model: %w", err)
-		}
-		values, _, err := r.scorer.Values(&r.batch)
-		if err != nil {
-			return nil, fmt.Errorf("reward model: %w", err)
-		}
-		scores = append(scores, values[:len(part)]...)
+	values, err := r.values(ctx, texts)
+	if err != nil {
+		return nil, fmt.Errorf("reward model: %w", err)
+	}
+	scores := make([]float64, len(values))
+	for i, v := range values {
+		scores[i] = v[0]
 	}
 	return scores, nil
 }
@@ -94,5 +58,3 @@ func spanOf(prompt []int32, s *objective.Sample) objective.SpanText {
 	}
 	return t
 }
-
-func (r *rlRewardModel) close() error { return r.scorer.Close() }
