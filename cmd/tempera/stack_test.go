@@ -49,7 +49,7 @@ func TestStackScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:      filepath.Join("testdata", "stack"),
-		Deadline: time.Now().Add(2 * time.Minute), // a command that hangs fails with its output
+		Deadline: time.Now().Add(10 * time.Minute), // of all scripts, on a busy machine: a command that hangs fails with its output
 		Setup: func(e *testscript.Env) error {
 			ports, err := daemon.FreePorts("127.0.0.1", 4)
 			if err != nil {
