@@ -25,6 +25,19 @@ type Memory interface {
 	Sync() error
 }
 
+// Rounding is a Memory whose backend stores activations and their gradients in another type than Float32.
+type Rounding interface {
+	Activations() DType
+}
+
+// ActivationsOf is the type in which a memory stores activations.
+func ActivationsOf(m Memory) DType {
+	if r, ok := m.(Rounding); ok {
+		return r.Activations()
+	}
+	return Float32
+}
+
 // Leasing is a Memory whose kernels take memory of their own.
 type Leasing interface {
 	// Leased estimates it, in bytes.
@@ -39,7 +52,7 @@ type Addressable interface {
 
 // New allocates a zeroed value with memory of its own.
 func New(m Memory, d Desc) (*Value, error) {
-	b, err := m.Alloc(d.Size())
+	b, err := m.Alloc(d.Words())
 	if err != nil {
 		return nil, fmt.Errorf("allocate %v on %s: %w", d, m.Name(), err)
 	}

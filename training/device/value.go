@@ -9,24 +9,43 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// DType is the type of a tensor's elements. Every type is four bytes wide: one word of a Buffer.
+// DType is the type of a tensor's elements.
 type DType uint8
 
-// The element types. Int32 holds token ids, labels, lengths and indices; it has no gradient.
+// The element types. Int32 holds token ids, labels, lengths and indices; it has no gradient. BFloat16 is how some backends store activations
+// and their gradients; the host sees them as float32.
 const (
 	Float32 DType = iota
 	Int32
+	BFloat16
 )
 
-// WordBytes is the size of an element of any DType.
+// WordBytes is the size of a word of a Buffer.
 const WordBytes = 4
 
-func (d DType) String() string {
-	if d == Int32 {
-		return "int32"
+// Bytes is the size of an element.
+func (d DType) Bytes() int {
+	if d == BFloat16 {
+		return 2
 	}
-	return "float32"
+	return 4
 }
+
+// Float tells whether elements are numbers of the model, which may have gradients.
+func (d DType) Float() bool { return d != Int32 }
+
+func (d DType) String() string {
+	switch d {
+	case Int32:
+		return "int32"
+	case BFloat16:
+		return "bfloat16"
+	default:
+		return "float32"
+	}
+}
+
+// tensor is the type that gorgonia is told. It has no name for bfloat16, and needs none: it only compares.
 
 func (d DType) tensor() tensor.Dtype {
 	if d == Int32 {
@@ -58,6 +77,9 @@ func (d Desc) Size() int {
 	}
 	return n
 }
+
+// Words is the memory that the tensor takes, in words.
+func (d Desc) Words() int { return (d.Size()*d.DType.Bytes() + WordBytes - 1) / WordBytes }
 
 // Rank is the number of dimensions; 0 for a scalar.
 func (d Desc) Rank() int { return len(d.Shape) }
@@ -109,7 +131,7 @@ var _ gorgonia.Value = (*Value)(nil)
 
 // NewValue lays a tensor over buffer, from the word offset on. It panics where the buffer is too short.
 func NewValue(d Desc, buffer Buffer, offset int) *Value {
-	if offset < 0 || offset+d.Size() > buffer.Words() {
+	if offset < 0 || offset+d.Words() > buffer.Words() {
 		panic(fmt.Sprintf("device: %v at word %d does not fit a buffer of %d words", d, offset, buffer.Words()))
 	}
 	return &Value{desc: d, buffer: buffer, offset: offset}
@@ -117,7 +139,7 @@ func NewValue(d Desc, buffer Buffer, offset int) *Value {
 
 // View is the same memory under another shape of equal size.
 func (v *Value) View(d Desc) *Value {
-	if d.Size() != v.desc.Size() {
+	if d.Size() != v.desc.Size() || d.DType.Bytes() != v.desc.DType.Bytes() {
 		panic(fmt.Sprintf("device: view of %v as %v", v.desc, d))
 	}
 	return &Value{desc: d, buffer: v.buffer, offset: v.offset}
@@ -157,7 +179,7 @@ func (v *Value) Data() any { return v.buffer }
 func (v *Value) Uintptr() uintptr { return v.buffer.Address() + uintptr(v.offset)*WordBytes }
 
 // MemSize is part of gorgonia.Value: the size in bytes.
-func (v *Value) MemSize() uintptr { return uintptr(v.Size()) * WordBytes }
+func (v *Value) MemSize() uintptr { return uintptr(v.desc.Words()) * WordBytes }
 
 // Format prints the description, never the elements.
 func (v *Value) Format(f fmt.State, _ rune) { fmt.Fprint(f, v.desc.String()) }

@@ -27,12 +27,16 @@ type trial struct {
 // operand is a value of a trial: floats, or integers where ints is set.
 type operand struct {
 	shape  []int
+	stored bool                       // as an activation: in the type that the backend rounds to
 	floats func(r *rand.Rand) float64 // nil: normal numbers
 	ints   []int32
 }
 
 // f is a tensor of normal numbers. All values are compared after the call, so that a call which writes what it should only read is found.
 func f(shape ...int) operand { return operand{shape: shape} }
+
+// a is a tensor of normal numbers that is an activation or the gradient of one.
+func a(shape ...int) operand { return operand{shape: shape, stored: true} }
 
 // positive is a tensor of numbers in [0.1, 1.1).
 func positive(shape ...int) operand {
@@ -52,15 +56,25 @@ func trials() []trial {
 	return slices.Concat(memoryTrials(), linearTrials(), attentionTrials(), normTrials(), elementwiseTrials(), lossTrials(), headTrials(), divergenceTrials(), rowTrials(), gridTrials(), expertTrials(), optimiserTrials())
 }
 
-// tolerance of float32 against float64, relative to the largest element of a value: sums of a few hundred terms.
-const tolerance = 2e-5
-
 // Run holds a backend to the reference.
 func Run(t *testing.T, b device.Backend) {
 	for _, c := range trials() {
-		t.Run(c.method+" "+c.name, func(t *testing.T) { c.run(t, b) })
+		t.Run(c.method+" "+c.name, func(t *testing.T) { c.run(t, b, device.Float32) })
 	}
 }
+
+// RunRounded holds a backend to the reference with activations of another type, in the trials that have any.
+func RunRounded(t *testing.T, b device.Backend, activations device.DType) {
+	for _, c := range trials() {
+		if slices.ContainsFunc(c.values, func(o operand) bool { return o.stored }) {
+			t.Run(c.method+" "+c.name, func(t *testing.T) { c.run(t, b, activations) })
+		}
+	}
+}
+
+// tolerances of results, relative to the largest element of a value. Float32 has sums of a few hundred terms against float64; bfloat16 has eight bits of each
+// element, before and after them.
+var tolerances = map[device.DType]float64{device.Float32: 2e-5, device.BFloat16: 2e-2}
 
 // Untried lists the methods of device.Backend that no trial calls. Transfers, Alloc, Free, Name and Sync serve every trial.
 func Untried() []string {
@@ -77,9 +91,9 @@ func Untried() []string {
 	return missing
 }
 
-func (c trial) run(t *testing.T, b device.Backend) {
+func (c trial) run(t *testing.T, b device.Backend, activations device.DType) {
 	ref := reference.New()
-	got, want := c.load(t, b), c.load(t, ref)
+	got, want := c.load(t, b, activations, activations), c.load(t, ref, device.Float32, activations)
 	defer func() {
 		for _, v := range got {
 			check(t, b.Free(v.Buffer()))
@@ -95,7 +109,7 @@ func (c trial) run(t *testing.T, b device.Backend) {
 		}
 		x := make([]float32, got[i].Size())
 		check(t, b.DownloadFloats(x, got[i]))
-		c.compare(t, i, x, ref.Read(want[i]))
+		c.compare(t, i, x, ref.Read(want[i]), tolerances[activations])
 	}
 }
 
@@ -105,14 +119,17 @@ func ints(t *testing.T, b device.Backend, v *device.Value) []int32 {
 	return x
 }
 
-// load makes the same values on any backend.
-func (c trial) load(t *testing.T, b device.Backend) []*device.Value {
+// load makes the same values on any backend: activations are stored in one type, and hold numbers of another.
+func (c trial) load(t *testing.T, b device.Backend, stored, numbers device.DType) []*device.Value {
 	r := rand.New(rand.NewPCG(11, uint64(len(c.name))))
 	vs := make([]*device.Value, len(c.values))
 	for i, o := range c.values {
 		d := device.Floats(o.shape...)
 		if o.ints != nil {
 			d = device.Ints(o.shape...)
+		}
+		if o.stored {
+			d.DType = stored
 		}
 		v, err := device.New(b, d)
 		check(t, err)
@@ -124,10 +141,19 @@ func (c trial) load(t *testing.T, b device.Backend) []*device.Value {
 		x := make([]float32, d.Size())
 		for j := range x {
 			x[j] = float32(o.draw(r))
+			if o.stored && numbers == device.BFloat16 {
+				x[j] = bfloat16(x[j])
+			}
 		}
 		check(t, b.UploadFloats(v, x))
 	}
 	return vs
+}
+
+// bfloat16 is the nearest number of eight bits of mantissa.
+func bfloat16(x float32) float32 {
+	b := math.Float32bits(x)
+	return math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff)
 }
 
 func (o operand) draw(r *rand.Rand) float64 {
@@ -144,7 +170,7 @@ func (c trial) compareInts(t *testing.T, i int, got, want []int32) {
 	}
 }
 
-func (c trial) compare(t *testing.T, i int, got []float32, want []float64) {
+func (c trial) compare(t *testing.T, i int, got []float32, want []float64, tolerance float64) {
 	t.Helper()
 	most := 1.0
 	for _, w := range want {

@@ -4,7 +4,7 @@ import "tempera/training/device"
 
 func elementwiseTrials() []trial {
 	const n = 203
-	three := []operand{f(n), f(n), f(n)}
+	three := []operand{a(n), a(n), a(n)}
 	ts := []trial{
 		{method: "Add", values: three, call: func(b device.Backend, v []*device.Value) { b.Add(v[0], v[1], v[2]) }},
 		{method: "Add", name: "in place", values: three, call: func(b device.Backend, v []*device.Value) { b.Add(v[0], v[0], v[2]) }},

@@ -1,0 +1,4 @@
+#include <cuda.h>
+
+// enter makes a context current on this thread. A goroutine may move between threads, so every call says which one it needs; nothing else sets it.
+CUresult driver_enter(CUcontext c);

@@ -1,0 +1,114 @@
+//go:build gpu
+
+package cuda
+
+import (
+	"fmt"
+	"unsafe"
+
+	"tempera/training/device"
+	"tempera/training/device/cuda/driver"
+)
+
+type buffer struct {
+	p     driver.Pointer
+	words int
+}
+
+func (b *buffer) Words() int       { return b.words }
+func (b *buffer) Address() uintptr { return uintptr(b.p) }
+
+// Alloc is part of device.Memory.
+func (b *Backend) Alloc(words int) (device.Buffer, error) {
+	p, err := b.device.Alloc(words * device.WordBytes)
+	if err != nil {
+		return nil, err
+	}
+	return &buffer{p, words}, b.compute.Clear(p, words*device.WordBytes)
+}
+
+// Free is part of device.Memory.
+func (b *Backend) Free(m device.Buffer) error { return b.device.Free(m.(*buffer).p) }
+
+// bytesOf is the memory of a slice.
+func bytesOf[T float32 | int32](s []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*device.WordBytes)
+}
+
+func sized(v *device.Value, n int, fits bool) error {
+	if !fits || v.Size() != n {
+		return fmt.Errorf("transfer of %d elements with a value of %v", n, v)
+	}
+	return nil
+}
+
+// UploadFloats is part of device.Memory. A value of bfloat16 takes the nearest numbers.
+func (b *Backend) UploadFloats(dst *device.Value, src []float32) error {
+	if err := sized(dst, len(src), dst.Desc().DType.Float()); err != nil {
+		return err
+	}
+	if dst.Desc().DType == device.Float32 {
+		return b.staging.upload(address(dst, device.Float32), bytesOf(src))
+	}
+	to := address(dst, device.BFloat16)
+	return b.staging.through(len(src), func(at, n int, wide driver.Pointer) error {
+		if err := b.staging.upload(wide, bytesOf(src[at:at+n])); err != nil {
+			return err
+		}
+		b.kernel("memory", "narrow", single).pointer(to + driver.Pointer(2*at)).pointer(wide).i64(n).each(n)
+		return nil
+	})
+}
+
+// UploadInts is part of device.Memory.
+func (b *Backend) UploadInts(dst *device.Value, src []int32) error {
+	if err := sized(dst, len(src), dst.Desc().DType == device.Int32); err != nil {
+		return err
+	}
+	return b.staging.upload(address(dst, device.Int32), bytesOf(src))
+}
+
+// DownloadFloats is part of device.Memory.
+func (b *Backend) DownloadFloats(dst []float32, src *device.Value) error {
+	if err := sized(src, len(dst), src.Desc().DType.Float()); err != nil {
+		return err
+	}
+	if src.Desc().DType == device.Float32 {
+		return b.staging.download(bytesOf(dst), address(src, device.Float32))
+	}
+	from := address(src, device.BFloat16)
+	return b.staging.through(len(dst), func(at, n int, wide driver.Pointer) error {
+		b.kernel("memory", "widen", single).pointer(wide).pointer(from + driver.Pointer(2*at)).i64(n).each(n)
+		return b.staging.download(bytesOf(dst[at:at+n]), wide)
+	})
+}
+
+// DownloadInts is part of device.Memory.
+func (b *Backend) DownloadInts(dst []int32, src *device.Value) error {
+	if err := sized(src, len(dst), src.Desc().DType == device.Int32); err != nil {
+		return err
+	}
+	return b.staging.download(bytesOf(dst), address(src, device.Int32))
+}
+
+// Zero is part of device.Memory.
+func (b *Backend) Zero(v *device.Value) {
+	b.fail(b.compute.Clear(address(v, v.Desc().DType), v.Size()*v.Desc().DType.Bytes()))
+}
+
+// Copy is part of device.Memory. Of two float types the copy has the nearest numbers.
+func (b *Backend) Copy(dst, src *device.Value) {
+	to, from := dst.Desc().DType, src.Desc().DType
+	if dst.Size() != src.Size() || to.Float() != from.Float() {
+		panic(fmt.Sprintf("cuda: Copy of %v and %v", dst, src))
+	}
+	n := src.Size()
+	switch {
+	case to == from:
+		b.fail(b.compute.Copy(address(dst, to), address(src, from), n*to.Bytes()))
+	case to == device.BFloat16:
+		b.kernel("memory", "narrow", single).value(dst, to).value(src, from).i64(n).each(n)
+	default:
+		b.kernel("memory", "widen", single).value(dst, to).value(src, from).i64(n).each(n)
+	}
+}

@@ -1,0 +1,184 @@
+// A stand-in for libcuda.so.1 that runs the kernels of this folder on the CPU, for tests on machines without a GPU.
+#include "host.h"
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace fake {
+void run_block(const std::function<void()> &body, size_t dynamic_bytes);
+
+namespace {
+std::map<std::string, Kernel> &kernels() {
+  static std::map<std::string, Kernel> all;
+  return all;
+}
+using Work = std::function<void()>;
+using Graph = std::vector<Work>;
+Graph *capture;     // that work is recorded into; null: it runs at once
+size_t total = (size_t)1 << 30, used;
+std::map<void *, size_t> blocks; // of device memory
+std::recursive_mutex lock;       // the device does one thing at a time
+int lost;                        // the error of all calls, after FAKE_CUDA_LOSE_AFTER launches
+long launches, lose_after = -1;
+int one; // what handles point at
+double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+int emit(Work w) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  if (lost) return lost;
+  if (capture)
+    capture->push_back(w);
+  else
+    w();
+  return 0;
+}
+int allocate(uint64_t *d, size_t n) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  if (lost) return lost;
+  if (used + n > total) return 2;
+  void *p = aligned_alloc(256, (n + 255) & ~(size_t)255);
+  if (!p) return 2;
+  memset(p, 0xff, n); // NaN: what is read before it is written shows
+  blocks[p] = n;
+  used += n;
+  *d = (uint64_t)p;
+  return 0;
+}
+int release(uint64_t d) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  auto b = blocks.find((void *)d);
+  if (b == blocks.end()) return 1;
+  used -= b->second;
+  free(b->first);
+  blocks.erase(b);
+  return 0;
+}
+// range tells whether device memory holds n bytes from d on.
+bool range(uint64_t d, size_t n) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  auto b = blocks.upper_bound((void *)d);
+  if (b == blocks.begin()) return false;
+  --b;
+  return d + n <= (uint64_t)b->first + b->second;
+}
+} // namespace
+void add(const char *name, Kernel k) { kernels()[name] = k; }
+int run_work(std::function<void()> w) { return emit(w); }
+} // namespace fake
+
+using namespace fake;
+typedef uint64_t D;
+typedef void *P;
+
+extern "C" {
+int cuInit(unsigned) {
+  if (const char *e = getenv("FAKE_CUDA_MEMORY")) total = strtoull(e, 0, 10);
+  if (const char *e = getenv("FAKE_CUDA_LOSE_AFTER")) lose_after = atol(e);
+  return 0;
+}
+int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
+int cuDeviceGetCount(int *n) { const char *e = getenv("FAKE_CUDA_DEVICES"); *n = e ? atoi(e) : 1; return 0; }
+int cuDeviceGet(int *d, int i) { *d = i; return 0; }
+int cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "fake CUDA device"); return 0; }
+int cuDeviceGetUuid(P u, int d) { memset(u, d, 16); return 0; }
+int cuDeviceGetAttribute(int *v, int a, int) {
+  const char *e = getenv("FAKE_CUDA_CAPABILITY"); // as in 90
+  int c = e ? atoi(e) : 90;
+  *v = a == 75 ? c / 10 : a == 76 ? c % 10 : a == 16 ? 2 : a == 97 ? 232448 : 0; // capability, multiprocessors, shared memory of a block
+  return 0;
+}
+int cuDeviceTotalMem_v2(size_t *n, int) { *n = total; return 0; }
+int cuMemGetInfo_v2(size_t *a, size_t *b) { *a = total - used; *b = total; return 0; }
+int cuDevicePrimaryCtxRetain(P *c, int) { *c = &one; return 0; }
+int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+int cuCtxSetCurrent(P) { return 0; }
+int cuCtxSynchronize() { return lost; }
+int cuStreamCreate(P *s, unsigned) { *s = &one; return 0; }
+int cuStreamSynchronize(P) { return lost; }
+int cuStreamWaitEvent(P, P, unsigned) { return lost; }
+int cuStreamDestroy_v2(P) { return 0; }
+int cuGetErrorString(int r, const char **s) {
+  *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 500 ? "named symbol not found" : "unknown error";
+  return 0;
+}
+int cuGetErrorName(int r, const char **s) {
+  *s = r == 1 ? "CUDA_ERROR_INVALID_VALUE" : r == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == 500 ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_UNKNOWN";
+  return 0;
+}
+int cuMemAlloc_v2(D *d, size_t n) { return allocate(d, n); }
+int cuMemFree_v2(D d) { return release(d); }
+int cuMemHostAlloc(P *p, size_t n, unsigned) { *p = malloc(n); return 0; }
+int cuMemFreeHost(P p) { free(p); return 0; }
+int cuMemcpyHtoDAsync_v2(D d, const void *s, size_t n, P) { if (!range(d, n)) return 1; return emit([=] { memcpy((P)d, s, n); }); }
+int cuMemcpyDtoHAsync_v2(P d, D s, size_t n, P) { if (!range(s, n)) return 1; return emit([=] { memcpy(d, (P)s, n); }); }
+int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P) { if (!range(d, n) || !range(s, n)) return 1; return emit([=] { memmove((P)d, (P)s, n); }); }
+int cuMemsetD8Async(D d, unsigned char v, size_t n, P) { if (!range(d, n)) return 1; return emit([=] { memset((P)d, v, n); }); }
+int cuEventCreate(P *e, unsigned) { *e = new double(0); return 0; }
+int cuEventRecord(P e, P) { return emit([=] { *(double *)e = now(); }); }
+int cuEventSynchronize(P) { return lost; }
+int cuEventQuery(P) { return lost; }
+int cuEventElapsedTime(float *ms, P a, P b) { *ms = float(*(double *)b - *(double *)a); return 0; }
+int cuEventDestroy_v2(P e) { delete (double *)e; return 0; }
+int cuModuleLoadData(P *m, const void *) { *m = &one; return 0; }
+int cuModuleLoadDataEx(P *m, const void *, unsigned, int *, P *) { *m = &one; return 0; }
+int cuModuleUnload(P) { return 0; }
+int cuModuleGetFunction(P *f, P, const char *n) {
+  auto k = kernels().find(n);
+  if (k == kernels().end()) return 500;
+  *f = &k->second;
+  return 0;
+}
+int cuFuncSetAttribute(P, int, int) { return 0; }
+// A launch packs its arguments. A size that is not the sum of the kernel's parameters means that the two lists differ: an error, as on a device.
+int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned dynamic_bytes, P, P *, P *extra) {
+  Kernel *k = (Kernel *)f;
+  if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !bx || !by || !bz || bx * by * bz > 1024 || dynamic_bytes > 232448) return 1;
+  {
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (lose_after >= 0 && launches++ == lose_after) lost = 214;
+  }
+  std::vector<size_t> at;
+  size_t end = 0;
+  for (auto &s : k->sizes) {
+    end = (end + s.second - 1) / s.second * s.second;
+    at.push_back(end);
+    end += s.first;
+  }
+  char *packed = 0;
+  size_t n = 0;
+  for (; *extra; extra += 2) {
+    if ((size_t)*extra == 1) packed = (char *)extra[1];
+    if ((size_t)*extra == 2) n = *(size_t *)extra[1];
+  }
+  if (n != end) return 1;
+  std::vector<uint64_t> copy(n / 8 + 1);
+  memcpy(copy.data(), packed, n);
+  return emit([=]() mutable {
+    std::vector<P> p;
+    for (size_t a : at) p.push_back((char *)copy.data() + a);
+    blockDim = {bx, by, bz};
+    gridDim = {gx, gy, gz};
+    std::function<void()> thread = [&] { k->run(p.data()); };
+    for (unsigned z = 0; z < gz; z++)
+      for (unsigned y = 0; y < gy; y++)
+        for (unsigned x = 0; x < gx; x++) {
+          blockIdx = {x, y, z};
+          run_block(thread, dynamic_bytes);
+        }
+  });
+}
+int cuStreamBeginCapture_v2(P, int) { capture = new Graph; return 0; }
+int cuStreamEndCapture(P, P *g) { *g = capture; capture = 0; return 0; }
+int cuGraphInstantiateWithFlags(P *x, P g, unsigned long long) { *x = new Graph(*(Graph *)g); return 0; }
+int cuGraphDestroy(P g) { delete (Graph *)g; return 0; }
+int cuGraphLaunch(P x, P) {
+  for (auto &w : *(Graph *)x)
+    if (int r = emit(w)) return r;
+  return 0;
+}
+int cuGraphExecDestroy(P x) { delete (Graph *)x; return 0; }
+}
