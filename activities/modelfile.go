@@ -171,16 +171,19 @@ func modelCard(t *Task, c model.Config) string {
 	return b.String()
 }
 
-// compute is a device for one execution.
+// compute is a device for one execution, and an engine for what the CPU does beside it.
 type compute struct {
 	engine  *kernel.Engine
-	backend *device.CPU
+	backend device.Backend
 }
 
 func newCompute(t *Task) (*compute, error) {
 	e, err := kernel.New(kernel.Options{Threads: t.Threads, Level: t.Level})
 	if err != nil {
 		return nil, fmt.Errorf("compute device: %w", err)
+	}
+	if t.GPU != nil {
+		return &compute{e, t.GPU}, nil
 	}
 	t.Log.Info("device", "backend", "cpu", "level", e.Level(), "threads", e.Threads())
 	return &compute{e, device.NewCPU(e)}, nil

@@ -28,6 +28,9 @@ func (m Memory) Total() int64 {
 	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Copies
 }
 
+// Device is the part of the peak that is memory of the device, where that is not the host's.
+func (m Memory) Device() int64 { return m.Total() - m.Batches - m.Copies }
+
 func (m Memory) String() string {
 	return fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
 		size(m.Total()), size(m.Parameters), size(m.Gradients), size(m.Optimiser), size(m.State), size(m.Activations), size(m.Inputs),
@@ -92,22 +95,38 @@ func (r *run) weigh() error {
 	if r.Planned != nil {
 		r.Planned(m)
 	}
-	limit := r.config.MemoryLimit
-	if limit == 0 {
-		if limit, err = machineLimit(); err != nil {
-			return err
-		}
+	limit, taken, err := r.limit()
+	if err != nil {
+		return err
 	}
-	if m.Total() <= limit {
+	if taken(m) <= limit {
 		return nil
 	}
 	e := &MemoryError{Needed: m, Limit: limit, Batch: r.config.BatchSize}
 	for batch := e.Batch / 2; batch > 0 && e.Fits == 0; batch /= 2 {
-		if m, err := r.memory(o, batch); err == nil && m.Total() <= limit { // an objective may not take every batch
-			e.Fits, e.Needs = batch, m.Total()
+		if m, err := r.memory(o, batch); err == nil && taken(m) <= limit { // an objective may not take every batch
+			e.Fits, e.Needs = batch, taken(m)
 		}
 	}
 	return e
+}
+
+// limit is the most that the run may take, and which part of its memory counts.
+func (r *run) limit() (int64, func(Memory) int64, error) {
+	own, apart := r.Backend.(device.Separate)
+	taken := Memory.Total
+	if apart {
+		taken = Memory.Device
+	}
+	if r.config.MemoryLimit > 0 {
+		return r.config.MemoryLimit, taken, nil
+	}
+	if apart {
+		free, err := own.FreeBytes()
+		return free, taken, err
+	}
+	limit, err := machineLimit()
+	return limit, taken, err
 }
 
 // memory predicts what the run needs with batches of a size.

@@ -109,7 +109,7 @@ type checkpointed struct {
 }
 
 func (o CheckpointOptions) training() (*checkpointed, error) {
-	b, done, err := o.backend()
+	b, threads, done, err := o.backend()
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (o CheckpointOptions) training() (*checkpointed, error) {
 		done()
 		return nil, err
 	}
-	t := &checkpointed{model: m, watch: &stopwatch{Objective: obj}, files: &folder{path: o.Folder}, threads: b.Engine().Threads()}
+	t := &checkpointed{model: m, watch: &stopwatch{Objective: obj}, files: &folder{path: o.Folder}, threads: threads}
 	t.close = func() (err error) {
 		if c, ok := obj.(io.Closer); ok {
 			err = c.Close()

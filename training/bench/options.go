@@ -13,6 +13,7 @@ import (
 // Options are the shape and length of a measurement.
 type Options struct {
 	Cores
+	Accelerator
 	Model   string // gpt, llama, clip or blip
 	Loss    string // clip: softmax or sigmoid
 	Layers  int
@@ -69,7 +70,8 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
 	f.BoolVar(&o.Checkpoint, "checkpoint", o.Checkpoint, "compute each layer again in the reverse pass instead of keeping what is inside")
-	o.bind(f)
+	o.Cores.bind(f)
+	o.Accelerator.bind(f)
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
 }
 
@@ -90,5 +92,5 @@ func (o Options) Validate() error {
 	if o.Batch < 1 {
 		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
 	}
-	return errors.Join(append(faults, o.faults()...)...)
+	return errors.Join(append(append(faults, o.Cores.faults()...), o.Accelerator.faults()...)...)
 }
