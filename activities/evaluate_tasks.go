@@ -61,7 +61,7 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) (err 
 	if err != nil {
 		return err
 	}
-	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, "model", written})
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, "model", written})
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 	}
 	var sides [2][]rolled
 	for i, port := range []string{"model", "baseline"} {
-		s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, port})
+		s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, port, written})
 		if err != nil {
 			return err
 		}
