@@ -20,21 +20,26 @@ type Memory struct {
 	Inputs      int64 // of graphs
 	Scratch     int64 // of kernels
 	Batches     int64 // on the host: the one in use and the next
+	Sampling    int64 // of what writes: weights that are packed for it, keys and values
 	Copies      int64 // of the state: the checkpoint that is being written, the anchor of spikes, the best parameters
 }
 
 // Total is the peak.
 func (m Memory) Total() int64 {
-	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Copies
+	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies
 }
 
 // Device is the part of the peak that is memory of the device, where that is not the host's.
 func (m Memory) Device() int64 { return m.Total() - m.Batches - m.Copies }
 
 func (m Memory) String() string {
-	return fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
+	s := fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
 		size(m.Total()), size(m.Parameters), size(m.Gradients), size(m.Optimiser), size(m.State), size(m.Activations), size(m.Inputs),
 		size(m.Scratch), size(m.Batches), size(m.Copies))
+	if m.Sampling > 0 {
+		s += ", sampling " + size(m.Sampling)
+	}
+	return s
 }
 
 func size(bytes int64) string {
@@ -135,7 +140,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch}
+	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch, Sampling: needs.Sampling}
 	for _, p := range r.Objective.Params() {
 		bytes := bytesOf(p.Value)
 		m.Parameters += bytes

@@ -34,6 +34,7 @@ type Generator struct {
 	config      model.Config
 	imageTokens int // states of an image that the decoder attends to; 0: none
 	options     Options
+	memory      int64
 	scratch     sync.Pool   // of *scratch
 	cancelled   atomic.Bool // a call has ended since the schedule last looked
 
@@ -67,6 +68,8 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 	}
 	g := &Generator{engine: e, config: c, imageTokens: n.ImageTokens(), options: o, cache: cache, turn: make(chan struct{}, 1)}
 	g.scratch.New = func() any { return new(scratch) }
+	logProbs := 4 * int64(o.Rows) * int64(c.Text.Vocab)
+	g.memory = cache.Bytes() + 2*n.Bytes() + n.StepBytes(o.Rows+o.Prefill, o.Rows) + logProbs
 	return g, nil
 }
 
@@ -78,6 +81,10 @@ func defaultMemory(n *network.Network, o Options) int64 {
 	one := page * (pages(t.Context) + 1 + pages(n.ImageTokens()))
 	return max(one, min(one*int64(o.Rows), 1<<30))
 }
+
+// Memory is what the generator takes at most, in bytes: the pages of keys and values, what a step computes, and the packed weights twice, as Load has
+// them for a moment. The parameters are not part of it.
+func (g *Generator) Memory() int64 { return g.memory }
 
 // Load replaces the weights by others of the same configuration, as after a training step. It waits for the texts that are being written.
 func (g *Generator) Load(ctx context.Context, get func(name string) ([]float32, error)) error {

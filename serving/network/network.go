@@ -19,6 +19,7 @@ type Network struct {
 	layers   []layer
 	final    norm
 	head     linear
+	bytes    int64 // of packed matrices
 }
 
 // norm, linear and layer are the parameters of package model's parts of the same names.
@@ -84,7 +85,22 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 	if err := errors.Join(l.faults...); err != nil {
 		return nil, fmt.Errorf("load decoder: %w", err)
 	}
+	n.bytes = l.bytes
 	return n, nil
+}
+
+// Bytes is the memory of the packed matrices. What is kept of the parameters is not part of it.
+func (n *Network) Bytes() int64 { return n.bytes }
+
+// StepBytes is the memory of a forward pass over rows tokens that asks for the logits of some.
+func (n *Network) StepBytes(rows, asked int) int64 {
+	t := n.Config.Text
+	q, k := n.heads()
+	hidden := 0
+	for _, l := range n.layers {
+		hidden = max(hidden, l.up.out)
+	}
+	return 4 * (int64(rows)*int64(t.Width+max(t.Width, q)+q+2*k+hidden+2) + int64(asked)*int64(t.Width+t.Vocab))
 }
 
 // heads is the width of all query heads, and of all key heads.
