@@ -189,4 +189,12 @@ func newCompute(t *Task) (*compute, error) {
 	return &compute{e, device.NewCPU(e)}, nil
 }
 
+// paged is the device that writes texts; nil: the CPU's engine does.
+func (c *compute) paged() device.Paged {
+	if p, ok := c.backend.(device.Paged); ok {
+		return p
+	}
+	return nil
+}
+
 func (c *compute) close() { c.engine.Close() }

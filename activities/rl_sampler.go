@@ -180,7 +180,7 @@ func (s *rlSampler) answer(g *objective.Group, sample int) bool {
 
 // newRLSampler makes a sampler of the model that is being trained.
 func newRLSampler(ctx context.Context, dev *compute, s rlSampler, rows int) (*rlSampler, error) {
-	g, err := generate.New(dev.engine, s.model.Config, s.model.Live, generate.Options{Rows: rows})
+	g, err := generate.New(dev.engine, s.model.Config, s.model.Live, generate.Options{Rows: rows, Device: dev.paged()})
 	if err != nil {
 		return nil, fmt.Errorf("sampler: %w", err)
 	}

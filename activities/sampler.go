@@ -103,7 +103,7 @@ func newSampler(ctx context.Context, t *Task, o samplerOptions) (*sampler, error
 	if err != nil {
 		return nil, err
 	}
-	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text})
+	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text, Device: o.dev.paged()})
 	if err != nil {
 		return nil, Invalid(err)
 	}

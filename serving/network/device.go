@@ -227,9 +227,9 @@ func NewDeviceCache(b device.Paged, c model.Config, get func(name string) ([]flo
 		p := device.Pages{Page: o.Page, KVHeads: t.KVHeads, D: t.HeadWidth}
 		for _, to := range []**device.Value{&p.Keys, &p.Values} {
 			if *to, err = device.New(b, device.Desc{DType: dtype, Shape: device.Shape{pages, each}}); err != nil {
+				d.pages = append(d.pages, p)
 				return nil, fmt.Errorf("new cache: %w", err)
 			}
-			n.made = append(n.made, *to)
 		}
 		d.pages = append(d.pages, p)
 	}
@@ -242,7 +242,14 @@ func (c *DeviceCache) Close() error {
 	for _, v := range c.scratch {
 		errs = append(errs, c.net.backend.Free(v.Buffer()))
 	}
-	c.scratch = nil
+	for _, p := range c.pages {
+		for _, v := range []*device.Value{p.Keys, p.Values} {
+			if v != nil {
+				errs = append(errs, c.net.backend.Free(v.Buffer()))
+			}
+		}
+	}
+	c.scratch, c.pages = nil, nil
 	return errors.Join(append(errs, c.net.close())...)
 }
 
@@ -282,4 +289,38 @@ func (c *DeviceCache) buf(name string, d device.Desc) (*device.Value, error) {
 	}
 	c.scratch[name] = v
 	return v, nil
+}
+
+// Load prepares other weights of the same configuration; use replaces the present ones by them.
+func (c *DeviceCache) Load(get func(name string) ([]float32, error)) (use func() error, err error) {
+	n, err := newDeviceNetwork(c.net.backend, c.net.config, get)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		old := c.net
+		c.net = n
+		return errors.Join(n.backend.Sync(), old.close())
+	}, nil
+}
+
+// Memory is what the cache takes of the device at most, in bytes, with steps of so many rows of which some are asked for logits. Weights count twice, as Load has
+// them for a moment.
+func (c *DeviceCache) Memory(rows, asked int) int64 {
+	var bytes int64
+	for _, v := range c.net.made {
+		bytes += 2 * int64(v.MemSize())
+	}
+	for _, p := range c.pages {
+		bytes += int64(p.Keys.MemSize() + p.Values.MemSize())
+	}
+	t := c.net.config.Text
+	q, k := t.Heads*t.HeadWidth, t.KVHeads*t.HeadWidth
+	hidden := 0
+	for _, l := range c.net.layers {
+		hidden = max(hidden, 2*l.up.out)
+	}
+	each := int64(device.ActivationsOf(c.net.backend).Bytes())
+	// Scratch grows to twice what is asked for.
+	return bytes + 2*each*int64(rows)*int64(t.Width+max(t.Width, q)+q+2*k+hidden) + 8*int64(asked)*int64(t.Width+t.Vocab)
 }

@@ -17,13 +17,13 @@ type pass struct {
 	most int // keys that a row sees
 	errs []error
 
-	x, h, qkv, hidden         *device.Value // activations
-	mean, rstd                *device.Value // (rows)
-	tokens, positions         *device.Value // int32 (rows)
-	slots, sequence           *device.Value
-	visible, table            *device.Value
-	images, seen              *device.Value // tables of images and how much of them a row sees
-	mostSeen, statesIndexSize int
+	x, h, qkv, hidden *device.Value // activations
+	mean, rstd        *device.Value // (rows)
+	tokens, positions *device.Value // int32 (rows)
+	slots, sequence   *device.Value
+	visible, table    *device.Value
+	images, seen      *device.Value // tables of images and how much of them a row sees
+	mostSeen          int
 }
 
 // act makes scratch in the type of activations.

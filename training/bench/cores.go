@@ -1,12 +1,10 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/pflag"
 
-	"tempera/training/device/accelerator"
 	"tempera/training/kernel"
 )
 
@@ -30,41 +28,6 @@ func (c Cores) faults() []error {
 		faults = append(faults, err)
 	}
 	return faults
-}
-
-// Accelerator is the device of a measurement: a GPU or the CPU.
-type Accelerator struct {
-	Device    string // cpu, cuda or cuda:N
-	Precision string // of a GPU
-}
-
-func (a *Accelerator) bind(f *pflag.FlagSet) {
-	f.StringVar(&a.Device, "device", "cpu", "cpu, cuda or cuda:N")
-	f.StringVar(&a.Precision, "precision", a.Precision, "of a GPU: bf16, tf32 or f32 (default: bf16)")
-}
-
-func (a Accelerator) faults() []error {
-	c, err := accelerator.ParseChoice(a.Device)
-	if err == nil {
-		err = accelerator.CheckPrecision(c, a.Precision)
-	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
-}
-
-// lease opens the GPU that is asked for; nil: the CPU.
-func (a Accelerator) lease() (*accelerator.Lease, error) {
-	c, err := accelerator.ParseChoice(a.Device)
-	if err != nil || !c.GPU() {
-		return nil, err
-	}
-	pool, err := accelerator.NewPool(nil)
-	if err != nil {
-		return nil, err
-	}
-	return pool.Take(context.Background(), c, a.Precision)
 }
 
 // engine starts what runs the kernels, and says what it is.

@@ -20,7 +20,7 @@ import (
 // GemmOptions are the shapes and length of a measurement of matrix products C = op(A) op(B), op(A) being M x K and op(B) K x N.
 type GemmOptions struct {
 	Cores
-	Accelerator
+	GPU      accelerator.Flags
 	M, N, K  int      // one shape; 0: those of Sizes
 	Sizes    []int    // square shapes
 	Variants []string // of nn, nt, tn: which of A and B is stored transposed
@@ -41,8 +41,8 @@ func (o *GemmOptions) Bind(f *pflag.FlagSet) {
 	f.IntSliceVar(&o.Sizes, "sizes", o.Sizes, "square shapes")
 	f.StringSliceVar(&o.Variants, "variant", o.Variants, "nn, nt (B is stored transposed), tn (A is)")
 	f.BoolVar(&o.Packed, "packed", o.Packed, "pack B beforehand, as a decoder's weights are")
-	o.Cores.bind(f)
-	o.Accelerator.bind(f)
+	o.bind(f)
+	o.GPU.Bind(f)
 	bindRepeats(f, &o.Repeats, "products of each shape")
 }
 
@@ -71,7 +71,7 @@ func (o GemmOptions) Validate() error {
 	if o.Repeats < 1 {
 		faults = append(faults, fmt.Errorf("repeats is %d: give 1 or more", o.Repeats))
 	}
-	return errors.Join(append(append(faults, o.Cores.faults()...), o.Accelerator.faults()...)...)
+	return errors.Join(append(append(faults, o.faults()...), o.GPU.Faults()...)...)
 }
 
 func (o GemmOptions) shapes() (list []kernel.GemmArgs) {
@@ -111,7 +111,7 @@ func Gemm(ctx context.Context, o GemmOptions) (GemmResult, error) {
 	if err := o.Validate(); err != nil {
 		return GemmResult{}, err
 	}
-	if gpu, err := o.lease(); gpu != nil || err != nil {
+	if gpu, err := o.GPU.Lease(ctx); gpu != nil || err != nil {
 		if err != nil {
 			return GemmResult{}, err
 		}

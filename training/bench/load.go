@@ -27,7 +27,7 @@ type LoadResult struct {
 
 // Load trains on the batches of fill and measures how long steps wait for them. Give it one thread fewer than there are cores.
 func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batches, error)) (r LoadResult, err error) {
-	b, threads, done, err := o.backend()
+	b, threads, done, err := o.backend(ctx)
 	if err != nil {
 		return r, err
 	}

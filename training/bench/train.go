@@ -45,7 +45,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	b, threads, done, err := o.backend()
+	b, threads, done, err := o.backend(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -68,7 +68,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 
 // backend is the device asked for, the threads of the processor if it is that, and what ends it.
 func (o Options) backend() (b device.Backend, threads int, done func(), err error) {
-	gpu, err := o.lease()
+	gpu, err := o.GPU.Lease(ctx)
 	if err != nil {
 		return nil, 0, nil, err
 	}

@@ -40,7 +40,7 @@ var ErrLost = errors.New("the GPU has failed")
 
 // Backend is a GPU's backend.
 type Backend interface {
-	device.Backend
+	device.Paged
 	Close() error
 }
 
