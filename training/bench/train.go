@@ -67,7 +67,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 }
 
 // backend is the device asked for, the threads of the processor if it is that, and what ends it.
-func (o Options) backend() (b device.Backend, threads int, done func(), err error) {
+func (o Options) backend(ctx context.Context) (b device.Backend, threads int, done func(), err error) {
 	gpu, err := o.GPU.Lease(ctx)
 	if err != nil {
 		return nil, 0, nil, err
