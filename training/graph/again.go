@@ -40,10 +40,16 @@ func (r *reversePass) computeAgain(b *block) error {
 	return nil
 }
 
+// repeats tells whether a node is computed again where its backward or that of others reads what it makes.
+func (g *Graph) repeats(n *Node) bool {
+	_, light := n.op.(Light)
+	return n.block != nil && (g.options.Checkpoint || g.options.Light && light)
+}
+
 // neededAgain finds the nodes of a block that must be computed once more.
 func (r *reversePass) neededAgain(b *block) map[*Node]bool {
 	wanted := map[*Node]bool{}
-	want := func(n *Node) { wanted[n] = wanted[n] || n.block == b }
+	want := func(n *Node) { wanted[n] = wanted[n] || n.block == b && r.g.repeats(n) }
 	for i := len(r.g.nodes) - 1; i >= 0; i-- { // users come before their inputs
 		n := r.g.nodes[i]
 		if n.block != b {

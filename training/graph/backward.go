@@ -32,7 +32,7 @@ func (r *reversePass) backward(n *Node, dout term) error {
 	if !slices.Contains(b.want, true) {
 		return nil
 	}
-	if n.block != nil && r.g.options.Checkpoint {
+	if n.block != nil && (r.g.options.Checkpoint || r.g.options.Light) {
 		if err := r.computeAgain(n.block); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (b *backwardStep) readPlaces() {
 		in: make([]view, len(n.in)), din: make([]view, len(n.in)), add: make([]bool, len(n.in)),
 		scratch: g.newViews(b.bp.Scratch), dout: view{b.dout.slot, n.desc},
 	}
-	if n.block != nil && g.options.Checkpoint {
+	if g.repeats(n) {
 		b.slots.saved = []view{}
 		if again != nil {
 			b.slots.saved = again.saved

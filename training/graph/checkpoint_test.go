@@ -95,6 +95,57 @@ func TestDeepStacksKeepOneLayer(t *testing.T) {
 	}
 }
 
+// TestLightOperationsAreComputedAgain: norms and gates of blocks are not kept, products are, and the bits are the same.
+func TestLightOperationsAreComputedAgain(t *testing.T) {
+	const rows, wide, layers = 32, 16, 4
+	backends(t, func(t *testing.T, b device.Backend) {
+		norm, v := newParam(t, b, "norm", 3, wide), newParam(t, b, "v", 2, 4*wide, wide)
+		w, u := newParam(t, b, "w", 1, wide, 4*wide), newParam(t, b, "u", 4, wide, 4*wide)
+		run := func(o graph.Options) ([][]float32, graph.Memory, int) {
+			g := build(t, b, o, func(g *graph.Graph) *graph.Node {
+				x := g.Input("x", device.Float32, rows, wide)
+				for range layers {
+					x = g.Block("layer", func() *graph.Node {
+						h := op.RMSNorm(g, x, g.Param(norm), 1e-5)
+						gate, up := op.Linear(g, h, g.Param(w), nil, op.LinearOptions{}), op.Linear(g, h, g.Param(u), nil, op.LinearOptions{})
+						return op.Linear(g, op.SwiGLU(g, gate, up), g.Param(v), nil, op.LinearOptions{Residual: x})
+					})
+				}
+				return op.CrossEntropy(g, x, g.Ints(make([]int32, rows)), op.CrossEntropyOptions{})
+			})
+			x := make([]float32, rows*wide)
+			for i := range x {
+				x[i] = float32(i%7) - 3
+			}
+			check(t, g.Feed("x", x))
+			var grads [][]float32
+			for _, p := range []*graph.Param{norm, w, u, v} {
+				b.Zero(p.Grad)
+			}
+			check(t, g.Run())
+			for _, p := range []*graph.Param{norm, w, u, v} {
+				grads = append(grads, must(device.ReadFloats(b, p.Grad)))
+			}
+			return grads, g.Memory(), g.Steps()
+		}
+		want, kept, steps := run(graph.Options{Train: true})
+		got, light, more := run(graph.Options{Train: true, Light: true})
+		if more != steps+2*layers {
+			t.Errorf("%d steps, %d where all is kept: want a norm and a gate more of each layer", more, steps)
+		}
+		// What a norm and a gate make is there of one layer at a time.
+		if most := kept.Arena - (layers-1)*5*wide*rows*device.WordBytes; light.Arena > most {
+			t.Errorf("the arena has %d bytes, %d where all is kept: want %d at most", light.Arena, kept.Arena, most)
+		}
+		both, _, _ := run(graph.Options{Train: true, Light: true, Checkpoint: true})
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) || !slices.Equal(both[i], want[i]) {
+				t.Fatalf("gradient %d differs", i)
+			}
+		}
+	})
+}
+
 // TestBlocksOfEveryFormAreComputedAgain defines a function with blocks around parts that are hard to repeat.
 func TestBlocksOfEveryFormAreComputedAgain(t *testing.T) {
 	const n, c = 3, 4

@@ -16,6 +16,9 @@ type Options struct {
 	// Checkpoint keeps nothing of what happens inside a Block for the reverse pass but the values that come in, and
 	// computes the block again when the reverse pass reaches it (Chen et al. 2016). Gradients are the same bits.
 	Checkpoint bool
+	// Light keeps no values of light operations inside a Block, such as norms and gates, and computes only those again: most of what they take for little
+	// time. Gradients are the same bits. Checkpoint does more.
+	Light bool
 	// Arena is memory for activations that graphs share which never run at the same time. Nil: the graph has its own.
 	Arena *Arena
 	// NoReuse gives every tensor a place of its own. It is for finding faults of the memory plan.

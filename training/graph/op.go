@@ -19,6 +19,11 @@ type Scratcher interface {
 	Scratch(f ForwardRequest) []device.Desc
 }
 
+// Light is an Op that takes little time beside the products that read its output, so that it may rather be computed again than kept.
+type Light interface {
+	Light()
+}
+
 // ForwardRequest is a forward that is about to be planned.
 type ForwardRequest struct {
 	In     []device.Desc

@@ -36,7 +36,7 @@ func NewLM(m *model.Model, p Plan) (*LM, error) {
 	var err error
 	l.graphs, err = bucketSpec{
 		backend: m.Backend(), plan: p, context: m.Config.Text.Context, define: l.define,
-		options: graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: graph.NewArena(m.Backend())},
+		options: graph.Options{Train: true, Checkpoint: p.Checkpoint, Light: lowRank(m), Arena: graph.NewArena(m.Backend())},
 	}.build()
 	if err != nil {
 		return nil, fmt.Errorf("lm objective: %w", err)

@@ -76,7 +76,7 @@ func NewTunedLM(m *model.Model, o TuneOptions, shapes ...PackedShape) (*PackedLM
 		if err == nil {
 			rows := s
 			rows.Rows = part.rows()
-			g, err = packed{m, rows, p.parts(), o}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Arena: l.arena})
+			g, err = packed{m, rows, p.parts(), o}.build(graph.Options{Train: true, Checkpoint: p.Checkpoint, Light: lowRank(m), Arena: l.arena})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lm objective: %w", err), l.Close())

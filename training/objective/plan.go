@@ -50,3 +50,7 @@ func (p Plan) parts() int { return max(1, p.Accumulate) }
 
 // rows is the size of a micro-batch.
 func (p Plan) rows() int { return p.Batch / p.parts() }
+
+// lowRank tells whether a model is trained by low-rank changes. Then light operations are computed again: what memory is saved for is the activations, as
+// there is next to nothing else, and the products for the gradients of weights are not there, which take a third of a step.
+func lowRank(m *model.Model) bool { return m.Config.LoRA != nil }

@@ -63,7 +63,7 @@ func (s policyGraphs) training(n int) (*graph.Graph, error) {
 		return g, nil
 	}
 	p := s.policy
-	g, err := graph.Build(p.Model.Backend(), graph.Options{Train: true, Checkpoint: p.options.Checkpoint, Arena: s.arena}, func(g *graph.Graph) *graph.Node {
+	g, err := graph.Build(p.Model.Backend(), graph.Options{Train: true, Checkpoint: p.options.Checkpoint, Light: lowRank(p.Model), Arena: s.arena}, func(g *graph.Graph) *graph.Node {
 		in := packedInput(g, n)
 		d := p.Model.Decode(g, in.texts, nil)
 		p.load.declare(g, d)

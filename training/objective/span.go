@@ -74,7 +74,7 @@ func NewSpans(m *model.Model, o SpanOptions, shapes ...SpanShape) (*Spans, error
 	if o.Unsplit && o.Plan.parts() > 1 {
 		return nil, errors.New("the loss looks at a whole batch: remove accumulate")
 	}
-	options := graph.Options{Train: true, Checkpoint: o.Plan.Checkpoint, Arena: s.arena}
+	options := graph.Options{Train: true, Checkpoint: o.Plan.Checkpoint, Light: lowRank(m), Arena: s.arena}
 	if s.graphs, err = buildSpans(m, s.readout, shapes, options, s.define); err != nil {
 		return nil, fmt.Errorf("objective of spans: %w", err)
 	}

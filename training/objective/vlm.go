@@ -66,7 +66,7 @@ func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
 	v := &VLM{model: m, options: o, load: newBalancer(m)}
 	v.graphs, err = bucketSpec{
 		backend: m.Backend(), plan: o.Plan, context: m.Config.Text.Context, define: v.define,
-		options: graph.Options{Train: true, Checkpoint: o.Checkpoint, Arena: graph.NewArena(m.Backend())},
+		options: graph.Options{Train: true, Checkpoint: o.Checkpoint, Light: lowRank(m), Arena: graph.NewArena(m.Backend())},
 	}.build()
 	if err != nil {
 		return nil, fmt.Errorf("vlm objective: %w", err)

@@ -72,6 +72,9 @@ func (l *layerNorm) Wrt() []bool {
 	return []bool{true, true}
 }
 
+// Light is part of graph.Light.
+func (l *layerNorm) Light() {}
+
 func (l *layerNorm) Backprop(graph.Request) graph.Backprop {
 	return graph.Backprop{Accumulates: []int{0}, ReadsIn: []int{0, 1}, Saved: l.stats()}
 }

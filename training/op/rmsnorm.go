@@ -47,6 +47,9 @@ func (l *rmsNorm) Forward(c *graph.Call) {
 
 func (l *rmsNorm) Wrt() []bool { return []bool{true, true} }
 
+// Light is part of graph.Light.
+func (l *rmsNorm) Light() {}
+
 func (l *rmsNorm) Backprop(graph.Request) graph.Backprop {
 	return graph.Backprop{Accumulates: []int{0}, ReadsIn: []int{0, 1}, Saved: []device.Desc{device.Floats(l.n)}}
 }

@@ -53,6 +53,9 @@ func (s *swiGLU) Forward(c *graph.Call) {
 func (s *swiGLU) Wrt() []bool { return []bool{true, true}[:1+len(which(!s.packed))] }
 
 // Backprop asks for scratch where the kernel must write a gradient that nobody wants or that is to be added.
+// Light is part of graph.Light.
+func (s *swiGLU) Light() {}
+
 func (s *swiGLU) Backprop(r graph.Request) graph.Backprop {
 	var b graph.Backprop
 	for i, d := range r.In {
