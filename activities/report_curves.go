@@ -50,10 +50,16 @@ var curves = []curve{
 // run and is left out.
 func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
 	var logs []trainingLog
+	wanted := p.Joined
 	for _, id := range p.Curves {
-		l, err := readTrainingLog(ctx, t, id)
-		if err != nil {
-			return nil, err
+		wanted = append(wanted, series{id, []string{id}})
+	}
+	for _, w := range wanted {
+		l := trainingLog{w.Name, map[string]report.Series{}}
+		for _, id := range w.Stages {
+			if err := l.read(ctx, t, id); err != nil {
+				return nil, err
+			}
 		}
 		logs = append(logs, l)
 	}
@@ -75,7 +81,7 @@ func (c curve) charts(logs []trainingLog) []report.Block {
 	var lines []report.Series
 	for _, l := range logs {
 		if s := l.series[c.metric]; len(s.X) > 1 {
-			s.Name = l.stage
+			s.Name = l.name
 			lines = append(lines, s)
 		}
 	}
@@ -91,9 +97,9 @@ func (c curve) charts(logs []trainingLog) []report.Block {
 	return blocks
 }
 
-// trainingLog is metrics.jsonl of a stage, a series for each metric.
+// trainingLog is metrics.jsonl of a stage, or of several that go on from each other, a series for each metric.
 type trainingLog struct {
-	stage  string
+	name   string
 	series map[string]report.Series
 }
 
@@ -106,18 +112,18 @@ func has(logs []trainingLog, metric string) bool {
 	return false
 }
 
-func readTrainingLog(ctx context.Context, t *Task, id string) (trainingLog, error) {
-	l := trainingLog{id, map[string]report.Series{}}
+// read appends what a stage logged, if it did.
+func (l trainingLog) read(ctx context.Context, t *Task, id string) error {
 	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, RunFolder(t.Run), path.Join(id, metricsName)))
 	if errors.Is(err, artifact.ErrNotFound) {
-		return l, nil
+		return nil
 	}
 	if err != nil {
-		return l, err
+		return err
 	}
 	data, err := io.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil {
-		return l, fmt.Errorf("metrics of stage %s: %w", id, err)
+		return fmt.Errorf("metrics of stage %s: %w", id, err)
 	}
 	for line := range bytes.Lines(data) {
 		var row metricsRow
@@ -130,5 +136,5 @@ func readTrainingLog(ctx context.Context, t *Task, id string) (trainingLog, erro
 			l.series[name] = s
 		}
 	}
-	return l, nil
+	return nil
 }

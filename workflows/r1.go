@@ -33,7 +33,9 @@ func reasoningRL() PostRL {
 }
 
 // Validate returns every fault that no single field shows.
-func (p R1ZeroParams) Validate() error { return errors.Join(p.Rows.faults("rows")...) }
+func (p R1ZeroParams) Validate() error {
+	return errors.Join(append(p.Rows.faults("rows"), p.RL.faults("rl"))...)
+}
 
 // R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
 func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
@@ -96,7 +98,8 @@ func R1Defaults() R1Params {
 
 // Validate returns every fault that no single field shows.
 func (p R1Params) Validate() error {
-	return errors.Join(append(p.Rows.faults("rows"), p.General.faults("general")...)...)
+	faults := append(p.Rows.faults("rows"), p.General.faults("general")...)
+	return errors.Join(append(faults, p.Reasoning.faults("reasoning"), p.Scenarios.faults("scenarios"))...)
 }
 
 // R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted
