@@ -5,7 +5,7 @@ func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), examples(), tokensKind(), importModel(),
 		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
-		rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
+		draw(), rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),
 		Noop(),

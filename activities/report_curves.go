@@ -54,23 +54,30 @@ func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section
 	if err != nil {
 		return nil, err
 	}
+	wanted := p.Joined
+	for _, id := range p.Curves {
+		wanted = append(wanted, series{id, []string{id}})
+	}
 	var logs []trainingLog
 	var reused []string
-	for _, id := range p.Curves {
-		l, err := readTrainingLog(ctx, t.Store, loggedStage{t.Pipeline, t.Run, id})
-		if err != nil {
-			return nil, err
-		}
-		if len(l.series) == 0 {
-			var from loggedStage
-			if l, from, err = earlierLog(ctx, t.Store, record.KeyOf(id)); err != nil {
+	for _, w := range wanted {
+		l := trainingLog{w.Name, map[string]report.Series{}}
+		for _, id := range w.Stages {
+			found, err := l.read(ctx, t.Store, loggedStage{t.Pipeline, t.Run, id})
+			if err != nil {
 				return nil, err
 			}
-			if len(l.series) > 0 {
+			if found {
+				continue
+			}
+			from, found, err := l.readEarlier(ctx, t.Store, record.KeyOf(id))
+			if err != nil {
+				return nil, err
+			}
+			if found {
 				reused = append(reused, fmt.Sprintf("%s is %s", id, from))
 			}
 		}
-		l.stage = id
 		logs = append(logs, l)
 	}
 	s := &report.Section{Title: "Training"}
@@ -94,7 +101,7 @@ func (c curve) charts(logs []trainingLog) []report.Block {
 	var lines []report.Series
 	for _, l := range logs {
 		if s := l.series[c.metric]; len(s.X) > 1 {
-			s.Name = l.stage
+			s.Name = l.name
 			lines = append(lines, s)
 		}
 	}
@@ -110,9 +117,9 @@ func (c curve) charts(logs []trainingLog) []report.Block {
 	return blocks
 }
 
-// trainingLog is metrics.jsonl of a stage, a series for each metric.
+// trainingLog is metrics.jsonl of a stage, or of several that go on from each other, a series for each metric.
 type trainingLog struct {
-	stage  string
+	name   string
 	series map[string]report.Series
 }
 
@@ -132,32 +139,32 @@ func (s loggedStage) String() string {
 	return fmt.Sprintf("%s of %s, run %s", s.stage, s.pipeline, s.run)
 }
 
-// earlierLog reads what was logged when the result under a key was computed, and where.
-func earlierLog(ctx context.Context, store artifact.Names, key string) (l trainingLog, from loggedStage, err error) {
+// readEarlier appends what was logged when the result under a key was computed, and tells where.
+func (l trainingLog) readEarlier(ctx context.Context, store artifact.Names, key string) (from loggedStage, found bool, err error) {
 	if key == "" {
-		return l, from, nil
+		return from, false, nil
 	}
 	c, found, err := readCommit(ctx, store, key)
 	if err != nil || !found {
-		return l, from, err
+		return from, false, err
 	}
 	from = loggedStage{c.Pipeline, c.Run, c.Stage}
-	l, err = readTrainingLog(ctx, store, from)
-	return l, from, err
+	found, err = l.read(ctx, store, from)
+	return from, found, err
 }
 
-func readTrainingLog(ctx context.Context, store artifact.Names, s loggedStage) (trainingLog, error) {
-	l := trainingLog{s.stage, map[string]report.Series{}}
+// read appends what a stage logged, and tells whether that was anything.
+func (l trainingLog) read(ctx context.Context, store artifact.Names, s loggedStage) (found bool, err error) {
 	r, _, err := store.Read(ctx, artifact.RunName(s.pipeline, RunFolder(s.run), path.Join(s.stage, metricsName)))
 	if errors.Is(err, artifact.ErrNotFound) {
-		return l, nil
+		return false, nil
 	}
 	if err != nil {
-		return l, err
+		return false, err
 	}
 	data, err := io.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil {
-		return l, fmt.Errorf("metrics of stage %s: %w", s, err)
+		return false, fmt.Errorf("metrics of stage %s: %w", s, err)
 	}
 	for line := range bytes.Lines(data) {
 		var row metricsRow
@@ -168,7 +175,8 @@ func readTrainingLog(ctx context.Context, store artifact.Names, s loggedStage) (
 			s := l.series[name]
 			s.X, s.Y = append(s.X, float64(row.step)), append(s.Y, v)
 			l.series[name] = s
+			found = true
 		}
 	}
-	return l, nil
+	return found, nil
 }

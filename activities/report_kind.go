@@ -18,8 +18,15 @@ type reportParams struct {
 	Metric        string   `json:"metric" doc:"Metric of the chart of arms."`
 	DatasetLabels []string `json:"dataset_labels" doc:"What each data set shows; in the order of the input."`
 	Curves        []string `json:"curves" doc:"Stages of the run whose training curves are drawn."`
+	Joined        []series `json:"joined,omitempty" doc:"Stages that go on from each other, as one curve each: {name, stages}."`
 	Details       bool     `json:"details" doc:"Draws learning rate, gradient norm and speed of these stages too."`
 	Images        int      `json:"images" doc:"Images shown of each data set." min:"0" max:"200"`
+}
+
+// series are stages that train one model, one after the other.
+type series struct {
+	Name   string   `json:"name" doc:"Name of the curve."`
+	Stages []string `json:"stages" doc:"Stages, the earliest first; their steps go on counting."`
 }
 
 // reportKind renders what a run found as one HTML file and puts it into the run's

@@ -21,7 +21,8 @@ import (
 	"tempera/workflows/stage"
 )
 
-// checkpoints keeps the resume point of one attempt under checkpoints/<key>/:
+// checkpoints keeps the resume point of one attempt under checkpoints/<key>/,
+// or, of a forced stage, in a folder of the forcing run below that:
 // an object for each state, and newest.json, which lists the two newest ones
 // and is written last. Changes of newest.json are compare-and-swap by ETag, so
 // that a worker that was given up for dead cannot move the resume point of the
@@ -59,9 +60,23 @@ const (
 )
 
 func newCheckpoints(a *attempt) *checkpoints {
-	c := &checkpoints{owner: a, prefix: artifact.CheckpointPrefix(commitKey(a.request))}
+	c := &checkpoints{owner: a, prefix: artifact.CheckpointPrefix(checkpointKey(a.request))}
 	c.step.Store(-1)
 	return c
+}
+
+// checkpointKey names the checkpoints of a request. A forced stage has its own, so that it does not go on from where another run was cancelled.
+func checkpointKey(q stage.Request) string {
+	if q.Force == "" {
+		return commitKey(q)
+	}
+	return path.Join(commitKey(q), "forced-"+shortHash(q.Force))
+}
+
+// shortHash makes a part of an object's name of any text.
+func shortHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
 // newest returns the step of the newest checkpoint, 0 where there is none.
@@ -149,8 +164,7 @@ func (c *checkpoints) Save(ctx context.Context, step int64, write func(io.Writer
 
 // upload streams a state into an object whose name no other attempt uses.
 func (c *checkpoints) upload(ctx context.Context, step int64, write func(io.Writer) error) (point, error) {
-	id := sha256.Sum256([]byte(c.owner.attemptID()))
-	p := point{Step: step, Name: fmt.Sprintf("step-%012d-%s.safetensors", step, hex.EncodeToString(id[:4]))}
+	p := point{Step: step, Name: fmt.Sprintf("step-%012d-%s.safetensors", step, shortHash(c.owner.attemptID()))}
 	r, w := io.Pipe()
 	sum := &counter{hash: sha256.New()}
 	wrote := make(chan error, 1)
@@ -246,8 +260,9 @@ func (c *checkpoints) fetch(ctx context.Context, p point) (_ *os.File, err error
 	return f, nil
 }
 
-// clear removes the checkpoints of a stage that has committed. What cannot be
-// removed is left to the sweep.
+// clear removes the checkpoints of a stage that has committed, but not those of
+// runs that force it, which are in folders of their own. What cannot be removed
+// is left to the sweep.
 func (c *checkpoints) clear(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,6 +272,9 @@ func (c *checkpoints) clear(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearedLimit)
 	defer cancel()
 	for n, err := range c.owner.runtime.Store.List(ctx, c.prefix) {
+		if err == nil && strings.Contains(n.Name[len(c.prefix):], "/") {
+			continue
+		}
 		if err == nil {
 			err = c.owner.runtime.Store.Remove(ctx, n.Name)
 		}

@@ -203,6 +203,29 @@ func TestCheckpoints(t *testing.T) {
 	require.Equal(t, stage.CorruptArtifact, app.Type())
 }
 
+func TestAForcedStageBeginsAnew(t *testing.T) {
+	till, seen := int64(3), []int64(nil)
+	l := newLab(t, crashing(&till, &seen))
+	q := stage.Request{Pipeline: "p", Run: "cancelled", Stage: "s", Kind: "crashing", Key: "crashing-1"}
+	_, err := l.run(q)
+	require.ErrorContains(t, err, "crash")
+	before := l.names("checkpoints/")
+
+	forced := q
+	forced.Run, forced.Force = "again", "again"
+	till = 2
+	_, err = l.run(forced)
+	require.ErrorContains(t, err, "crash")
+	till = 4
+	_, err = l.run(forced)
+	require.ErrorContains(t, err, "crash")
+	require.Equal(t, []int64{0, 0, 2}, seen, "it resumes from its own checkpoints only")
+	require.Subset(t, l.names("checkpoints/"), before, "those of the other run are left alone")
+	_, err = l.run(q)
+	require.ErrorContains(t, err, "crash")
+	require.Equal(t, int64(3), seen[3])
+}
+
 func TestAWorkerThatWasGivenUpCannotMoveTheResumePoint(t *testing.T) {
 	l := newLab(t)
 	attemptOf := func(n int32) *attempt {

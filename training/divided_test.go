@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -221,6 +222,74 @@ func TestASecondExplosionEndsTheRun(t *testing.T) {
 	require.ErrorContains(t, err, "step 4")
 	require.ErrorContains(t, err, "back to step 3 with half the learning rate")
 	require.ErrorContains(t, err, "lower learning_rate")
+}
+
+// guarded is rounds that look, before an iteration, at how far the parameter is from 0, where it began.
+type guarded struct {
+	*rounds
+	limit  float64
+	opened []int64
+}
+
+func (o *guarded) Guards() bool { return o.limit > 0 }
+
+func (o *guarded) Open(step int64) error {
+	o.opened = append(o.opened, step)
+	v, err := device.ReadFloats(o.b, o.p.Value)
+	if err != nil {
+		return err
+	}
+	if away := math.Abs(float64(v[0])); away > o.limit {
+		return fmt.Errorf("iteration: %w", &training.ExplodedError{What: "distance", Value: away, Limit: o.limit})
+	}
+	return nil
+}
+
+func TestAnIterationThatWentTooFarIsDoneAgain(t *testing.T) {
+	const length, steps = 3, 12
+	guard := func(limit float64) (*guarded, *training.Loop) {
+		o := &guarded{rounds: newRounds(t, length), limit: limit}
+		l := roundsLoop(o.rounds, steps)
+		l.Objective = o
+		return o, l
+	}
+	away := func(o *guarded) float64 { return math.Abs(float64(o.values(t)[0])) }
+	free, l := guard(1e9)
+	_, err := l.Run(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []int64{0, 3, 6, 9}, free.opened)
+
+	limit := 0.8 * away(free) // passed in the second of four iterations
+	o, l := guard(limit)
+	r, err := l.Run(context.Background())
+	require.NoError(t, err)
+	require.NotNil(t, r.Retreat)
+	require.Equal(t, r.Retreat.Step-length, r.Retreat.To, "back to where the iteration before began")
+
+	for at := int64(1); at < steps; at++ { // what follows does not depend on when the run was stopped
+		s := &store{}
+		_, l := guard(limit)
+		l.Checkpoints = s
+		stop, seen := make(chan struct{}), false
+		l.Stopping = stop
+		l.Progress = func(done, _ int64, _ string) {
+			if done == at && !seen {
+				seen = true
+				close(stop)
+			}
+		}
+		_, err := l.Run(context.Background())
+		require.ErrorIs(t, err, training.ErrStopped)
+		again, l := guard(limit)
+		l.Checkpoints = s
+		_, err = l.Run(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, o.values(t), again.values(t), "stopped after step %d", at)
+	}
+
+	_, l = guard(0.1 * away(free))
+	_, err = l.Run(context.Background())
+	require.ErrorContains(t, err, "with half the learning rate: lower learning_rate")
 }
 
 func TestAnIdleStepMovesNothing(t *testing.T) {

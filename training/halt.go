@@ -65,7 +65,8 @@ func (r *run) halt(ctx context.Context, done int64, cause error) error {
 		return stopped
 	}
 	err := r.saver.wait()
-	back := !r.anchored(done) // a spike later on would lead back to the anchor, which only its own checkpoint has
+	// A spike later on, or what the guard finds, would lead back to the anchor, which only its own checkpoint has.
+	back := !r.anchored(done) || r.unopened(done) && r.anchor.step >= 0
 	if back {
 		done = r.anchor.step
 	}

@@ -59,6 +59,8 @@ type run struct {
 	optimizer optim.Optimizer
 	saver     *saver     // nil: no checkpoints
 	anchor    *snapshot  // where a spike or an explosion leads back to; nil: there is no way back
+	guard     Guarded    // nil: iterations are not looked at before they begin
+	opened    int64      // the step whose iteration guard let pass last; -1: none
 	best      *keepsakes // nil: the best parameters are not kept
 	control   control
 	feed      *feed
@@ -99,7 +101,10 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			if ctx.Err() != nil {
 				continue // what was cut off is done again after the resume
 			}
-			return Result{}, errors.Join(err, r.settle())
+			if step, err = r.retreated(step, err); err != nil {
+				return Result{}, errors.Join(err, r.settle())
+			}
+			continue
 		}
 		if r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps {
 			if err := r.handOver(ctx, step); err != nil {
@@ -111,14 +116,13 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		spike, err := r.step(step)
-		var exploded *ExplodedError
 		switch {
 		case spike != nil:
 			step, err = r.rewind(*spike)
-		case errors.As(err, &exploded):
-			step, err = r.retreat(step, exploded)
 		case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 			continue // the step was cut off before it moved anything
+		case err != nil:
+			step, err = r.retreated(step, err)
 		default:
 			step++
 		}
@@ -135,6 +139,12 @@ func (r *run) reach(ctx context.Context, done int64) error {
 	}
 	if err := r.evaluate(ctx, done); err != nil {
 		return err
+	}
+	if r.unopened(done) {
+		if err := r.guard.Open(done); err != nil {
+			return fmt.Errorf("step %d: %w", done, err)
+		}
+		r.opened = done
 	}
 	if r.anchor == nil || !r.anchored(done) || r.anchor.step == done {
 		return nil
@@ -197,6 +207,10 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		}
 	}
 	live := r.live()
+	r.opened = -1
+	if g, ok := r.Objective.(Guarded); ok && g.Guards() {
+		r.guard = g
+	}
 	if r.anchors() {
 		if r.anchor, err = newSnapshot(r.Backend, r.config, live); err != nil {
 			return 0, err

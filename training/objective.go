@@ -56,6 +56,16 @@ type Divided interface {
 	Whole(done int64) bool
 }
 
+// Guarded is a Divided objective that can tell, before an iteration begins, that the one before went too far.
+type Guarded interface {
+	Divided
+	// Guards tells whether it looks. It is the same throughout a run.
+	Guards() bool
+	// Open makes what the iteration that begins with a step learns from, and moves nothing. Where it returns an *ExplodedError, the loop goes back to
+	// the beginning of the iteration before; a state that it has not let pass is no checkpoint.
+	Open(step int64) error
+}
+
 // ErrIdle is returned by Step, beside its metrics, where the batch has nothing to learn from: the loop leaves the parameters and the optimiser as
 // they are, and goes on.
 var ErrIdle = errors.New("the batch has nothing to learn from")

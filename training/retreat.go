@@ -1,13 +1,14 @@
 package training
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
 
-// ExplodedError is returned by the Step of a Divided objective, wrapped, where the parameters have moved farther than it allows. The loop begins the
-// iteration again with half the learning rate, once in a run; the second time the error is final. The run is deterministic, so trying again does
-// not help.
+// ExplodedError is returned by the Step of a Divided objective, wrapped, where the parameters have moved farther than it allows, and by Guarded's Open
+// where they had before. The loop begins the iteration that moved them again with half the learning rate, once in a run; the second time the error is
+// final. The run is deterministic, so trying again does not help.
 type ExplodedError struct {
 	What  string // what was measured
 	Value float64
@@ -44,13 +45,28 @@ func (r *run) anchors() bool {
 	return divided || r.config.Spike != nil
 }
 
+// unopened tells whether an iteration begins at a step that the guard has not let pass yet.
+func (r *run) unopened(step int64) bool {
+	ended := r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps
+	return r.guard != nil && r.opened != step && r.whole(step) && !ended
+}
+
+// retreated is the step to go on with after an error; the error again where it is no explosion.
+func (r *run) retreated(step int64, err error) (int64, error) {
+	var exploded *ExplodedError
+	if !errors.As(err, &exploded) {
+		return step, err
+	}
+	return r.retreat(step, exploded)
+}
+
 // retreat restores the anchor after an explosion and halves the rate. It returns the step to go on with.
 func (r *run) retreat(step int64, exploded *ExplodedError) (int64, error) {
 	if before := r.control.Retreat; before != nil {
 		return 0, fmt.Errorf("step %d: %w, after %v: lower learning_rate, or the number of steps that learn from one batch", step, exploded, before)
 	}
-	if r.anchor == nil {
-		return 0, fmt.Errorf("step %d: %w", step, exploded)
+	if r.anchor == nil || r.anchor.step < 0 {
+		return 0, fmt.Errorf("step %d: %w, and there is no iteration before to begin again", step, exploded)
 	}
 	c, err := decodeControl(r.anchor.control)
 	if err != nil {
@@ -64,7 +80,7 @@ func (r *run) retreat(step int64, exploded *ExplodedError) (int64, error) {
 	if err := r.anchor.restore(); err != nil {
 		return 0, fmt.Errorf("go back to step %d: %w", r.anchor.step, err)
 	}
-	r.control = c
+	r.control, r.opened = c, -1
 	if r.anchor.control, err = c.encode(); err != nil {
 		return 0, err
 	}

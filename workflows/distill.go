@@ -49,7 +49,10 @@ func DistillDefaults() DistillParams {
 
 // Validate returns every fault that no single field shows.
 func (p DistillParams) Validate() error {
-	faults := p.Rows.faults("rows")
+	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"))
+	if p.Controls != nil {
+		faults = append(faults, p.Controls.RL.faults("controls.rl"))
+	}
 	if p.Student.From != "" && p.Student.From == p.Teacher.From {
 		faults = append(faults, errors.New("student and teacher are the same model"))
 	}

@@ -95,6 +95,7 @@ type PostRL struct {
 	Group        int            `json:"group" doc:"Samples of a problem." min:"1"`
 	LearningRate float64        `json:"learning_rate" doc:"Peak learning rate." above:"0"`
 	Rewards      []PostReward   `json:"rewards,omitempty" doc:"What samples are rewarded for; absent: right answers, and a tenth for their form."`
+	Rollouts     *PostRollouts  `json:"rollouts,omitempty" doc:"Lets all workers of the queue sample: each iteration is stages of its own. Absent: the training samples by itself."`
 	Loss         map[string]any `json:"loss,omitempty" doc:"Parts of the algorithm that differ from its preset: clip_high, beta, aggregate and so on."`
 	More         map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind rl."`
 }
@@ -164,6 +165,7 @@ type chain struct {
 	arms     []arm
 	contests []params
 	curves   []string
+	joined   []params // curves of several stages each
 }
 
 // arm is a row of the report.
@@ -344,5 +346,9 @@ func (c *chain) report() {
 		c.add("compare", "compare", compared, of.with(params{"metric": c.metrics[0], "pairs": c.contests}))
 		in["comparison"] = dag.Inputs{"compare.comparison"}
 	}
-	c.add("report", "report", in, rows.with(params{"title": c.Name, "metric": c.metrics[0], "curves": c.curves, "details": true}))
+	shown := rows.with(params{"title": c.Name, "metric": c.metrics[0], "curves": c.curves, "details": true})
+	if c.joined != nil {
+		shown["joined"] = c.joined
+	}
+	c.add("report", "report", in, shown)
 }

@@ -29,7 +29,7 @@ func PostTrainingDefaults() PostTrainingParams {
 
 // Validate returns every fault that no single field shows.
 func (p PostTrainingParams) Validate() error {
-	faults := p.Preferences.Rows.faults("preferences.rows")
+	faults := append(p.Preferences.Rows.faults("preferences.rows"), p.RL.faults("rl"))
 	if p.Preferences.own() {
 		faults = append(faults, errors.New("preferences are your own pairs: the chain needs rows that a task checks; use RewardModel and DPO on your pairs"))
 	}

@@ -35,7 +35,7 @@ func ruleRL() PostRL {
 
 // Validate returns every fault that no single field shows.
 func (p PPOParams) Validate() error {
-	faults := p.Preferences.Rows.faults("preferences.rows")
+	faults := append(p.Preferences.Rows.faults("preferences.rows"), p.RL.faults("rl"))
 	if p.Preferences.own() {
 		faults = append(faults, errors.New("preferences are your own pairs, and reinforcement needs prompts with problems: train the reward model with RewardModel and name it in a spec of the kind rl"))
 	}
@@ -72,6 +72,9 @@ type taught struct {
 
 // reinforce adds a training by reinforcement and returns the model.
 func (c *chain) reinforce(id string, t taught, r PostRL) string {
+	if r.Rollouts != nil {
+		return c.spread(id, t, r)
+	}
 	in := inputs{"model": {t.model}, "problems": t.problems, "held_out": {t.test}}
 	if t.judge != "" {
 		in["reward_model"] = dag.Inputs{t.judge}

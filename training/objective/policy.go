@@ -51,7 +51,7 @@ type PolicyParts struct {
 
 var (
 	_ training.Objective = (*Policy)(nil)
-	_ training.Divided   = (*Policy)(nil)
+	_ training.Guarded   = (*Policy)(nil)
 	_ training.Sized     = (*Policy)(nil)
 	_ training.Rated     = (*Policy)(nil)
 )
@@ -124,16 +124,38 @@ func (p *Policy) State() []optim.Tensor { return []optim.Tensor{p.state} }
 // Whole is part of training.Divided.
 func (p *Policy) Whole(done int64) bool { return done%p.options.Steps() == 0 }
 
+// Guards is part of training.Guarded: how far the policy is from the reference shows in what it samples.
+func (p *Policy) Guards() bool { return p.options.MaxKL > 0 }
+
+// Open is part of training.Guarded.
+func (p *Policy) Open(step int64) error {
+	number := step / p.options.Steps()
+	p.now = nil
+	it, err := p.begin(number)
+	if err != nil {
+		return fmt.Errorf("iteration %d: %w", number, err)
+	}
+	if most := p.options.MaxKL; most > 0 && !(it.kl <= most) {
+		return fmt.Errorf("iteration %d: %w", number,
+			&training.ExplodedError{What: "the divergence from the reference, in nats of a sample,", Value: it.kl, Limit: most})
+	}
+	p.now = it
+	return nil
+}
+
 // Step is part of training.Objective. Metrics are means over the steps of the iteration so far; see policy_loss.go.
 func (p *Policy) Step(step int64, _ *training.Batch) (training.Metrics, error) {
 	number, k := step/p.options.Steps(), int(step%p.options.Steps())
 	if k == 0 {
-		p.now = nil
-		it, err := p.begin(number)
-		if err != nil {
-			return nil, fmt.Errorf("iteration %d: %w", number, err)
+		if p.now == nil || p.now.number != number || p.now.learning {
+			if err := p.Open(step); err != nil {
+				return nil, err
+			}
 		}
-		p.now = it
+		p.now.learning = true
+		if err := p.Model.Backend().UploadFloats(p.state.Value, p.now.state); err != nil {
+			return nil, err
+		}
 	}
 	if p.now == nil || p.now.number != number {
 		return nil, fmt.Errorf("step %d is not the first of iteration %d, and that has not begun", step, number)
@@ -173,9 +195,6 @@ func (p *Policy) learn(it *iteration, mini minibatch, k int) error {
 	}
 	if moved := s.policy.Moved / float64(max(1, s.policy.Tokens)); !(moved <= p.options.MaxMoved) {
 		return &training.ExplodedError{What: "the divergence from the policy that sampled, in nats of a token,", Value: moved, Limit: p.options.MaxMoved}
-	}
-	if most := p.options.MaxKL; most > 0 && !(it.kl <= most) {
-		return &training.ExplodedError{What: "the divergence from the reference, in nats of a sample,", Value: it.kl, Limit: most}
 	}
 	return nil
 }

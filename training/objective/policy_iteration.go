@@ -25,7 +25,9 @@ type iteration struct {
 	values, returns         []float64 // of a critic
 	importance              []float64
 	advantages              []float64
-	beta                    float64 // in the loss
+	beta                    float64   // in the loss
+	state                   []float32 // of the policy from its first step on
+	learning                bool      // its first step has begun
 
 	facts     training.Metrics
 	kl        float64 // from the reference, nats of a sample
@@ -73,8 +75,8 @@ func (p *Policy) begin(number int64) (*iteration, error) {
 		delete(it.facts, "beta")
 	}
 	state[1] = float32(p.options.KLControl.Next(it.beta, it.kl, len(it.episodes)))
-	it.sampledAt = time.Now()
-	return it, p.Model.Backend().UploadFloats(p.state.Value, state)
+	it.state, it.sampledAt = state, time.Now()
+	return it, nil
 }
 
 // rollOut samples and judges until there are groups to learn from, which it returns.

@@ -3,6 +3,7 @@ package objective_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -165,6 +166,35 @@ func TestAnExplosionBeginsTheIterationAgain(t *testing.T) {
 	require.ErrorAs(t, err, &exploded)
 	require.ErrorContains(t, err, "with half the learning rate")
 	require.Equal(t, 2, r.sampler.calls, "the iteration was sampled twice")
+}
+
+func TestADivergenceLeadsBackToTheIterationThatMadeIt(t *testing.T) {
+	kl := func(most float64) (*policyRun, training.Result, error) {
+		r := newPolicyRun(t, policyCase{change: func(o *objective.PolicyOptions) {
+			o.Beta, o.KLInReward, o.SkipEqual, o.MaxKL, o.Prompts, o.Group = 1e-9, true, false, most, 16, 16
+		}}, 1)
+		r.loop.Config.Steps, r.loop.Config.Schedule.Peak = 4*r.options.Steps(), 0.02
+		res, err := r.loop.Run(context.Background())
+		return r, res, err
+	}
+	free, res, err := kl(1e9)
+	require.NoError(t, err)
+	require.Nil(t, res.Retreat)
+	var seen []float64
+	for _, row := range free.metrics.all {
+		seen = append(seen, row["kl"])
+	}
+	last := len(seen) - 1
+	require.Greater(t, seen[last], slices.Max(seen[:last]))
+
+	r, res, err := kl(0.9*seen[last] + 0.1*slices.Max(seen[:last]))
+	require.NoError(t, err)
+	require.Equal(t, 3*r.options.Steps(), res.Retreat.Step)
+	require.Equal(t, 2*r.options.Steps(), res.Retreat.To)
+	require.Equal(t, free.sampler.calls+2, r.sampler.calls, "the last two iterations were sampled twice")
+	_, _, err = kl(seen[last] / 100)
+	require.ErrorContains(t, err, "the divergence from the reference, in nats of a sample,")
+	require.ErrorContains(t, err, "with half the learning rate: lower learning_rate")
 }
 
 func TestFaultsOfAPolicyAreReportedAtOnce(t *testing.T) {

@@ -59,3 +59,40 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 		})
 	}
 }
+
+func TestRolloutsThatAreSpreadTrainTheSameModel(t *testing.T) {
+	run := func(rollouts, more string) (html string, weights artifact.Digest, out workflows.Outcome) {
+		b := &bench{t, mem.New()}
+		out, err := b.run("R1Zero", `{`+tinyCommon+`, `+tinySums+`, "control": 0, "base": {"epochs": 1, "batch": 8, "learning_rate": 0.01, "warm_up": 1}, "rl": {"iterations": 3, "prompts": 6, "group": 4, "rollouts": `+
+			rollouts+`, "rewards": [{"reward": "repetition", "weight": 1}, {"reward": "length", "weight": 1}], "loss": {"beta": 0.01}, "more": {`+more+`"temperature": 1.5, "equal_limit": 100}}}`)
+		require.NoError(t, err)
+		m, err := artifact.LoadManifest(t.Context(), b.store, out.Stages["rl_2"].Outputs["model"])
+		require.NoError(t, err)
+		f, err := m.Find("model.safetensors")
+		require.NoError(t, err)
+		return read(t, b.store, artifact.RunName("tiny", artifactFolder(out), "report.html")), f.Digest, out
+	}
+	html, one, _ := run(`{"shards": 1, "staleness": 1}`, ``)
+	require.Contains(t, html, "Reward of the samples", "the iterations are one curve")
+	_, three, out := run(`{"shards": 3, "staleness": 1}`, ``)
+	require.Equal(t, one, three, "into how many parts the problems are cut changes no bit")
+	require.Equal(t, 24.0, out.Stages["rl_rollout1"].Metrics["completions"])
+	require.Greater(t, out.Stages["rl_2"].Metrics["drift_max"], 1e-3, "the sampling policy was an iteration behind")
+	_, newest, out := run(`{"shards": 2, "staleness": 0}`, `"max_tokens": 24, `)
+	require.Less(t, out.Stages["rl_2"].Metrics["drift_max"], 1e-3)
+	require.NotEqual(t, one, newest)
+}
+
+func TestFaultsOfRolloutsAreFoundBeforeTheRun(t *testing.T) {
+	for params, want := range map[string]string{
+		`{"rl": {"rollouts": {"shards": 33}}}`:                          "rl.rollouts.shards is 33: give 1 to the 32 prompts",
+		`{"rl": {"rollouts": {"shards": 2}, "more": {"keep": "best"}}}`: "rl.more.keep is best",
+		`{"rl": {"rollouts": {"shards": 2, "stale": 1}}}`:               "staleness",
+		`{"rl": {"rollouts": {"staleness": 1}}}`:                        "shards",
+	} {
+		n, err := workflows.Find("R1Zero")
+		require.NoError(t, err)
+		_, err = n.Spec([]byte(params))
+		require.ErrorContains(t, err, want)
+	}
+}
