@@ -11,7 +11,7 @@ import (
 )
 
 type initModelParams struct {
-	Kind   goalName  `json:"kind" doc:"The objective that the model is for: lm is a language model, vlm one that sees images."`
+	Kind   goalName  `json:"kind" doc:"The objective that the model is for: lm is a language model, vlm one that sees images. Both have the form of Llama, with the head of the token table, where model.config.text is not given."`
 	Model  modelSize `json:"model" doc:"Size and form of the model."`
 	Seed   uint64    `json:"seed" doc:"Seed of the initial weights."`
 	Batch  int       `json:"batch,omitempty" doc:"siglip: pairs of a step, which the bias begins with." min:"0"`
@@ -24,8 +24,7 @@ func (p initModelParams) Validate() error {
 	return p.pretrain().Validate()
 }
 
-// pretrain is the same model as pretraining would make it. A decoder whose text
-// tower is not given has the form of Llama.
+// pretrain is the same model as pretraining would make it.
 func (p initModelParams) pretrain() pretrainParams {
 	q := pretrainParams{fitParams: defaultFit(), Model: p.Model}
 	if _, given := p.Model.Config["text"]; !given && (p.Kind == lmGoalName || p.Kind == vlmGoalName) {
