@@ -4,7 +4,7 @@ package activities
 func All() []Kind {
 	return []Kind{
 		ingest(), noise(), dedup(), merge(), documents(), examples(), tokensKind(), importModel(),
-		tokenizerKind(), pretrain(), finetune(), caption(), filter(),
+		tokenizerKind(), pretrain(), finetune(), trainReplica(), average(), caption(), filter(),
 		draw(), rollout(), rl(), evaluateTasks(), evaluateChoices(), winRate(), searchKind(),
 		evaluate(), evaluateText(), scaling(), compare(), reportKind(), publishKind(),
 		initModel(), sft(), rewardModel(), evaluatePreferences(), reference(), dpo(), distill(),

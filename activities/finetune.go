@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 
 	"tempera/infra/artifact"
 	"tempera/workflows/stage"
@@ -24,21 +23,32 @@ func finetune() Kind {
 }
 
 func runFinetune(ctx context.Context, t *Task, p fitParams) error {
-	from, err := inputModel(ctx, t)
+	j, release, err := goOn(ctx, t, p)
 	if err != nil {
 		return err
 	}
-	if g, ok := findGoal(p.Objective); ok && g.kind != from.weights.Config.Kind {
-		return Invalid(fmt.Errorf("the model is of kind %s, and objective %s trains %s: use an objective of that kind", from.weights.Config.Kind, p.Objective, g.kind))
+	defer release()
+	return fit(ctx, j)
+}
+
+// goOn makes the job that goes on training the input model.
+func goOn(ctx context.Context, t *Task, p fitParams) (_ *job, release func(), _ error) {
+	from, err := inputModel(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	if g, ok := findGoal(p.Objective); ok {
+		if err := g.trains(from.weights.Config); err != nil {
+			return nil, nil, err
+		}
 	}
 	file, err := from.tokenizerFile()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	m, err := from.deploy(t)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer m.close()
-	return fit(ctx, &job{task: t, params: p, model: m.model, encoder: newCaptionEncoder(m.tokenizer, m.model.Config), tokenizer: file})
+	return &job{task: t, params: p, model: m.model, encoder: newCaptionEncoder(m.tokenizer, m.model.Config), tokenizer: file}, m.close, nil
 }

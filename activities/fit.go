@@ -113,32 +113,47 @@ type job struct {
 
 // fit trains the model on the input data and publishes it.
 func fit(ctx context.Context, j *job) (err error) {
-	t, p := j.task, j.params
-	g, ok := findGoal(p.Objective)
-	if !ok {
-		return Invalid(fmt.Errorf("there is no objective %q", p.Objective))
-	}
-	if err := g.accepts(t); err != nil {
-		return err
-	}
-	l, err := g.open(ctx, j)
+	l, err := j.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
+	if err := (course{j.task, j.params.loopParams, j.model, l}).run(ctx); err != nil {
+		return err
+	}
+	_, err = j.publish(ctx)
+	return err
+}
+
+// open makes the lesson of the job's objective and data.
+func (j *job) open(ctx context.Context) (*lesson, error) {
+	p := j.params
+	g, ok := findGoal(p.Objective)
+	if !ok {
+		return nil, Invalid(fmt.Errorf("there is no objective %q", p.Objective))
+	}
+	if err := g.accepts(j.task); err != nil {
+		return nil, err
+	}
+	l, err := g.open(ctx, j)
+	if err != nil {
+		return nil, err
+	}
 	l.steps, l.minutes, l.rate = p.Steps, p.Minutes, p.syllabus().rate(p)
 	l.shown = []string{"itc", "itm", "itm_accuracy", "lm"}
-	if err := (course{t, p.loopParams, j.model, l}).run(ctx); err != nil {
-		return err
-	}
+	return l, nil
+}
+
+// publish makes the job's model the output of the stage.
+func (j *job) publish(ctx context.Context) (artifact.Artifact, error) {
 	w, err := j.model.Weights()
 	if err != nil {
-		return err
+		return artifact.Artifact{}, err
 	}
-	out, err := saveModel(ctx, t, w, j.tokenizer)
+	out, err := saveModel(ctx, j.task, w, j.tokenizer)
 	if err != nil {
-		return err
+		return artifact.Artifact{}, err
 	}
-	t.Output("model", out)
-	return nil
+	j.task.Output("model", out)
+	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tempera/infra/artifact"
+	"tempera/training"
 	"tempera/training/model"
 )
 
@@ -17,6 +18,16 @@ type goal struct {
 	room  func(c model.Config, p fitParams) int // tokens of a text beside its words, of a resolved configuration; nil: none
 	check func(p fitParams) []error             // faults of its own parameters; nil: it has none
 	open  func(ctx context.Context, j *job) (*lesson, error)
+	// validate prepares the measurement of the job's model on held-out data alone.
+	validate func(ctx context.Context, j *job, held artifact.Artifact) (*validation, error)
+}
+
+// validation measures a model on held-out data.
+type validation struct {
+	measure func(ctx context.Context) (training.Metrics, error)
+	score   string // the metric that tells which model is the best
+	lower   bool   // the least score wins
+	close   func() error
 }
 
 // goals lists what can be learned. Adding one is one file and one line here.
@@ -69,6 +80,14 @@ func (g goal) accepts(t *Task) error {
 		}
 	}
 	return nil
+}
+
+// trains tells whether the goal is one for models of a configuration.
+func (g goal) trains(c model.Config) error {
+	if g.kind == c.Kind {
+		return nil
+	}
+	return Invalid(fmt.Errorf("the model is of kind %s, and objective %s trains %s: use an objective of that kind", c.Kind, g.name, g.kind))
 }
 
 // weighted returns the weight of each of n data sets.

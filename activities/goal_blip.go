@@ -24,14 +24,19 @@ func blipGoal() goal {
 			}
 			return faults
 		},
-		open: func(ctx context.Context, j *job) (*lesson, error) {
-			g := pairsGoal{objective: newBLIP, validation: recallValidation}
-			if j.params.ITC == 0 {
-				g.validation = captionValidation
-			}
-			return g.open(ctx, j)
+		open: func(ctx context.Context, j *job) (*lesson, error) { return blipPairs(j).open(ctx, j) },
+		validate: func(ctx context.Context, j *job, held artifact.Artifact) (*validation, error) {
+			return blipPairs(j).validate(ctx, j, held)
 		},
 	}
+}
+
+func blipPairs(j *job) pairsGoal {
+	g := pairsGoal{objective: newBLIP, validation: recallValidation}
+	if j.params.ITC == 0 {
+		g.validation = captionValidation
+	}
+	return g
 }
 
 func newBLIP(j *job, epoch int64) (closer, error) {

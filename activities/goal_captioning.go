@@ -17,5 +17,5 @@ func captioningGoal() goal {
 		},
 		validation: captionValidation,
 	}
-	return goal{name: "captioning", kind: model.BLIP, data: artifact.TypeDataset, open: g.open}
+	return goal{name: "captioning", kind: model.BLIP, data: artifact.TypeDataset, open: g.open, validate: g.validate}
 }

@@ -19,7 +19,12 @@ const lmGoalName goalName = "lm"
 
 // lmGoal learns the next token of text.
 func lmGoal() goal {
-	return goal{name: lmGoalName, kind: model.LM, data: artifact.TypeTokens, open: openLM}
+	return goal{
+		name: lmGoalName, kind: model.LM, data: artifact.TypeTokens, open: openLM,
+		validate: func(ctx context.Context, j *job, held artifact.Artifact) (*validation, error) {
+			return validateLM(ctx, j, held, nil)
+		},
+	}
 }
 
 // lmData is the token sets of a job, packed for each stage of its curriculum.
@@ -32,7 +37,7 @@ type lmData struct {
 
 func openLM(ctx context.Context, j *job) (_ *lesson, err error) {
 	d := &lmData{syllabus: j.params.syllabus()}
-	l := &lesson{batch: j.params.Batch, batches: d.fill, score: "bits_per_byte", lower: true}
+	l := &lesson{batch: j.params.Batch, batches: d.fill}
 	closers := []func() error{d.close}
 	l.close = func() error {
 		var errs []error
@@ -69,18 +74,29 @@ func openLM(ctx context.Context, j *job) (_ *lesson, err error) {
 	if !ok {
 		return l, nil
 	}
+	v, err := validateLM(ctx, j, held, goal.Scorer)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, v.close)
+	l.evaluate, l.score, l.lower = v.measure, v.score, v.lower
+	return l, nil
+}
+
+// validateLM measures how well held-out tokens are predicted; scorer nil: with memory of its own.
+func validateLM(ctx context.Context, j *job, held artifact.Artifact, scorer func(objective.PackedShape) (*objective.LMScorer, error)) (*validation, error) {
 	s, err := openTokens(ctx, j, held)
 	if err != nil {
 		return nil, err
 	}
-	closers = append(closers, s.Close)
-	scoring, err := newTextScoring(j.model, s, textScoringOptions{rows: j.params.Batch, batches: j.params.EvaluateBatches, seed: j.params.Seed, scorer: goal.Scorer})
+	p := j.params
+	scoring, err := newTextScoring(j.model, s, textScoringOptions{rows: p.Batch, batches: p.EvaluateBatches, seed: p.Seed, scorer: scorer})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
-	closers = append(closers, scoring.close)
-	l.evaluate = scoring.metrics
-	return l, nil
+	return &validation{measure: scoring.metrics, score: "bits_per_byte", lower: true, close: func() error {
+		return errors.Join(scoring.close(), s.Close())
+	}}, nil
 }
 
 // openTokens opens a token set, which must be of the model's tokenizer.

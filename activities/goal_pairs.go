@@ -26,14 +26,6 @@ type pairsGoal struct {
 	batches func(ctx context.Context, j *job, l *loader.Loader) (training.Batches, error)
 }
 
-// validation measures a model on held-out pairs.
-type validation struct {
-	measure func(ctx context.Context) (training.Metrics, error)
-	score   string
-	lower   bool
-	close   func() error
-}
-
 // heldOutPairs is how many pairs are measured on the way at most.
 const heldOutPairs = 512
 

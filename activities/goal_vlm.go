@@ -18,7 +18,7 @@ const vlmGoalName goalName = "vlm"
 func vlmGoal() goal {
 	g := pairsGoal{objective: newVLM, validation: vlmValidation, batches: illustratedBatches}
 	return goal{
-		name: vlmGoalName, kind: model.VLM, data: artifact.TypeDataset, open: g.open,
+		name: vlmGoalName, kind: model.VLM, data: artifact.TypeDataset, open: g.open, validate: g.validate,
 		shape: func(c *model.Config, _ fitParams) {
 			c.Text.Form = model.Llama
 			addImageToken(&c.Text)

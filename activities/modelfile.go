@@ -62,6 +62,33 @@ func loadModel(ctx context.Context, t *Task, a artifact.Artifact) (_ *loadedMode
 	return &loadedModel{w, tok, m}, nil
 }
 
+// openModelFile opens the weights of a model artifact, verified.
+func openModelFile(ctx context.Context, t *Task, a artifact.Artifact) (_ *model.File, release func(), _ error) {
+	m, err := artifact.LoadManifest(ctx, t.Store, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := m.Find(weightsFile)
+	if err != nil {
+		return nil, nil, Invalid(err)
+	}
+	path, remove, err := artifact.LocalPath(ctx, t.Store, f.Digest, t.Scratch)
+	if err != nil {
+		return nil, nil, fmt.Errorf("model %s: %w", a.Digest.Short(), err)
+	}
+	file, err := model.OpenFile(path)
+	if err != nil {
+		remove()
+		return nil, nil, Invalid(fmt.Errorf("model %s: %w", f.Digest, err))
+	}
+	return file, func() {
+		if err := file.Close(); err != nil {
+			t.Log.Warn("a file of weights is not closed", "error", err)
+		}
+		remove()
+	}, nil
+}
+
 // inputModel reads the model of the input of that name.
 func inputModel(ctx context.Context, t *Task) (*loadedModel, error) {
 	source, _ := t.Input("model")

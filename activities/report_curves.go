@@ -38,6 +38,7 @@ var curves = []curve{
 	{"truncated", "Samples that were cut off", "share", true},
 	{"clip_fraction", "Tokens whose ratio the clip holds", "share", true},
 	{"drift_max", "Largest difference of sampling's and training's log-probabilities", "nats", true},
+	{"agreement", "How far replicas agree (1: all learned the same)", "share", true},
 	{"lr", "Learning rate", "learning rate", true},
 	{"grad_norm", "Norm of the gradient", "norm", true},
 	{"tokens_per_second", "Tokens per second", "tokens/s", true},

@@ -160,13 +160,7 @@ func (r *rlRun) keepState(ctx context.Context, write func(io.Writer) error) (err
 
 // saveState publishes the state that goes with a model.
 func (r *rlRun) saveState(ctx context.Context, model artifact.Artifact) error {
-	meta, err := json.Marshal(rlStateMeta{Model: model.Digest, Iteration: r.params.Iteration})
-	if err != nil {
-		return err
-	}
-	a, err := artifact.PutManifest(ctx, r.task.Store, &artifact.Manifest{
-		Type: artifact.TypeState, Files: []artifact.File{{Path: stateFile, Ref: r.state}}, Meta: meta,
-	})
+	a, err := putState(ctx, r.task.Store, rlStateMeta{Model: model.Digest, Iteration: r.params.Iteration}, artifact.File{Path: stateFile, Ref: r.state})
 	if err != nil {
 		return err
 	}

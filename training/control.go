@@ -24,12 +24,23 @@ type control struct {
 	Dropped int64 `json:"dropped,omitempty"` // steps whose loss was no number
 	InRow   int64 `json:"in_row,omitempty"`  // of them, those just before
 
+	Applied int64   `json:"applied,omitempty"` // steps that moved the parameters
+	LossSum float64 `json:"loss_sum,omitempty"`
+	Tokens  float64 `json:"tokens,omitempty"`
+
 	Evaluated int64   `json:"evaluated,omitempty"` // the step of the last evaluation
 	Latest    Metrics `json:"latest,omitempty"`
 	Best      Metrics `json:"best,omitempty"`
 	BestStep  int64   `json:"best_step,omitempty"`
 	Worse     int     `json:"worse,omitempty"` // evaluations since the best one
 	Stopped   bool    `json:"stopped,omitempty"`
+}
+
+// count adds a step that was applied.
+func (c *control) count(m Metrics) {
+	c.Applied++
+	c.LossSum += m[LossKey]
+	c.Tokens += m[TokensKey]
 }
 
 func (c *control) encode() (string, error) {

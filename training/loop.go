@@ -34,6 +34,7 @@ type Loop struct {
 	Stopping  <-chan struct{}                      // closed: write a checkpoint and return ErrStopped
 	// Final gets the state after the last step, as a checkpoint holds it, for a run that goes on from there; nil: nobody wants it.
 	Final   func(ctx context.Context, write func(io.Writer) error) error
+	Carry   *Carry       // makes the run one leg of a training; nil: it is the whole one
 	Planned func(Memory) // nil: nobody looks; called before memory is allocated, also if it is too much
 }
 
@@ -49,6 +50,9 @@ type Result struct {
 	Rewinds  []Rewind // spikes that were rewound
 	Retreat  *Retreat // an explosion after which the rate was halved; nil: none
 	Dropped  int64    // steps that were not applied, their loss being no number
+	Applied  int64    // steps that were, in this run alone where it is a leg
+	Loss     float64  // mean of theirs
+	Tokens   float64  // that they saw; 0 where the batches do not tell
 	Memory   Memory   // as predicted; zero where the objective is not Sized
 }
 
@@ -107,7 +111,7 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			continue
 		}
 		if r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps {
-			if err := r.handOver(ctx, step); err != nil {
+			if err := errors.Join(r.handOver(ctx, step), r.give(ctx, step)); err != nil {
 				return Result{}, err
 			}
 			return r.finish(step)
@@ -169,7 +173,8 @@ func (r *run) finish(done int64) (Result, error) {
 	}
 	return Result{
 		Steps: done, Resumed: r.began, Metrics: r.seen, Early: c.Stopped && done < r.config.Steps,
-		Latest: c.Latest, Best: c.Best, BestStep: c.BestStep, Rewinds: c.Rewinds, Retreat: c.Retreat, Dropped: c.Dropped, Memory: r.needed,
+		Latest: c.Latest, Best: c.Best, BestStep: c.BestStep, Rewinds: c.Rewinds, Retreat: c.Retreat, Dropped: c.Dropped,
+		Applied: c.Applied, Loss: c.LossSum / float64(max(1, c.Applied)), Tokens: c.Tokens, Memory: r.needed,
 	}, nil
 }
 
@@ -218,7 +223,7 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		r.anchor.step = -1
 	}
 	if r.Checkpoints == nil {
-		return 0, nil
+		return r.take(ctx)
 	}
 	return r.resume(ctx, live)
 }
@@ -229,10 +234,7 @@ func (r *run) live() []optim.Tensor {
 	for _, p := range r.Objective.Params() {
 		live = append(live, optim.Tensor{Name: "param." + p.Name, Value: p.Value})
 	}
-	live = append(live, r.optimizer.State()...)
-	for _, t := range r.Objective.State() {
-		live = append(live, optim.Tensor{Name: "state." + t.Name, Value: t.Value})
-	}
+	live = append(live, r.beside()...)
 	if r.best != nil {
 		for _, t := range r.best.kept {
 			live = append(live, optim.Tensor{Name: "best." + t.Name, Value: t.Value})
@@ -253,7 +255,7 @@ func (r *run) resume(ctx context.Context, live []optim.Tensor) (int64, error) {
 		return 0, fmt.Errorf("resume training: %w", err)
 	}
 	if !found {
-		return 0, nil
+		return r.take(ctx)
 	}
 	r.saver.saved = spare.step
 	if r.control, err = decodeControl(spare.control); err != nil {
@@ -305,6 +307,7 @@ func (r *run) step(step int64) (*Rewind, error) {
 	if err := r.Objective.Updated(step); err != nil {
 		return nil, fmt.Errorf("after step %d: %w", step, err)
 	}
+	r.control.count(m)
 	r.history.add(step, m)
 	r.seen = m
 	return nil, r.report(step, m)

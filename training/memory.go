@@ -153,6 +153,9 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 		m.State += bytesOf(t.Value)
 	}
 	m.Copies = r.copies(m.Parameters + m.Optimiser + m.State)
+	if r.Carry != nil {
+		m.Copies += m.Optimiser + m.State
+	}
 	if b, ok := r.Backend.(device.Leasing); ok {
 		m.Scratch = b.Leased() + r.config.AdamW.ScratchBytes(r.Objective.Params())
 	}

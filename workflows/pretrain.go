@@ -32,6 +32,8 @@ type PretrainParams struct {
 	Stages       []PretrainStage `json:"stages,omitempty" doc:"A curriculum: stages of the one training, in order; what a stage leaves out is as above."`
 	Augment      bool            `json:"augment" doc:"Shifts and tints training images at random."`
 
+	DataParallel *PretrainParallel `json:"data_parallel,omitempty" doc:"Trains replicas on their own parts of the data, in rounds, and averages what they learned (DiLoCo): steps and batch are those of each."`
+
 	EvaluateEvery int            `json:"evaluate_every" doc:"Steps between measurements on held-out data; 0: a tenth of the steps." min:"0"`
 	Patience      int            `json:"patience" doc:"Measurements in a row without a better score that end the training; 0: none do." min:"0"`
 	Keep          string         `json:"keep" doc:"Which parameters become the model: the last, or those with the best score." enum:"last,best"`
@@ -137,6 +139,7 @@ func (p PretrainParams) Validate() error {
 	for _, ref := range []string{v.Vision, v.Language} {
 		fail(ref != "" && typeOf(ref) != "model", "%q is no model, which vlm begins with", ref)
 	}
+	p.DataParallel.faults(p, fail)
 	fail(p.Sweep != nil && !lm, "sweep is of language models: use objective lm, or leave it out")
 	fail(p.Sweep != nil && p.Minutes > 0, "sweep compares equal numbers of tokens: give steps, not minutes")
 	if p.Sweep != nil {

@@ -120,14 +120,22 @@ type sized struct {
 	suffix       string // of its stages' ids
 	label        string
 	width, steps int
+	batch        int
+	replicas     bool // trained in rounds
 }
 
 // models lists the models: one, or those of the sweep, the one that the run is
 // about last.
 func (b *pretraining) models() []sized {
 	p := b.p
+	single := sized{label: p.Name, width: p.Model.Width, steps: p.Steps, batch: p.Batch}
+	if d := p.DataParallel; d != nil {
+		all := d.controls(single)
+		single.replicas, single.label = true, fmt.Sprintf("%d replicas, rounds of %d steps", d.Replicas, d.LocalSteps)
+		return append(all, single)
+	}
 	if p.Sweep == nil {
-		return []sized{{"", p.Name, p.Model.Width, p.Steps}}
+		return []sized{single}
 	}
 	lengths := p.Sweep.Steps
 	if len(lengths) == 0 {
@@ -136,7 +144,7 @@ func (b *pretraining) models() []sized {
 	var all []sized
 	for _, steps := range slices.Compact(slices.Sorted(slices.Values(lengths))) {
 		for _, width := range slices.Compact(slices.Sorted(slices.Values(p.Sweep.Width))) {
-			m := sized{fmt.Sprintf("_w%d", width), fmt.Sprintf("width %d", width), width, steps}
+			m := sized{suffix: fmt.Sprintf("_w%d", width), label: fmt.Sprintf("width %d", width), width: width, steps: steps, batch: p.Batch}
 			if len(lengths) > 1 {
 				m.suffix += fmt.Sprintf("_%d", steps)
 				m.label += fmt.Sprintf(", %d steps", steps)
@@ -152,7 +160,7 @@ func (b *pretraining) train(m sized) {
 	p := b.p
 	lm := p.Objective == "lm"
 	q := params{
-		"objective": p.Objective, "steps": m.steps, "minutes": p.Minutes, "batch": p.Batch, "learning_rate": p.LearningRate, "warm_up": p.WarmUp,
+		"objective": p.Objective, "steps": m.steps, "minutes": p.Minutes, "batch": m.batch, "learning_rate": p.LearningRate, "warm_up": p.WarmUp,
 		"floor": 0.1, "packing": p.Packing, "seed": p.Seed, "evaluate_every": p.EvaluateEvery, "patience": p.Patience, "keep": p.Keep,
 		"checkpoint_seconds": p.Checkpoint, "model": b.size(m),
 	}
@@ -169,7 +177,11 @@ func (b *pretraining) train(m sized) {
 		q["augment"] = params{"shift": 2, "jitter": 15}
 	}
 	id := "pretrain" + m.suffix
-	b.add(id, "pretrain", b.learnsFrom(q), q)
+	if in := b.learnsFrom(q); m.replicas {
+		b.inRounds(id, q)
+	} else {
+		b.add(id, "pretrain", in, q)
+	}
 	b.best = trained{id + ".model", "evaluate" + m.suffix + ".evaluation"}
 	in := inputs{"model": {b.best.model}, "data": {b.judged}}
 	if lm {
@@ -192,7 +204,7 @@ func (b *pretraining) train(m sized) {
 	}
 	b.labels, b.steps, b.seeds = append(b.labels, m.label), append(b.steps, steps), append(b.seeds, p.Seed)
 	b.curves = append(b.curves, id)
-	b.seen = append(b.seen, float64(m.steps)*float64(p.Batch)*float64(p.Model.Context))
+	b.seen = append(b.seen, float64(m.steps)*float64(m.batch)*float64(p.Model.Context))
 }
 
 // size are the parameters of a model's size.
@@ -212,7 +224,15 @@ func (b *pretraining) size(m sized) params {
 
 // learnsFrom are the inputs of a training, whose parameters it completes.
 func (b *pretraining) learnsFrom(q params) inputs {
-	in := inputs{"data": b.data, "tokenizer": {b.tokenizer}, "held_out": {b.held}}
+	if freeze := b.p.VLM.Freeze; len(freeze) > 0 {
+		q["freeze"] = freeze
+	}
+	b.sight(q)
+	return b.madeOf(inputs{"data": b.data, "tokenizer": {b.tokenizer}, "held_out": {b.held}})
+}
+
+// madeOf adds the models that a new one begins with to the inputs that make it.
+func (b *pretraining) madeOf(in inputs) inputs {
 	v := b.p.VLM
 	if v.Vision != "" {
 		in["vision"] = dag.Inputs{v.Vision}
@@ -220,10 +240,6 @@ func (b *pretraining) learnsFrom(q params) inputs {
 	if v.Language != "" {
 		in["language"] = dag.Inputs{v.Language}
 	}
-	if len(v.Freeze) > 0 {
-		q["freeze"] = v.Freeze
-	}
-	b.sight(q)
 	return in
 }
 

@@ -1,6 +1,7 @@
-// Package chaos holds one test, behind the build tag chaos: it kills worker,
+// Package chaos holds two tests behind the build tag chaos. One kills worker,
 // Temporal and MinIO at random moments of a run and compares what the run made
-// with what an undisturbed one makes.
+// with what an undisturbed one makes; the other kills one of two workers that
+// train replicas in rounds.
 //
 //	task test:chaos -- -seed 7 -kills 20
 package chaos

@@ -25,7 +25,7 @@ const (
 )
 
 // trainings are the kinds that write checkpoints.
-var trainings = []string{"pretrain", "finetune", "sft", "reward_model", "dpo", "rl", "distill"}
+var trainings = []string{"pretrain", "finetune", "train_replica", "sft", "reward_model", "dpo", "rl", "distill"}
 
 // line is one line of the worker's log.
 type line struct {
