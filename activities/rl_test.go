@@ -10,6 +10,7 @@ import (
 
 	"tempera/datagen/example"
 	"tempera/datagen/task"
+	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
 )
 
@@ -34,7 +35,11 @@ func (l *workshop) reinforcements() map[string]execution {
 		return execution{kind: rl(), inputs: in, params: fmt.Sprintf(`{"algorithm": %q, "iterations": 4, "prompts": 4, "group": 4, "max_tokens": 8, "rewards": [{"reward": "repetition", "weight": 1}],
 			"evaluate_every": 2, "checkpoint_seconds": 0.001, "seed": 5, "graph_tokens": 128 %s}`, algorithm, params)}
 	}
+	seer := l.beginner(smallSeer)
+	seeing := of("grpo", `, "loss": {"beta": 0.05}, "freeze": ["vision"]`, ports{"model": {seer}, "problems": {l.examples(seenScenes(1, 12)...)}, "held_out": {l.examples(seenScenes(2, 5)...)}})
+	seeing.inputs["reward_model"] = []artifact.Artifact{l.output(execution{kind: rewardModel(), params: `{"batch": 16, "readout": "sum"}`, inputs: ports{"model": {seer}, "data": {l.examples(seenPreferences(11, 24)...)}}}, "model")}
 	return map[string]execution{
+		"grpo with pictures":                      seeing,
 		"grpo":                                    of("grpo", `, "keep": "best"`, nil),
 		"dr_grpo by lora, with a reference":       of("dr_grpo", `, "lora": {"rank": 2}, "loss": {"beta": 0.05, "epochs": 2}`, ports{"reference": {judge}}),
 		"dapo, old probabilities computed anew":   of("dapo", `, "loss": {"rounds": 2, "importance": 2}`, nil),
