@@ -85,7 +85,7 @@ func runDPO(ctx context.Context, t *Task, p dpoParams) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &preferring{tuning: u, params: p, loss: loss, reader: preferenceReader{encoder: e, mismatched: loss.Mismatched, labelled: loss.Mismatched}}
+	d := &preferring{tuning: u, params: p, loss: loss, reader: preferenceReader{encoder: e, retina: u.retina, mismatched: loss.Mismatched, labelled: loss.Mismatched}}
 	l, err := d.lesson(ctx)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (d *preferring) rows(ctx context.Context, port string) (*spanRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spanRows{rows: rows, pad: d.model.Config.Text.Special.Pad, batch: d.params.Batch, parts: d.params.Accumulate}
+	s := &spanRows{rows: rows, config: d.model.Config, retina: d.retina, batch: d.params.Batch, parts: d.params.Accumulate}
 	if !d.loss.Reference {
 		return s, nil
 	}

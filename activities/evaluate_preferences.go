@@ -63,14 +63,18 @@ func runEvaluatePreferences(ctx context.Context, t *Task, p evaluatePreferencesP
 	if err != nil {
 		return err
 	}
-	rows, examples, err := preferenceReader{encoder: e}.read(ctx, t, "data")
+	sight, err := newRetina(m.Config)
+	if err != nil {
+		return Invalid(err)
+	}
+	rows, examples, err := preferenceReader{encoder: e, retina: sight}.read(ctx, t, "data")
 	if err != nil {
 		return err
 	}
 	if p.Pairs > 0 && len(rows) > p.Pairs {
 		rows, examples = rows[:p.Pairs], examples[:p.Pairs]
 	}
-	v, err := scorePairs(ctx, t, m, &spanRows{rows: rows, pad: m.Config.Text.Special.Pad, batch: p.Batch, parts: 1})
+	v, err := scorePairs(ctx, t, m, &spanRows{rows: rows, config: m.Config, retina: sight, batch: p.Batch, parts: 1})
 	if err != nil {
 		return err
 	}

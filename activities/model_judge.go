@@ -18,6 +18,7 @@ import (
 type modelJudge struct {
 	*spanJudge
 	encoder *chat.Encoder
+	retina  *retina // nil: it sees nothing
 	unit    model.Unit
 }
 
@@ -55,8 +56,12 @@ func newModelJudge(ctx context.Context, t *Task, o judgeOptions) (*modelJudge, e
 	if c.Score.Unit == model.StepUnit {
 		spans = c.Text.Context
 	}
+	sight, err := newRetina(c)
+	if err != nil {
+		return nil, Invalid(err)
+	}
 	j, err := newSpanJudge(m, c.Text.Context, spans)
-	return &modelJudge{j, encoder, c.Score.Unit}, err
+	return &modelJudge{j, encoder, sight, c.Score.Unit}, err
 }
 
 // close frees the judge, where there is one.
@@ -70,7 +75,10 @@ func (j *modelJudge) close() error {
 // completion is a text as labels and preferences are learned.
 func (j *modelJudge) completion(row *example.Example, text string) (objective.SpanText, error) {
 	x, err := j.encoder.Completion(row, example.Plain(text))
-	return judged(x), err
+	if err != nil {
+		return objective.SpanText{}, err
+	}
+	return j.seen(judged(x), row)
 }
 
 // steps is a text as steps are learned.
@@ -80,7 +88,13 @@ func (j *modelJudge) steps(row *example.Example, steps []string) (objective.Span
 	if err != nil {
 		return objective.SpanText{}, err
 	}
-	return r.texts[0], nil
+	return j.seen(r.texts[0], row)
+}
+
+// seen is a text with the pictures of its row.
+func (j *modelJudge) seen(text objective.SpanText, row *example.Example) (_ objective.SpanText, err error) {
+	text.Pictures, err = j.retina.read(row.Pictures)
+	return text, err
 }
 
 // Score implements reward.Reward: what a reward model says of a completion.

@@ -13,6 +13,7 @@ import (
 // rejected one and, where it is asked for, one of another prompt.
 type preferenceReader struct {
 	encoder    *chat.Encoder
+	retina     *retina // nil: the model sees nothing
 	mismatched bool
 	labelled   bool // rows with a label are pairs of which one is missing
 }
@@ -24,7 +25,10 @@ func (p preferenceReader) read(ctx context.Context, t *Task, port string) ([]spa
 	_, err := takeRows(ctx, t, port, func(_ int, x *example.Example) error {
 		texts, err := p.texts(x)
 		if err == nil {
-			rows, from = append(rows, spanRow{id: x.ID, texts: texts}), append(from, x)
+			err = p.retina.check(x)
+		}
+		if err == nil {
+			rows, from = append(rows, spanRow{id: x.ID, texts: texts, shown: x.Pictures}), append(from, x)
 		}
 		return err
 	})

@@ -63,8 +63,12 @@ func runReference(ctx context.Context, t *Task, p referenceParams) error {
 	if err != nil {
 		return err
 	}
-	if err := languageModel(from.weights.Config); err != nil {
+	if err := textModel(from.weights.Config); err != nil {
 		return err
+	}
+	sight, err := newRetina(from.weights.Config)
+	if err != nil {
+		return Invalid(err)
 	}
 	dev, err := newCompute(t)
 	if err != nil {
@@ -79,11 +83,11 @@ func runReference(ctx context.Context, t *Task, p referenceParams) error {
 	if err != nil {
 		return err
 	}
-	rows, _, err := (preferenceReader{encoder: e, mismatched: p.Mismatched, labelled: true}).read(ctx, t, "data")
+	rows, _, err := (preferenceReader{encoder: e, retina: sight, mismatched: p.Mismatched, labelled: true}).read(ctx, t, "data")
 	if err != nil {
 		return err
 	}
-	s := &spanRows{rows: rows, pad: m.Config.Text.Special.Pad, batch: p.Batch, parts: 1}
+	s := &spanRows{rows: rows, config: m.Config, retina: sight, batch: p.Batch, parts: 1}
 	if err := s.refer(ctx, m, func(done int) { t.Progress(Progress{Done: int64(done), Total: int64(len(rows)), Unit: "pairs"}) }); err != nil {
 		return err
 	}

@@ -105,9 +105,9 @@ func runRewardModel(ctx context.Context, t *Task, p rewardParams) (err error) {
 
 // rows reads the rows of a port, with their labels and margins.
 func (j *judging) rows(ctx context.Context, port string) (*spanRows, []*example.Example, error) {
-	s := &spanRows{pad: j.model.Config.Text.Special.Pad, batch: j.params.Batch, parts: j.params.Accumulate}
+	s := &spanRows{config: j.model.Config, retina: j.retina, batch: j.params.Batch, parts: j.params.Accumulate}
 	if j.params.Learn == learnPreferences {
-		rows, from, err := preferenceReader{encoder: j.encoder}.read(ctx, j.task, port)
+		rows, from, err := preferenceReader{encoder: j.encoder, retina: j.retina}.read(ctx, j.task, port)
 		if s.rows = rows; j.params.Margin {
 			s.extra = []string{objective.Margin}
 			for i, x := range from {
@@ -123,6 +123,9 @@ func (j *judging) rows(ctx context.Context, port string) (*spanRows, []*example.
 	}
 	_, err := takeRows(ctx, j.task, port, func(_ int, x *example.Example) error {
 		row, err := read(j.encoder, x)
+		if err == nil {
+			err = j.retina.check(x)
+		}
 		if err == nil {
 			s.rows = append(s.rows, row)
 		}
@@ -140,7 +143,7 @@ func labelledRow(e *chat.Encoder, x *example.Example) (spanRow, error) {
 	if err != nil {
 		return spanRow{}, err
 	}
-	return spanRow{id: x.ID, texts: []objective.SpanText{judged(text)}, extra: map[string][]float32{objective.Label: {number(*x.Label)}}}, nil
+	return spanRow{id: x.ID, texts: []objective.SpanText{judged(text)}, shown: x.Pictures, extra: map[string][]float32{objective.Label: {number(*x.Label)}}}, nil
 }
 
 // steppedRow is a completion whose spans are its steps.
@@ -159,7 +162,7 @@ func steppedRow(e *chat.Encoder, x *example.Example) (spanRow, error) {
 		out.Spans = append(out.Spans, objective.Span{From: at, To: end + 1})
 		labels, at = append(labels, number(x.StepLabels[i])), end+1
 	}
-	return spanRow{id: x.ID, texts: []objective.SpanText{out}, extra: map[string][]float32{objective.Label: labels}}, nil
+	return spanRow{id: x.ID, texts: []objective.SpanText{out}, shown: x.Pictures, extra: map[string][]float32{objective.Label: labels}}, nil
 }
 
 func number(truth bool) float32 {

@@ -36,6 +36,7 @@ type rlParams struct {
 	Decay        float64     `json:"decay" doc:"Decoupled weight decay of matrices." min:"0"`
 	ClipNorm     float64     `json:"clip_norm" doc:"Largest norm of the gradient." above:"0"`
 	CriticRate   float64     `json:"critic_rate" doc:"Learning rate of the critic over that of the policy." above:"0"`
+	Freeze       []string    `json:"freeze,omitempty" doc:"Of a vision-language model: parts that are not trained." enum:"vision,projector,text"`
 	LoRA         *model.LoRA `json:"lora,omitempty" doc:"Trains low-rank changes instead of the weights: {rank, alpha, targets}."`
 	Seed         uint64      `json:"seed" doc:"Of the order of the problems and of every draw."`
 
@@ -98,8 +99,8 @@ func rl() Kind {
 		Headline: []string{"pass_at_1", "reward", "kl", "entropy"},
 		Summary:  "Reinforce what is rewarded in a model's own samples",
 		Inputs: []stage.Port{
-			{Name: "model", Type: artifact.TypeModel, Doc: "The policy to start from: an lm model."},
-			{Name: "problems", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What it is asked."},
+			{Name: "model", Type: artifact.TypeModel, Doc: "The policy to start from: an lm or vlm model."},
+			{Name: "problems", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "What it is asked; of a vlm with a picture each."},
 			{Name: "from", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "Instead of problems: samples with what was drawn (rollout, record: true), which one iteration learns from."},
 			{Name: "state", Type: artifact.TypeState, Optional: true, Doc: "from: what the iteration before ended with."},
 			{Name: "reference", Type: artifact.TypeModel, Optional: true, Doc: "The model that a divergence is measured from; absent: the policy as this stage starts with it."},

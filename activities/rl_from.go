@@ -19,9 +19,15 @@ type rlGiven struct {
 	judge  *rlJudge
 }
 
+// givenOptions say what is read of samples.
+type givenOptions struct {
+	size   int     // of a group
+	retina *retina // nil: the model sees nothing
+}
+
 // openGiven reads the samples of the port from. Groups of another size than most, of which samples are missing, are left out and counted, as are rows
 // without what was drawn.
-func openGiven(ctx context.Context, t *Task, j *rlJudge, size int) (*rlGiven, error) {
+func openGiven(ctx context.Context, t *Task, j *rlJudge, o givenOptions) (*rlGiven, error) {
 	g := &rlGiven{judge: j}
 	places := map[string]int{}
 	_, err := takeRows(ctx, t, "from", func(_ int, x *example.Example) error {
@@ -29,11 +35,18 @@ func openGiven(ctx context.Context, t *Task, j *rlJudge, size int) (*rlGiven, er
 		if d == nil || x.Score == nil {
 			return fmt.Errorf("row %s does not say what was drawn, or has no score: sample with the kind rollout and record: true", x.ID)
 		}
+		if err := o.retina.check(x); err != nil {
+			return err
+		}
 		at, seen := places[d.Group]
 		if !seen {
+			pictures, err := o.retina.read(x.Pictures)
+			if err != nil {
+				return err
+			}
 			at = len(g.groups)
 			places[d.Group] = at
-			g.groups = append(g.groups, objective.Group{Prompt: objective.Prompt{Index: at, Tokens: d.Prompt}})
+			g.groups = append(g.groups, objective.Group{Prompt: objective.Prompt{Index: at, Tokens: d.Prompt, Pictures: pictures}})
 			j.rows = append(j.rows, x)
 		}
 		group := &g.groups[at]
@@ -46,17 +59,17 @@ func openGiven(ctx context.Context, t *Task, j *rlJudge, size int) (*rlGiven, er
 	}
 	whole := g.groups[:0]
 	for _, group := range g.groups {
-		if len(group.Samples) == size {
+		if len(group.Samples) == o.size {
 			whole = append(whole, group)
 		}
 	}
 	if n := len(g.groups) - len(whole); n > 0 {
 		t.Metric("groups_left_out", float64(n))
-		t.Log.Warn("groups of samples are left out: they have another size", "groups", n, "size", size)
+		t.Log.Warn("groups of samples are left out: they have another size", "groups", n, "size", o.size)
 	}
 	g.groups = whole
 	if len(whole) == 0 {
-		return nil, Invalid(fmt.Errorf("input from has no group of %d samples: set group to the number that was drawn of each prompt", size))
+		return nil, Invalid(fmt.Errorf("input from has no group of %d samples: set group to the number that was drawn of each prompt", o.size))
 	}
 	return g, nil
 }

@@ -16,17 +16,21 @@ import (
 type rlPrompts struct {
 	rows   []*example.Example
 	tokens [][]int32 // by row
+	retina *retina   // nil: the model sees nothing
 	seed   uint64
 	orders map[[2]int]*training.Order // by round and number
 }
 
 // openPrompts reads problems. Rows without a prompt and those whose prompt leaves less than room tokens of the context are left out, counted and named.
 func openPrompts(ctx context.Context, t *Task, port string, e promptEncoder) (*rlPrompts, error) {
-	p := &rlPrompts{orders: map[[2]int]*training.Order{}}
+	p := &rlPrompts{retina: e.retina, orders: map[[2]int]*training.Order{}}
 	_, err := takeRows(ctx, t, port, func(_ int, x *example.Example) error {
 		tokens, err := e.prompt(x)
 		if err == nil && len(tokens)+e.room > e.context {
 			err = fmt.Errorf("row %s: its prompt has %d tokens, of %d of the context: fewer than %d are left for a sample", x.ID, len(tokens), e.context, e.room)
+		}
+		if err == nil {
+			err = e.retina.check(x)
 		}
 		if err == nil {
 			p.rows, p.tokens = append(p.rows, x), append(p.tokens, tokens)
@@ -39,6 +43,7 @@ func openPrompts(ctx context.Context, t *Task, port string, e promptEncoder) (*r
 // promptEncoder turns a row into what the model is asked.
 type promptEncoder struct {
 	prompt  func(x *example.Example) ([]int32, error)
+	retina  *retina // nil: the model sees nothing
 	context int
 	room    int // tokens that must be left for a sample
 }
@@ -53,20 +58,29 @@ func (p *rlPrompts) Draw(iteration int64, round, n int) ([]objective.Prompt, err
 		}
 		p.orders[key] = o
 	}
-	out := make([]objective.Prompt, n)
-	for i, row := range p.orders[key].Batch(iteration) {
-		out[i] = objective.Prompt{Index: row, Tokens: p.tokens[row]}
-	}
-	return out, nil
+	return p.asked(p.orders[key].Batch(iteration))
 }
 
 // first are the prompts of the first rows.
-func (p *rlPrompts) first(n int) []objective.Prompt {
-	out := make([]objective.Prompt, min(n, len(p.rows)))
-	for i := range out {
-		out[i] = objective.Prompt{Index: i, Tokens: p.tokens[i]}
+func (p *rlPrompts) first(n int) ([]objective.Prompt, error) {
+	rows := make([]int, min(n, len(p.rows)))
+	for i := range rows {
+		rows[i] = i
 	}
-	return out
+	return p.asked(rows)
+}
+
+// asked are the prompts of rows with their pictures.
+func (p *rlPrompts) asked(rows []int) ([]objective.Prompt, error) {
+	out := make([]objective.Prompt, len(rows))
+	for i, row := range rows {
+		pictures, err := p.retina.read(p.rows[row].Pictures)
+		if err != nil {
+			return nil, fmt.Errorf("row %s: image: %w", p.rows[row].ID, err)
+		}
+		out[i] = objective.Prompt{Index: row, Tokens: p.tokens[row], Pictures: pictures}
+	}
+	return out, nil
 }
 
 // storeSamples stores samples as examples.

@@ -22,6 +22,9 @@ func newRLRewardModel(dev *compute, w *model.Weights, policy model.Config) (*rlR
 		return nil, fmt.Errorf("reward_model has a vocabulary of %d and a context of %d, the policy %d and %d: train it from a model of the same tokenizer",
 			c.Text.Vocab, c.Text.Context, policy.Text.Vocab, policy.Text.Context)
 	}
+	if err := objective.SameSight(c, policy); err != nil {
+		return nil, fmt.Errorf("reward_model and the policy: %w", err)
+	}
 	m, err := model.Load(dev.backend, w)
 	if err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func (r *rlRewardModel) score(ctx context.Context, groups []objective.Group) ([]
 	var texts []objective.SpanText
 	for _, g := range groups {
 		for i := range g.Samples {
-			texts = append(texts, spanOf(g.Prompt.Tokens, &g.Samples[i]))
+			texts = append(texts, spanOf(g.Prompt, &g.Samples[i]))
 		}
 	}
 	values, err := r.values(ctx, texts)
@@ -50,8 +53,12 @@ func (r *rlRewardModel) score(ctx context.Context, groups []objective.Group) ([]
 }
 
 // spanOf is a sample behind its prompt as one span, in which what an environment put in does not count.
-func spanOf(prompt []int32, s *objective.Sample) objective.SpanText {
-	t := objective.SpanText{Tokens: append(prompt[:len(prompt):len(prompt)], s.Tokens...), Spans: []objective.Span{{From: len(prompt), To: len(prompt) + len(s.Tokens)}}}
+func spanOf(p objective.Prompt, s *objective.Sample) objective.SpanText {
+	prompt := p.Tokens
+	t := objective.SpanText{
+		Tokens: append(prompt[:len(prompt):len(prompt)], s.Tokens...), Pictures: p.Pictures,
+		Spans: []objective.Span{{From: len(prompt), To: len(prompt) + len(s.Tokens)}},
+	}
 	t.Learn = make([]bool, len(t.Tokens))
 	for i := range s.Tokens {
 		t.Learn[len(prompt)+i] = s.Given == nil || !s.Given[i]

@@ -24,6 +24,7 @@ type rlRun struct {
 	params    rlParams
 	options   objective.PolicyOptions
 	policy    *model.Model
+	eye       *eye // nil: the policy sees nothing
 	objective *objective.Policy
 	tokenizer artifact.File
 
@@ -43,6 +44,9 @@ type rlHeldOut struct {
 	judge   *rlJudge
 }
 
+// rlPictures is how many pictures a policy looks at together where it samples.
+const rlPictures = 16
+
 // openRL reads the inputs and builds the training.
 func openRL(ctx context.Context, t *Task, dev *compute, p rlParams) (_ *rlRun, err error) {
 	r := &rlRun{task: t, params: p}
@@ -59,8 +63,8 @@ func openRL(ctx context.Context, t *Task, dev *compute, p rlParams) (_ *rlRun, e
 	if r.tokenizer, err = from.files.Find(tokenizerFile); err != nil {
 		return nil, Invalid(err)
 	}
-	if k := from.weights.Config.Kind; k != model.LM {
-		return nil, Invalid(fmt.Errorf("the model is of kind %s: give an lm model", k))
+	if err := textModel(from.weights.Config); err != nil {
+		return nil, err
 	}
 	if r.policy, err = r.load(dev, from.weights, p.LoRA); err != nil {
 		return nil, err
@@ -69,7 +73,11 @@ func openRL(ctx context.Context, t *Task, dev *compute, p rlParams) (_ *rlRun, e
 	if err != nil {
 		return nil, err
 	}
-	encoder := promptEncoder{prompt: givenBy(e), context: from.weights.Config.Text.Context, room: max(1, p.MaxTokens)}
+	if r.eye, err = newEye(r.policy, rlPictures); err != nil {
+		return nil, Invalid(err)
+	}
+	r.closers = append(r.closers, r.eye.close)
+	encoder := promptEncoder{prompt: givenBy(e), retina: r.eye.sight(), context: from.weights.Config.Text.Context, room: max(1, p.MaxTokens)}
 	if err := r.openData(ctx, dev, from, encoder); err != nil {
 		return nil, err
 	}
@@ -100,7 +108,7 @@ func (r *rlRun) openData(ctx context.Context, dev *compute, from *loadedModel, e
 			length = e.context - r.prompts.longest()
 		}
 	} else {
-		if r.given, err = openGiven(ctx, t, r.judge, p.Group); err != nil {
+		if r.given, err = openGiven(ctx, t, r.judge, givenOptions{p.Group, e.retina}); err != nil {
 			return err
 		}
 		length = cmp.Or(length, e.context)
@@ -128,7 +136,11 @@ func (r *rlRun) load(dev *compute, w *model.Weights, lora *model.LoRA) (*model.M
 		}
 		w = extended
 	}
-	return model.Load(dev.backend, w)
+	m, err := model.Load(dev.backend, w)
+	if err != nil {
+		return nil, err
+	}
+	return m, Invalid(m.Freeze(r.params.Freeze...))
 }
 
 // openSampler makes what writes, and lets the judge read it.
@@ -140,7 +152,7 @@ func (r *rlRun) openSampler(ctx context.Context, dev *compute, from *loadedModel
 		return Invalid(fmt.Errorf("the model's tokenizer: %w", err))
 	}
 	r.sampler, err = newRLSampler(ctx, dev, rlSampler{
-		model: r.policy, rows: r.judge.rows, encode: tok.Encode, decode: tok.Decode, stops: settings.Stop,
+		model: r.policy, eye: r.eye, rows: r.judge.rows, encode: tok.Encode, decode: tok.Decode, stops: settings.Stop,
 		search: generate.Search{Temperature: r.params.Temperature}, length: length,
 	}, r.params.Rows)
 	return Invalid(err)
@@ -186,7 +198,10 @@ func (r *rlRun) openHeldOut(ctx context.Context, e promptEncoder) error {
 	if err != nil {
 		return err
 	}
-	h := &rlHeldOut{prompts: p.first(r.params.EvaluateRows)}
+	h := &rlHeldOut{}
+	if h.prompts, err = p.first(r.params.EvaluateRows); err != nil {
+		return err
+	}
 	sampler, judge := *r.sampler, *r.judge
 	sampler.rows, sampler.search = p.rows, generate.Search{}
 	judge.rows = p.rows

@@ -17,6 +17,7 @@ type rlSampler struct {
 	ctx       context.Context // of the stage: an objective's step takes none
 	generator *generate.Generator
 	model     *model.Model
+	eye       *eye               // nil: the model sees nothing
 	rows      []*example.Example // by the index of a prompt
 	encode    func(text string) []int32
 	decode    func(tokens []int32) string
@@ -42,22 +43,50 @@ func (s *rlSampler) Sample(prompts []objective.Prompt, samples int) ([]objective
 			talked = append(talked, i)
 		}
 	}
-	if err := s.write(groups, silent); err != nil {
+	starts, err := s.starts(prompts)
+	if err != nil {
 		return nil, err
 	}
-	return groups, s.converse(groups, talked)
+	if err := s.write(groups, starts, silent); err != nil {
+		return nil, err
+	}
+	return groups, s.converse(groups, starts, talked)
+}
+
+// starts are the prompts as the generator takes them. What stands for pictures in them is made by the weights as they are.
+func (s *rlSampler) starts(prompts []objective.Prompt) ([][]generate.Part, error) {
+	out := make([][]generate.Part, len(prompts))
+	var pictures [][]float32
+	for _, p := range prompts {
+		pictures = append(pictures, p.Pictures...)
+	}
+	var rows [][]float32
+	if len(pictures) > 0 {
+		var err error
+		if rows, err = s.eye.see(pictures); err != nil {
+			return nil, err
+		}
+	}
+	for i, p := range prompts {
+		if n := len(p.Pictures); n > 0 {
+			out[i], rows = s.eye.place(p.Tokens, rows[:n]), rows[n:]
+		} else {
+			out[i] = generate.Tokens(p.Tokens...)
+		}
+	}
+	return out, nil
 }
 
 // Memory is part of objective.Weighed.
 func (s *rlSampler) Memory() int64 { return s.generator.Memory() }
 
 // write samples the texts of some groups in one go.
-func (s *rlSampler) write(groups []objective.Group, which []int) error {
+func (s *rlSampler) write(groups []objective.Group, starts [][]generate.Part, which []int) error {
 	var requests []generate.Request
 	for _, i := range which {
 		g := &groups[i]
 		requests = append(requests, generate.Request{
-			Prompt: generate.Tokens(g.Prompt.Tokens...), Samples: len(g.Samples), MaxTokens: s.room(len(g.Prompt.Tokens)),
+			Prompt: starts[i], Samples: len(g.Samples), MaxTokens: s.room(len(g.Prompt.Tokens)),
 			Seed: g.Prompt.Seed, Search: s.search, StopTokens: s.stops,
 		})
 	}
@@ -114,7 +143,7 @@ type rlTurn struct {
 }
 
 // converse samples the texts of groups whose world answers once: first a token of each, then the rest, which is cut where the world's turn comes.
-func (s *rlSampler) converse(groups []objective.Group, which []int) error {
+func (s *rlSampler) converse(groups []objective.Group, starts [][]generate.Part, which []int) error {
 	var turns []*rlTurn
 	for _, i := range which {
 		for j := range groups[i].Samples {
@@ -133,10 +162,13 @@ func (s *rlSampler) converse(groups []objective.Group, which []int) error {
 			if x.Ended || room < 1 || round == 2 && !t.said {
 				continue
 			}
+			start := starts[t.group]
+			if len(x.Tokens) > 0 {
+				start = append(start[:len(start):len(start)], generate.Part{Tokens: x.Tokens})
+			}
 			draws := rand.New(rand.NewPCG(g.Prompt.Seed, uint64(t.sample)<<8|uint64(round)))
 			requests = append(requests, generate.Request{
-				Prompt: generate.Tokens(append(g.Prompt.Tokens[:len(g.Prompt.Tokens):len(g.Prompt.Tokens)], x.Tokens...)...),
-				Seed:   draws.Uint64(), Search: s.search, StopTokens: s.stops, MaxTokens: min(budget, room),
+				Prompt: start, Seed: draws.Uint64(), Search: s.search, StopTokens: s.stops, MaxTokens: min(budget, room),
 			})
 			open = append(open, t)
 		}

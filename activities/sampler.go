@@ -107,7 +107,7 @@ func newSampler(ctx context.Context, t *Task, o samplerOptions) (*sampler, error
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	eye, err := newEye(o.dev, from)
+	eye, err := openEye(o.dev, from)
 	if err != nil {
 		return nil, Invalid(err)
 	}
@@ -185,23 +185,23 @@ func (s *sampler) illustrated(x chat.Encoded, pictures [][]byte) ([]generate.Par
 	if len(x.Images) == 0 {
 		return generate.Tokens(x.Tokens...), nil
 	}
-	rows, err := s.eye.see(pictures)
+	seen, err := s.eye.read(pictures)
 	if err != nil {
 		return nil, err
 	}
-	var parts []generate.Part
-	at, width := 0, s.from.weights.Config.Text.Width
-	for i, from := range x.Images {
-		if from > at {
-			parts = append(parts, generate.Part{Tokens: x.Tokens[at:from]})
-		}
-		parts = append(parts, generate.Part{Embeddings: rows[i]})
-		at = from + len(rows[i])/width
+	return s.eye.prompt(x.Tokens, seen)
+}
+
+// openEye makes the eye of a model that is not loaded otherwise.
+func openEye(dev *compute, from *loadedModel) (*eye, error) {
+	if from.weights.Config.Kind != model.VLM {
+		return nil, nil
 	}
-	if at < len(x.Tokens) {
-		parts = append(parts, generate.Part{Tokens: x.Tokens[at:]})
+	m, err := model.Load(dev.backend, from.weights)
+	if err != nil {
+		return nil, err
 	}
-	return parts, nil
+	return newEye(m, 1)
 }
 
 // chunk is how many completions are asked for between two looks at the clock.

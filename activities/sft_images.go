@@ -8,7 +8,6 @@ import (
 
 	"tempera/datagen/chat"
 	"tempera/datagen/example"
-	"tempera/datagen/loader"
 	"tempera/training"
 	"tempera/training/device"
 	"tempera/training/objective"
@@ -26,7 +25,7 @@ type illustratedRows struct {
 	*tuning
 	params  sftParams
 	encoder *chat.Encoder
-	decoder *loader.Loader
+	teacher *objective.Teacher // nil: none
 }
 
 // openIllustrated refuses parameters that rows without images take.
@@ -34,15 +33,11 @@ func openIllustrated(u *tuning, p sftParams, e *chat.Encoder) (*illustratedRows,
 	if len(p.Weights) > 0 || p.Noise > 0 || p.Context != u.model.Config.Text.Context {
 		return nil, Invalid(errors.New("weights, noise and context are for language models: leave them out for a vision-language model"))
 	}
-	v := u.model.Config.Vision
-	mean, std := v.Normalization()
-	d, err := loader.New(loader.Config{Batch: 1, Image: v.Image, Mean: mean, Std: std}, loader.Part{Data: oneSample{}})
-	return &illustratedRows{u, p, e, d}, err
+	return &illustratedRows{tuning: u, params: p, encoder: e}, nil
 }
 
 func (s *illustratedRows) read(ctx context.Context, port string) ([]illustratedRow, error) {
 	var rows []illustratedRow
-	scratch := make([]float32, s.model.Config.Vision.Pixels())
 	_, err := takeRows(ctx, s.task, port, func(_ int, x *example.Example) error {
 		if len(x.Pictures) != 1 {
 			return fmt.Errorf("row %s has %d images: a vision-language model learns from rows with one", x.ID, len(x.Pictures))
@@ -54,8 +49,8 @@ func (s *illustratedRows) read(ctx context.Context, port string) ([]illustratedR
 		if e.Learned() == 0 {
 			return fmt.Errorf("row %s has nothing to learn", x.ID)
 		}
-		if err := s.decoder.Preprocess(x.Pictures[0], scratch); err != nil {
-			return fmt.Errorf("row %s: image: %w", x.ID, err)
+		if err := s.retina.check(x); err != nil {
+			return err
 		}
 		rows = append(rows, illustratedRow{e, x.Pictures[0]})
 		return nil
@@ -82,7 +77,7 @@ func (s *illustratedRows) fill(b *training.Batch, rows []illustratedRow, chosen 
 				targets[i*context+k] = row.Tokens[k+1]
 			}
 		}
-		if err := s.decoder.Preprocess(row.picture, images[i*pixels:(i+1)*pixels]); err != nil {
+		if err := s.retina.decoder.Preprocess(row.picture, images[i*pixels:(i+1)*pixels]); err != nil {
 			return err
 		}
 	}
@@ -112,13 +107,14 @@ func (s *illustratedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, Invalid(err)
 	}
 	plan := objective.Plan{Batch: s.params.Batch, Accumulate: s.params.Accumulate, Checkpoint: s.params.Recompute, Lengths: s.lengths(rows)}
-	o, err := objective.NewVLM(s.model, objective.VLMOptions{Plan: plan})
+	o, err := objective.NewVLM(s.model, objective.VLMOptions{Plan: plan, Teacher: s.teacher})
 	if err != nil {
 		return nil, Invalid(err)
 	}
 	epochs := func(steps int64) []float64 { return []float64{float64(steps) / float64(order.StepsPerEpoch())} }
 	l := &lesson{
 		objective: o, close: o.Close, batch: s.params.Batch, steps: s.params.stepsOf(order.StepsPerEpoch()), epochs: epochs, score: "val_loss", lower: true,
+		shown: []string{"divergence", "cross_entropy"},
 		batches: func(step int64, b *training.Batch) error {
 			chosen := order.Batch(step)
 			learned := 0

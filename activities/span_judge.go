@@ -14,7 +14,7 @@ import (
 type spanJudge struct {
 	scorer *objective.SpanScorer
 	shapes []objective.SpanShape // the smallest first
-	pad    int32
+	config model.Config
 	batch  training.Batch
 }
 
@@ -24,11 +24,15 @@ const judgedTexts = 32
 // judgedShares are the shares of the longest batch that there are shapes for: padding is a quarter at most of all but short ones.
 var judgedShares = []float64{0.25, 0.5, 0.75, 1}
 
-// newSpanJudge takes texts of at most context tokens with at most spans spans each.
+// newSpanJudge takes texts of at most context tokens with at most spans spans each, and of a vlm a picture each.
 func newSpanJudge(m *model.Model, context, spans int) (*spanJudge, error) {
-	j := &spanJudge{pad: m.Config.Text.Special.Pad}
+	j := &spanJudge{config: m.Config}
+	pictures := 0
+	if m.Config.Kind == model.VLM {
+		pictures = judgedTexts
+	}
 	for _, share := range judgedShares {
-		j.shapes = append(j.shapes, objective.SpanShape{Texts: judgedTexts, Spans: judgedTexts * spans, Tokens: int(share * float64(judgedTexts*context))})
+		j.shapes = append(j.shapes, objective.SpanShape{Texts: judgedTexts, Spans: judgedTexts * spans, Tokens: int(share * float64(judgedTexts*context)), Pictures: pictures})
 	}
 	var err error
 	j.scorer, err = objective.NewSpanScorer(m, objective.Scores, j.shapes...)
@@ -50,7 +54,7 @@ func (j *spanJudge) values(ctx context.Context, texts []objective.SpanText) ([][
 		if k < 0 {
 			return nil, fmt.Errorf("%d texts have %d tokens, more than %d", len(part), tokens, j.shapes[len(j.shapes)-1].Tokens)
 		}
-		if err := objective.LaySpans(&j.batch, j.shapes[k], j.pad, part); err != nil {
+		if err := objective.LaySpans(&j.batch, j.config, j.shapes[k], part); err != nil {
 			return nil, err
 		}
 		values, _, err := j.scorer.Values(&j.batch)

@@ -3,9 +3,11 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tempera/datagen/chat"
 	"tempera/training"
+	"tempera/training/model"
 	"tempera/training/objective"
 )
 
@@ -13,6 +15,7 @@ import (
 type spanRow struct {
 	id    string
 	texts []objective.SpanText
+	shown [][]byte             // pictures of every text
 	extra map[string][]float32 // numbers of its spans, by name
 }
 
@@ -40,24 +43,25 @@ func judged(e chat.Encoded) objective.SpanText {
 
 // spanRows are rows, and how they are laid into batches.
 type spanRows struct {
-	rows  []spanRow
-	extra []string // names of what batches hold besides
-	pad   int32
-	batch int // rows of a batch
-	parts int // of a batch
+	rows   []spanRow
+	extra  []string // names of what batches hold besides
+	config model.Config
+	retina *retina // nil: the model sees nothing
+	batch  int     // rows of a batch
+	parts  int     // of a batch
 }
 
 // shapes are the rooms of a part, the smallest first.
 func (s *spanRows) shapes() []objective.SpanShape {
 	n := max(1, s.batch/s.parts)
-	texts, spans := 0, 0
+	texts, spans, shown := 0, 0, 0
 	tokens := make([]int, len(s.rows))
 	for i, r := range s.rows {
-		texts, spans, tokens[i] = max(texts, len(r.texts)), max(spans, r.spans()), r.tokens()
+		texts, spans, shown, tokens[i] = max(texts, len(r.texts)), max(spans, r.spans()), max(shown, len(r.shown)), r.tokens()
 	}
 	var shapes []objective.SpanShape
 	for _, room := range objective.SpanRooms(tokens, n) {
-		shapes = append(shapes, objective.SpanShape{Texts: n * texts, Spans: n * spans, Tokens: room})
+		shapes = append(shapes, objective.SpanShape{Texts: n * texts, Spans: n * spans, Tokens: room, Pictures: n * shown})
 	}
 	return shapes
 }
@@ -69,7 +73,11 @@ func (s *spanRows) lay(b *training.Batch, shapes []objective.SpanShape, chosen [
 	for p := range parts {
 		tokens := 0
 		for _, i := range s.part(chosen, p, n) {
-			parts[p] = append(parts[p], s.rows[i].texts...)
+			texts, err := s.texts(i)
+			if err != nil {
+				return err
+			}
+			parts[p] = append(parts[p], texts...)
 			tokens += s.rows[i].tokens()
 		}
 		most = max(most, tokens)
@@ -81,7 +89,7 @@ func (s *spanRows) lay(b *training.Batch, shapes []objective.SpanShape, chosen [
 			break
 		}
 	}
-	if err := objective.LaySpans(b, shape, s.pad, parts...); err != nil {
+	if err := objective.LaySpans(b, s.config, shape, parts...); err != nil {
 		return err
 	}
 	for _, name := range s.extra {
@@ -96,6 +104,25 @@ func (s *spanRows) lay(b *training.Batch, shapes []objective.SpanShape, chosen [
 		}
 	}
 	return nil
+}
+
+// texts are those of row i with its pictures.
+func (s *spanRows) texts(i int) ([]objective.SpanText, error) {
+	row := s.rows[i]
+	if len(row.shown) == 0 {
+		return row.texts, nil
+	}
+	pictures, err := s.retina.read(row.shown)
+	if err != nil {
+		return nil, fmt.Errorf("row %s: image: %w", row.id, err)
+	}
+	texts := slices.Clone(row.texts)
+	for k := range texts {
+		if len(texts[k].Tokens) > 0 {
+			texts[k].Pictures = pictures
+		}
+	}
+	return texts, nil
 }
 
 // part are the rows of part p, n each; the last ones of a short batch may have

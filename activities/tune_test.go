@@ -95,6 +95,17 @@ func seenScenes(seed uint64, n int) (rows []*example.Example) {
 	return rows
 }
 
+// seenPreferences prefer the right answer about a picture to one about another.
+func seenPreferences(seed uint64, n int) (rows []*example.Example) {
+	all := seenScenes(seed, n)
+	for i, x := range all {
+		row := *x
+		row.Chosen, row.Rejected, row.Completion = x.Completion, all[(i+1)%n].Completion, nil
+		rows = append(rows, &row)
+	}
+	return rows
+}
+
 // beginner makes a tokenizer and a model that has learned nothing.
 func (l *workshop) beginner(config string) artifact.Artifact {
 	l.t.Helper()
@@ -104,6 +115,8 @@ func (l *workshop) beginner(config string) artifact.Artifact {
 }
 
 const small = `{"seed": 3, "model": {"width": 16, "text_layers": 1, "heads": 2, "context": 48, "config": {"text": {"form": "llama", "tie_head": true, "token_std": 0.2}}}}`
+
+const smallSeer = `{"kind": "vlm", "seed": 6, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "context": 96, "config": {"text": {"form": "llama"}}}}`
 
 // lessons are the trainings of rows.
 func (l *workshop) lessons() map[string]execution {
@@ -117,12 +130,19 @@ func (l *workshop) lessons() map[string]execution {
 	}
 	taught := of(distill(), `, "context": 32`, completions)
 	taught.inputs["teacher"] = []artifact.Artifact{teacher}
-	seer := l.beginner(`{"kind": "vlm", "seed": 6, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "context": 96, "config": {"text": {"form": "llama"}}}}`)
+	seer := l.beginner(smallSeer)
 	seen := of(sft(), `, "accumulate": 2`, seenScenes)
 	seen.inputs["model"] = []artifact.Artifact{seer}
+	taughtSeer := of(distill(), `, "accumulate": 2`, seenScenes)
+	taughtSeer.inputs["model"] = []artifact.Artifact{seer}
+	taughtSeer.inputs["teacher"] = []artifact.Artifact{l.beginner(`{"kind": "vlm", "seed": 7, "model": {"width": 24, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "context": 96, "config": {"text": {"form": "llama"}}}}`)}
+	compared := of(dpo(), `, "accumulate": 2, "freeze": ["vision"]`, seenPreferences)
+	compared.inputs["model"] = []artifact.Artifact{seer}
+	judge := of(rewardModel(), `, "readout": "sum", "margin": true`, seenPreferences)
+	judge.inputs["model"] = []artifact.Artifact{seer}
 	all := map[string]execution{
-		"sft with images": seen,
-		"sft":             of(sft(), `, "context": 24, "accumulate": 2, "noise": 5`, completions), "distill": taught,
+		"sft with images": seen, "distill with images": taughtSeer, "dpo with images": compared, "a reward model with images": judge,
+		"sft": of(sft(), `, "context": 24, "accumulate": 2, "noise": 5`, completions), "distill": taught,
 		"sft by lora":             of(sft(), `, "lora": {"rank": 2}, "adapter": "kept"`, completions),
 		"dpo in parts":            of(dpo(), `, "accumulate": 4`, preferences),
 		"dpo by kto of labels":    of(dpo(), `, "loss": "kto"`, labels),

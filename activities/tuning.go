@@ -19,6 +19,7 @@ type tuneParams struct {
 	Epochs float64 `json:"epochs" doc:"How often the data is gone through." above:"0"`
 	loopParams
 	LoRA    *model.LoRA `json:"lora,omitempty" doc:"Trains low-rank changes of the layers that targets name, text.blocks.* where it is left out, instead of all parameters: rank, alpha (twice the rank where left out), targets."`
+	Freeze  []string    `json:"freeze,omitempty" doc:"Of a vision-language model: parts that are not trained." enum:"vision,projector,text"`
 	Adapter string      `json:"adapter" doc:"lora: merged puts the changes into the weights of the model that is published, kept leaves them beside the weights." enum:"merged,kept"`
 }
 
@@ -57,12 +58,12 @@ type tuning struct {
 	from   *loadedModel
 	dev    *compute
 	model  *model.Model
+	retina *retina // nil: the model sees nothing
 }
 
 // tuneOptions say what is asked of the model.
 type tuneOptions struct {
 	change func(c *model.Config) // of its configuration, before LoRA is added; nil: none
-	images bool                  // vision-language models are taken too
 }
 
 // openTuning loads the model of the port model.
@@ -81,17 +82,25 @@ func openTuning(ctx context.Context, t *Task, p tuneParams, o tuneOptions) (_ *t
 		return nil, err
 	}
 	m, err := model.Load(dev.backend, w)
+	if err == nil {
+		err = Invalid(m.Freeze(p.Freeze...))
+	}
 	if err != nil {
 		dev.close()
 		return nil, err
 	}
-	return &tuning{task: t, params: p, source: source, from: from, dev: dev, model: m}, nil
+	u := &tuning{task: t, params: p, source: source, from: from, dev: dev, model: m}
+	if u.retina, err = newRetina(m.Config); err != nil {
+		dev.close()
+		return nil, Invalid(err)
+	}
+	return u, nil
 }
 
 // tunable is the weights that training starts from. An adapter of the model's own
 // is merged first.
 func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, error) {
-	if err := languageModel(w.Config); err != nil && (!o.images || w.Config.Kind != model.VLM) {
+	if err := textModel(w.Config); err != nil {
 		return nil, err
 	}
 	if w.Config.LoRA != nil {
@@ -116,12 +125,12 @@ func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, err
 	return out, Invalid(err)
 }
 
-// languageModel refuses models that rows of text cannot train.
-func languageModel(c model.Config) error {
-	if c.Kind == model.LM {
+// textModel refuses models that write no text of their own: rows cannot train them.
+func textModel(c model.Config) error {
+	if c.Kind == model.LM || c.Kind == model.VLM {
 		return nil
 	}
-	return Invalid(fmt.Errorf("the model is of kind %s: this kind of stage takes models of kind %s", c.Kind, model.LM))
+	return Invalid(fmt.Errorf("the model is of kind %s: this kind of stage takes models of kinds %s and %s", c.Kind, model.LM, model.VLM))
 }
 
 // encoder turns rows into tokens for the model.

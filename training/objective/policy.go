@@ -13,7 +13,7 @@ import (
 	"tempera/training/optim"
 )
 
-// Policy trains a language model on its own samples: PPO (Schulman et al. 2017), GRPO (Shao et al. 2024), Dr. GRPO (Liu et al. 2025), DAPO (Yu et al.
+// Policy trains a language model, with or without eyes, on its own samples: PPO (Schulman et al. 2017), GRPO (Shao et al. 2024), Dr. GRPO (Liu et al. 2025), DAPO (Yu et al.
 // 2025), RLOO (Ahmadian et al. 2024) and REINFORCE++ (Hu 2025) are settings of PolicyOptions. Deviations: GRPO's minibatches leave groups of equal
 // rewards out where SkipEqual says so (their gradient is 0 without a divergence), and whitening is that of golden PPO, over all tokens.
 //
@@ -59,7 +59,7 @@ var (
 // criticPrefix keeps a critic's parameters apart from the policy's.
 const criticPrefix = "critic."
 
-// NewPolicy builds the objective on an lm model.
+// NewPolicy builds the objective on an lm or a vlm model.
 func NewPolicy(parts PolicyParts, o PolicyOptions) (*Policy, error) {
 	if err := errors.Join(o.Validate(), parts.validate(o)); err != nil {
 		return nil, fmt.Errorf("policy objective: %w", err)
@@ -71,7 +71,7 @@ func NewPolicy(parts PolicyParts, o PolicyOptions) (*Policy, error) {
 		}
 	}
 	p.graphs = newPolicyGraphs(p)
-	g, err := p.graphs.training(o.GraphTokens)
+	g, err := p.graphs.training(p.largest(o.GraphTokens))
 	if err != nil {
 		return nil, fmt.Errorf("policy objective: %w", err)
 	}
@@ -99,7 +99,9 @@ func (parts PolicyParts) validate(o PolicyOptions) error {
 			continue
 		}
 		c, p := m.Config, parts.Model.Config
-		fail(c.Kind != model.LM, "the %s is of kind %s: give an lm model", name, c.Kind)
+		fail(c.Kind != model.LM && c.Kind != model.VLM, "the %s is of kind %s: give an lm or a vlm model", name, c.Kind)
+		err := SameSight(c, p)
+		fail(err != nil, "the %s and the policy: %w", name, err)
 		fail(c.Text.Vocab != p.Text.Vocab || c.Text.Context < p.Text.Context, "the %s has a vocabulary of %d and a context of %d, the policy %d and %d: give a model of the same tokenizer",
 			name, c.Text.Vocab, c.Text.Context, p.Text.Vocab, p.Text.Context)
 	}
@@ -212,7 +214,7 @@ func (p *Policy) Updated(int64) error { return p.load.update() }
 
 // Needs is part of training.Sized. batch is a number of samples.
 func (p *Policy) Needs(batch int) (training.Needs, error) {
-	g, err := p.graphs.training(min(p.options.GraphTokens, batch*p.Model.Config.Text.Context))
+	g, err := p.graphs.training(p.largest(min(p.options.GraphTokens, batch*p.Model.Config.Text.Context)))
 	if err != nil {
 		return training.Needs{}, err
 	}
@@ -222,6 +224,15 @@ func (p *Policy) Needs(batch int) (training.Needs, error) {
 		needs.Sampling = s.Memory()
 	}
 	return needs, nil
+}
+
+// largest is the size of the graph that so many tokens take, with the most pictures that they show.
+func (p *Policy) largest(tokens int) trainingKey {
+	c := p.Model.Config
+	if c.Kind != model.VLM {
+		return trainingKey{tokens: roundTokens(tokens)}
+	}
+	return trainingKey{roundTokens(tokens), roundPictures(max(1, min(p.options.Prompts, tokens/c.ImageTokens())))}
 }
 
 // Close frees the graphs and the state. The parameters stay.

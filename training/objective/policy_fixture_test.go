@@ -1,9 +1,11 @@
 package objective_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,8 +27,8 @@ type writer struct {
 	length      int
 	off         float64 // added to what it reports
 	calls       int
-	given       int32                // a token that the environment puts in after the first one; 0: none
-	graphs      map[int]*graph.Graph // by length of the text
+	given       int32                   // a token that the environment puts in after the first one; 0: none
+	graphs      map[[2]int]*graph.Graph // by length of the text and number of its pictures
 }
 
 func (w *writer) Sample(prompts []objective.Prompt, samples int) ([]objective.Group, error) {
@@ -52,7 +54,7 @@ func (w *writer) write(p objective.Prompt, r *rand.Rand) objective.Sample {
 	}
 	all := append([]int32(nil), p.Tokens...)
 	for len(s.Tokens) < w.length {
-		logProbs := w.logProbs(all)
+		logProbs := w.logProbs(all, p.Pictures)
 		token, u := int32(0), r.Float64()
 		for token = range int32(len(logProbs) - 1) {
 			if u -= math.Exp(logProbs[token]); u < 0 {
@@ -77,28 +79,45 @@ func (w *writer) write(p objective.Prompt, r *rand.Rand) objective.Sample {
 	return s
 }
 
-// logProbs are those of the token after a text.
-func (w *writer) logProbs(tokens []int32) []float64 {
-	g := w.graphs[len(tokens)]
+// logProbs are those of the token after a text, which shows the pictures.
+func (w *writer) logProbs(tokens []int32, pictures [][]float32) []float64 {
+	c := w.model.Config
+	size := [2]int{len(tokens), len(pictures)}
+	g := w.graphs[size]
 	if g == nil {
 		var err error
 		g, err = graph.Build(w.model.Backend(), graph.Options{}, func(g *graph.Graph) *graph.Node {
-			states := w.model.DecoderStates(g, g.Input("tokens", device.Int32, 1, len(tokens)), nil)
-			g.Output("logits", w.model.TokenLogits(g, states))
+			text := model.Texts{Tokens: g.Input("tokens", device.Int32, 1, len(tokens))}
+			if n := len(pictures); n > 0 {
+				text.Slots = g.Input("slots", device.Int32, 1, len(tokens))
+				text.Patches = w.model.ProjectImages(g, w.model.VisionStates(g, g.Input("images", device.Float32, n, 3, c.Vision.Image, c.Vision.Image)))
+			}
+			g.Output("logits", w.model.TokenLogits(g, w.model.Decode(g, text, nil).States))
 			return nil
 		})
 		require.NoError(w.t, err)
 		w.t.Cleanup(func() { require.NoError(w.t, g.Close()) })
 		if w.graphs == nil {
-			w.graphs = map[int]*graph.Graph{}
+			w.graphs = map[[2]int]*graph.Graph{}
 		}
-		w.graphs[len(tokens)] = g
+		w.graphs[size] = g
+	}
+	if len(pictures) > 0 {
+		shown := len(pictures) * c.ImageTokens()
+		first := slices.Index(tokens, c.Text.Special.Image)
+		words, places, err := c.PlaceImages(tokens[:first+shown], shown)
+		require.NoError(w.t, err)
+		for _, id := range tokens[first+shown:] { // what was written is no picture, whatever its token
+			words, places = append(words, id), append(places, -1)
+		}
+		require.NoError(w.t, errors.Join(g.Feed("slots", places), g.Feed("images", slices.Concat(pictures...))))
+		tokens = words
 	}
 	require.NoError(w.t, g.Feed("tokens", tokens))
 	require.NoError(w.t, g.Run())
 	logits, err := g.Read("logits")
 	require.NoError(w.t, err)
-	v := w.model.Config.Text.Vocab
+	v := c.Text.Vocab
 	last := logits[len(logits)-v:]
 	out, sum := make([]float64, v), 0.0
 	for i, x := range last {
@@ -155,6 +174,27 @@ func (few) Draw(iteration int64, round, n int) ([]objective.Prompt, error) {
 	return out, nil
 }
 
+// shown are the prompts of few, some of which show two pictures and the others one.
+type shown struct{ config model.Config }
+
+func (s shown) Draw(iteration int64, round, n int) ([]objective.Prompt, error) {
+	out, err := few{}.Draw(iteration, round, n)
+	for i := range out {
+		p := &out[i]
+		r := rand.New(rand.NewPCG(uint64(p.Index), 9))
+		for range 1 + p.Index%2 {
+			picture := make([]float32, s.config.Vision.Pixels())
+			for k := range picture {
+				picture[k] = float32(r.NormFloat64())
+			}
+			p.Pictures = append(p.Pictures, picture)
+		}
+		images := slices.Repeat([]int32{s.config.Text.Special.Image}, len(p.Pictures)*s.config.ImageTokens())
+		p.Tokens = append(images, p.Tokens...)
+	}
+	return out, err
+}
+
 func grpo() objective.PolicyOptions {
 	return objective.PolicyOptions{
 		Seed: 3, Prompts: 4, Group: 4, Epochs: 1, Minibatches: 2, Temperature: 1, Length: 6,
@@ -168,6 +208,7 @@ type policyCase struct {
 	change func(o *objective.PolicyOptions)
 	critic bool
 	lora   bool
+	sees   bool // a vlm
 }
 
 func policyCases() map[string]policyCase {
@@ -184,9 +225,13 @@ func policyCases() map[string]policyCase {
 		"rloo": {change: func(o *objective.PolicyOptions) {
 			o.Baseline, o.Whiten, o.Beta, o.KLInReward, o.SkipEqual = policy.LeaveOneOut, true, 0.005, true, false
 		}},
-		"reinforce++":      {change: returns},
-		"ppo":              {critic: true, change: values},
-		"old computed new": {change: func(o *objective.PolicyOptions) { o.Importance = &policy.Importance{Most: 2} }},
+		"reinforce++": {change: returns},
+		"ppo":         {critic: true, change: values},
+		"grpo with pictures, and a reference that sees them": {sees: true, change: func(o *objective.PolicyOptions) {
+			o.Beta, o.KL, o.SkipEqual = 0.05, policy.K3, false
+		}},
+		"ppo with pictures": {sees: true, critic: true, change: values},
+		"old computed new":  {change: func(o *objective.PolicyOptions) { o.Importance = &policy.Importance{Most: 2} }},
 	}
 }
 
@@ -226,14 +271,20 @@ func newPolicyRun(t testing.TB, c policyCase, threads int) *policyRun {
 	if c.change != nil {
 		c.change(&o)
 	}
-	config := tiny(model.LM)
+	config, prompts := tiny(model.LM), objective.Prompts(few{})
 	config.Text.Form, config.Text.Vocab, config.Text.Context = model.Llama, 12, 10
+	if c.sees {
+		config = tiny(model.VLM)
+		config.Text.Form, config.Text.Vocab, config.Text.Special.Image, config.Text.Context, config.Projector.Merge = model.Llama, 12, 11, 18, 1
+		config = config.Resolve()
+		prompts = shown{config}
+	}
 	if c.lora {
 		config.LoRA = &model.LoRA{Rank: 4}
 	}
 	m := newModel(t, b, config)
 	w := &writer{t: t, model: m, temperature: o.Temperature, length: o.Length}
-	parts := objective.PolicyParts{Model: m, Prompts: few{}, Sampler: w, Judge: likes{7}}
+	parts := objective.PolicyParts{Model: m, Prompts: prompts, Sampler: w, Judge: likes{7}}
 	if o.Beta > 0 {
 		parts.Reference = newModel(t, b, config)
 	}

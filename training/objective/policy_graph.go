@@ -17,15 +17,17 @@ import (
 type policyGraphs struct {
 	policy *Policy
 	arena  *graph.Arena
-	train  map[int]*graph.Graph
+	train  map[trainingKey]*graph.Graph
 	score  map[scoringKey]*graph.Graph
 }
 
 // scoring is what frozen models are asked about tokens.
 type scoring struct{ reference, values, policy bool }
 
+type trainingKey struct{ tokens, pictures int }
+
 type scoringKey struct {
-	tokens int
+	trainingKey
 	scoring
 }
 
@@ -37,7 +39,7 @@ const (
 )
 
 func newPolicyGraphs(p *Policy) policyGraphs {
-	return policyGraphs{policy: p, arena: graph.NewArena(p.Model.Backend()), train: map[int]*graph.Graph{}, score: map[scoringKey]*graph.Graph{}}
+	return policyGraphs{policy: p, arena: graph.NewArena(p.Model.Backend()), train: map[trainingKey]*graph.Graph{}, score: map[scoringKey]*graph.Graph{}}
 }
 
 // leastTokens is the size of the smallest graph.
@@ -56,64 +58,51 @@ const spanTokens = 64
 // endsOf is the length of the array of ends in a graph of a number of tokens.
 func endsOf(tokens int) int { return 1 + min(tokens, mostEpisodes) + tokens/spanTokens + 1 }
 
-// training is the graph with a reverse pass for n tokens.
-func (s policyGraphs) training(n int) (*graph.Graph, error) {
-	n = roundTokens(n)
-	if g := s.train[n]; g != nil {
+// room is that of a graph for tokens and pictures.
+func (k trainingKey) room() inlineRoom { return inlineRoom{k.tokens, endsOf(k.tokens), k.pictures} }
+
+// training is the graph with a reverse pass.
+func (s policyGraphs) training(key trainingKey) (*graph.Graph, error) {
+	if g := s.train[key]; g != nil {
 		return g, nil
 	}
 	p := s.policy
 	g, err := graph.Build(p.Model.Backend(), graph.Options{Train: true, Checkpoint: p.options.Checkpoint, Light: lowRank(p.Model), Arena: s.arena}, func(g *graph.Graph) *graph.Node {
-		in := packedInput(g, n)
-		d := p.Model.Decode(g, in.texts, nil)
+		in := inlineInput(g, p.Model, key.room())
+		d := in.decode(g, p.Model)
 		p.load.declare(g, d)
 		said := []*graph.Node{p.logProbs(g, p.Model, d.States, in)}
 		switch {
 		case p.Critic == p.Model:
 			said = append(said, p.Critic.Scores(g, d.States))
 		case p.Critic != nil:
-			said = append(said, p.Critic.Scores(g, p.Critic.Decode(g, in.texts, nil).States))
+			said = append(said, p.Critic.Scores(g, in.decode(g, p.Critic).States))
 		}
 		loss := op.HostLoss(g, "policy", p.loss, said...)
 		g.Output(training.LossKey, loss)
 		return loss
 	})
 	if err != nil {
-		return nil, fmt.Errorf("graph of %d tokens: %w", n, err)
+		return nil, fmt.Errorf("graph of %d tokens: %w", key.tokens, err)
 	}
-	s.train[n] = g
+	s.train[key] = g
 	return g, nil
 }
 
-// packedInputs are episodes in a graph, one after the other in a row.
-type packedInputs struct {
-	texts   model.Texts
-	targets *graph.Node
-}
-
-func packedInput(g *graph.Graph, n int) packedInputs {
-	return packedInputs{
-		texts: model.Texts{
-			Tokens: g.Input(Tokens, device.Int32, 1, n), Positions: g.Input(Positions, device.Int32, 1, n), Ends: g.Input(Ends, device.Int32, endsOf(n)),
-		},
-		targets: g.Input(Targets, device.Int32, 1, n),
-	}
-}
-
-func (p *Policy) logProbs(g *graph.Graph, m *model.Model, states *graph.Node, in packedInputs) *graph.Node {
+func (p *Policy) logProbs(g *graph.Graph, m *model.Model, states *graph.Node, in inlineTexts) *graph.Node {
 	return m.TokenLogProbs(g, states, in.targets, float32(p.options.Temperature))
 }
 
-// scoring is the graph without a reverse pass for n tokens.
-func (s policyGraphs) scoring(n int, want scoring) (*graph.Graph, error) {
-	key := scoringKey{roundTokens(n), want}
+// scoring is the graph without a reverse pass.
+func (s policyGraphs) scoring(size trainingKey, want scoring) (*graph.Graph, error) {
+	key := scoringKey{size, want}
 	if g := s.score[key]; g != nil {
 		return g, nil
 	}
 	p := s.policy
 	g, err := graph.Build(p.Model.Backend(), graph.Options{Arena: s.arena}, func(g *graph.Graph) *graph.Node {
-		in := packedInput(g, key.tokens)
-		states := func(m *model.Model) *graph.Node { return m.Decode(g, in.texts, nil).States }
+		in := inlineInput(g, p.Model, key.room())
+		states := func(m *model.Model) *graph.Node { return in.decode(g, m).States }
 		if want.reference {
 			g.Output(outReference, p.logProbs(g, p.Reference, states(p.Reference), in))
 		}
@@ -148,8 +137,9 @@ func (s policyGraphs) close() error {
 type microBatch struct {
 	part
 	it     *iteration
-	tokens int
-	ids    struct{ tokens, targets, positions, ends []int32 }
+	size   trainingKey
+	ids    struct{ tokens, targets, positions, ends, slots []int32 }
+	pixels []float32
 	rows   []int
 	places []int
 	sums   stepSums
@@ -161,20 +151,22 @@ func (p *Policy) lay(it *iteration, part part) *microBatch {
 	for _, e := range part.episodes {
 		used += it.episodes[e].rows()
 	}
-	m := &microBatch{part: part, it: it, tokens: roundTokens(used)}
-	n := m.tokens
-	m.ids.tokens, m.ids.targets, m.ids.positions = make([]int32, n), make([]int32, n), make([]int32, n)
+	n := roundTokens(used)
+	m := &microBatch{part: part, it: it}
+	m.ids.tokens, m.ids.targets, m.ids.positions, m.ids.slots = make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
+	pictures := newGallery(p.Model.Config)
 	m.ids.ends = append(make([]int32, 0, endsOf(n)), 0)
 	at := 0
 	for _, number := range part.episodes {
 		e := it.episodes[number]
+		prompt := e.prompt.Tokens
 		place, _ := it.spans.Of(number)
-		first := len(e.prompt) - 1 // the row that speaks of the first sampled token
+		first := len(prompt) - 1 // the row that speaks of the first sampled token
 		for t := range e.rows() {
 			row := at + t
 			m.ids.positions[row], m.ids.targets[row] = int32(t), device.IgnoreIndex
 			if t <= first {
-				m.ids.tokens[row] = e.prompt[t]
+				m.ids.tokens[row] = prompt[t]
 			} else {
 				m.ids.tokens[row] = e.sample.Tokens[t-first-1]
 			}
@@ -184,10 +176,15 @@ func (p *Policy) lay(it *iteration, part part) *microBatch {
 				place++
 			}
 		}
+		pictures.hang(m.ids.tokens[at:at+e.rows()], m.ids.slots[at:at+e.rows()], e.prompt.Pictures)
 		at += e.rows()
 		m.ids.ends = append(m.ids.ends, int32(at))
 	}
+	m.size = trainingKey{n, roundPictures(len(pictures.places))}
+	m.pixels = make([]float32, m.size.pictures*p.Model.Config.Vision.Pixels())
+	copy(m.pixels, pictures.pixels)
 	for k := at; k < n; k++ {
+		m.ids.slots[k] = -1
 		m.ids.tokens[k], m.ids.targets[k], m.ids.positions[k] = p.Model.Config.Text.Special.Pad, device.IgnoreIndex, int32((k-at)%spanTokens)%int32(p.Model.Config.Text.Context)
 	}
 	for at < n {
@@ -201,14 +198,18 @@ func (p *Policy) lay(it *iteration, part part) *microBatch {
 }
 
 func (m *microBatch) feed(g *graph.Graph) error {
-	return errors.Join(
+	err := errors.Join(
 		g.Feed(Tokens, m.ids.tokens), g.Feed(Targets, m.ids.targets), g.Feed(Positions, m.ids.positions), g.Feed(Ends, m.ids.ends),
 	)
+	if m.size.pictures == 0 {
+		return err
+	}
+	return errors.Join(err, g.Feed(slots, m.ids.slots), g.Feed(Images, m.pixels))
 }
 
 // run adds the gradient of a micro-batch.
 func (p *Policy) run(m *microBatch) error {
-	g, err := p.graphs.training(m.tokens)
+	g, err := p.graphs.training(m.size)
 	if err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (p *Policy) run(m *microBatch) error {
 // score asks frozen models about the tokens of a part of the iteration.
 func (p *Policy) score(it *iteration, part part, want scoring) error {
 	m := p.lay(it, part)
-	g, err := p.graphs.scoring(m.tokens, want)
+	g, err := p.graphs.scoring(m.size, want)
 	if err != nil {
 		return err
 	}

@@ -39,13 +39,13 @@ type iteration struct {
 
 // episode is a sample that is learned from.
 type episode struct {
-	prompt []int32
+	prompt Prompt
 	sample *Sample
 	reward float64
 }
 
 // rows is the number of tokens of an episode that pass the model.
-func (e episode) rows() int { return len(e.prompt) + len(e.sample.Tokens) - 1 }
+func (e episode) rows() int { return len(e.prompt.Tokens) + len(e.sample.Tokens) - 1 }
 
 // begin makes the rollouts of an iteration and estimates their advantages.
 func (p *Policy) begin(number int64) (*iteration, error) {
@@ -139,6 +139,9 @@ func (p *Policy) check(groups []Group) error {
 			return fmt.Errorf("prompt %d has %d tokens, %d samples and %d verdicts, want %d samples and as many verdicts",
 				g.Prompt.Index, len(g.Prompt.Tokens), len(g.Samples), len(g.Verdicts), p.options.Group)
 		}
+		if err := checkPictures(p.Model.Config, g.Prompt.Tokens, g.Prompt.Pictures); err != nil {
+			faults = append(faults, fmt.Errorf("prompt %d: %w", g.Prompt.Index, err))
+		}
 		for i := range g.Samples {
 			s := &g.Samples[i]
 			switch {
@@ -179,7 +182,7 @@ func (p *Policy) collect(it *iteration, groups []Group) {
 	for _, g := range groups {
 		for k := range g.Samples {
 			s := &g.Samples[k]
-			it.episodes = append(it.episodes, episode{prompt: g.Prompt.Tokens, sample: s, reward: all[len(it.episodes)]})
+			it.episodes = append(it.episodes, episode{prompt: g.Prompt, sample: s, reward: all[len(it.episodes)]})
 			for t, lp := range s.LogProbs {
 				if !s.given(t) {
 					it.sampled = append(it.sampled, float64(lp))

@@ -5,8 +5,10 @@ import "tempera/training/policy"
 // Prompt is what the samples of a group begin with.
 type Prompt struct {
 	Index  int     // of the problem, for the judge
-	Tokens []int32 // BOS included where the model wants it
-	Seed   uint64  // of the samples
+	Tokens []int32 // BOS included where the model wants it; a vlm's image token stands for each row of its pictures
+	// Pictures are those that the prompt shows, (3, H, W) each, normalised. Prompts that share one slice share the work on it.
+	Pictures [][]float32
+	Seed     uint64 // of the samples
 }
 
 // Sample is a text that a policy wrote.

@@ -139,6 +139,43 @@ func TestASamplerThatComputesAnotherModelIsFound(t *testing.T) {
 	require.ErrorContains(t, err, "differ from those of sampling by 0.02 on average and 0.02 at most, and may by 0.001")
 }
 
+// TestWhatAPolicyCannotSee: pictures and the tokens that stand for them must be of one number, and models must see alike.
+func TestWhatAPolicyCannotSee(t *testing.T) {
+	r := newPolicyRun(t, policyCase{sees: true}, 1)
+	config := r.model.Config
+	step := func(m *model.Model, change func(p *objective.Prompt)) error {
+		parts := objective.PolicyParts{Model: m, Prompts: changed{shown{config}, change}, Sampler: broken{objective.Sample{Tokens: []int32{3}, LogProbs: []float32{0}}}, Judge: indifferent{}}
+		p, err := objective.NewPolicy(parts, grpo())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, p.Close()) }()
+		_, err = p.Step(0, nil)
+		return err
+	}
+	require.ErrorIs(t, step(r.model, func(*objective.Prompt) {}), training.ErrIdle)
+	require.ErrorContains(t, step(r.model, func(p *objective.Prompt) { p.Pictures = nil }), "a text has 4 tokens that stand for pictures, and its 0 pictures are 0 tokens")
+	require.ErrorContains(t, step(r.model, func(p *objective.Prompt) { p.Pictures[0] = p.Pictures[0][1:] }), "picture 0 of a text has 191 values, want 192")
+	blind := newPolicyRun(t, policyCase{}, 1)
+	require.ErrorContains(t, step(blind.model, func(p *objective.Prompt) { p.Tokens = p.Tokens[:1] }), "a model of kind lm sees none")
+	o := grpo()
+	o.Beta = 0.1
+	_, err := objective.NewPolicy(objective.PolicyParts{Model: r.model, Reference: blind.model}, o)
+	require.ErrorContains(t, err, "one model is of kind lm, the other of kind vlm")
+}
+
+// changed are prompts that are no longer what they were.
+type changed struct {
+	objective.Prompts
+	change func(p *objective.Prompt)
+}
+
+func (c changed) Draw(iteration int64, round, n int) ([]objective.Prompt, error) {
+	out, err := c.Prompts.Draw(iteration, round, n)
+	for i := range out {
+		c.change(&out[i])
+	}
+	return out, err
+}
+
 func TestEqualRewardsWarnAndThenEndTheRun(t *testing.T) {
 	b := newCPU(t, 1)
 	config := tiny(model.LM)

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"tempera/training"
-	"tempera/training/device"
 	"tempera/training/graph"
 	"tempera/training/model"
 	"tempera/training/op"
@@ -85,8 +84,8 @@ func NewSpans(m *model.Model, o SpanOptions, shapes ...SpanShape) (*Spans, error
 
 func readoutOf(m *model.Model, kind Readout) (readout, error) {
 	r := readout{kind: kind}
-	if m.Config.Kind != model.LM {
-		return r, fmt.Errorf("spans are read out of models of kind %s: this one is of kind %s", model.LM, m.Config.Kind)
+	if m.Config.Kind != model.LM && m.Config.Kind != model.VLM {
+		return r, fmt.Errorf("spans are read out of models of kind %s and %s: this one is of kind %s", model.LM, model.VLM, m.Config.Kind)
 	}
 	if kind == Scores {
 		if m.Config.Score == nil {
@@ -108,11 +107,9 @@ func buildSpans(m *model.Model, r readout, shapes []SpanShape, o graph.Options, 
 			return nil, err
 		}
 		g, err := graph.Build(m.Backend(), o, func(g *graph.Graph) *graph.Node {
-			targets := g.Input(Targets, device.Int32, 1, s.Tokens)
-			d := m.Decode(g, model.Texts{
-				Tokens: g.Input(Tokens, device.Int32, 1, s.Tokens), Positions: g.Input(Positions, device.Int32, 1, s.Tokens), Ends: g.Input(Ends, device.Int32, s.ends()),
-			}, nil)
-			return finish(g, d, r.tokens(m, g, d.States, targets))
+			in := inlineInput(g, m, inlineRoom{s.Tokens, s.ends(), s.Pictures})
+			d := in.decode(g, m)
+			return finish(g, d, r.tokens(m, g, d.States, in.targets))
 		})
 		if err != nil {
 			for _, g := range graphs {
@@ -154,8 +151,7 @@ func (s *Spans) State() []optim.Tensor { return nil }
 
 // Step is part of training.Objective. Metrics: loss, and those of the loss.
 func (s *Spans) Step(_ int64, b *training.Batch) (training.Metrics, error) {
-	c := s.model.Config
-	shape, parts, a, err := readSpans(b, c.Text.Vocab, c.Text.Context)
+	shape, parts, a, err := readSpans(b, s.model.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +178,7 @@ func (s *Spans) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 		for name, x := range extra {
 			s.extra[name] = x[i*shape.Spans : (i+1)*shape.Spans]
 		}
-		loss, err := s.run(g, a.part(shape, i), weight)
+		loss, err := s.run(g, a.part(i, parts), weight)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +206,11 @@ func (s *Spans) run(g spanGraph, a spanArrays, weight float64) (float64, error) 
 }
 
 func (a spanArrays) feed(g *graph.Graph) error {
-	return errors.Join(g.Feed(Tokens, a.tokens), g.Feed(Targets, a.targets), g.Feed(Positions, a.positions), g.Feed(Ends, a.ends))
+	err := errors.Join(g.Feed(Tokens, a.tokens), g.Feed(Targets, a.targets), g.Feed(Positions, a.positions), g.Feed(Ends, a.ends))
+	if len(a.pixels) == 0 {
+		return err
+	}
+	return errors.Join(err, g.Feed(slots, a.slots), g.Feed(Images, a.pixels))
 }
 
 // spanShares are the parts' shares of the spans. One part has the whole.
@@ -247,16 +247,22 @@ func (s *Spans) Updated(int64) error { return s.load.update() }
 func (s *Spans) StepFLOPs() float64 {
 	c := s.model.Config
 	c.Text.Context = max(1, s.step.Tokens/s.step.Texts)
-	return 3 * float64(s.options.Plan.parts()*s.step.Texts) * c.FLOPs().Decode
+	f, parts := c.FLOPs(), float64(s.options.Plan.parts())
+	return 3 * parts * (float64(s.step.Texts)*f.Decode + float64(s.step.Pictures)*(f.Image+f.Project))
 }
 
 // Needs is part of training.Sized. A batch of another size has texts, spans and tokens in proportion.
 func (s *Spans) Needs(batch int) (training.Needs, error) {
-	return needsOf(s.options.Plan, batch, 12*s.model.Config.Text.Context, func(p Plan) (sized, error) {
+	c := s.model.Config
+	bytes := 12 * c.Text.Context
+	if c.Kind == model.VLM {
+		bytes += 4 * c.Vision.Pixels()
+	}
+	return needsOf(s.options.Plan, batch, bytes, func(p Plan) (sized, error) {
 		o, shapes := s.options, make([]SpanShape, len(s.graphs))
 		of := func(n int) int { return max(2, (n*p.Batch+o.Plan.Batch-1)/o.Plan.Batch) }
 		for i, g := range s.graphs {
-			shapes[i] = SpanShape{Texts: of(g.shape.Texts), Spans: of(g.shape.Spans), Tokens: of(g.shape.Tokens)}
+			shapes[i] = SpanShape{Texts: of(g.shape.Texts), Spans: of(g.shape.Spans), Tokens: of(g.shape.Tokens), Pictures: (g.shape.Pictures*p.Batch + o.Plan.Batch - 1) / o.Plan.Batch}
 		}
 		o.Plan.Batch = p.Batch
 		return NewSpans(s.model, o, shapes...)

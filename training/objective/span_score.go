@@ -52,7 +52,7 @@ func newSpanScorer(m *model.Model, kind Readout, shapes []SpanShape, a *graph.Ar
 
 // Values returns the number of each span of a batch, part after part, and the number of tokens that it is made of.
 func (s *SpanScorer) Values(b *training.Batch) (values []float64, tokens []int, err error) {
-	shape, parts, a, err := readSpans(b, s.model.Config.Text.Vocab, s.model.Config.Text.Context)
+	shape, parts, a, err := readSpans(b, s.model.Config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,7 +61,7 @@ func (s *SpanScorer) Values(b *training.Batch) (values []float64, tokens []int, 
 		return nil, nil, err
 	}
 	for i := range parts {
-		s.part = a.part(shape, i)
+		s.part = a.part(i, parts)
 		if err := errors.Join(s.part.feed(g.Graph), g.Run()); err != nil {
 			return nil, nil, err
 		}

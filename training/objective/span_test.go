@@ -3,6 +3,7 @@ package objective
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,10 +35,49 @@ func someTexts(c model.Config, n int) []SpanText {
 	return texts
 }
 
+// seenTexts are texts of someTexts behind pictures, which each two of them share.
+func seenTexts(c model.Config, n int) []SpanText {
+	texts := someTexts(c, n)
+	r := rand.New(rand.NewPCG(6, 7))
+	var picture []float32
+	for i := range texts {
+		t := &texts[i]
+		if i%2 == 0 {
+			picture = make([]float32, c.Vision.Pixels())
+			for k := range picture {
+				picture[k] = float32(r.NormFloat64())
+			}
+		}
+		shown := c.ImageTokens()
+		for k := range t.Tokens {
+			t.Tokens[k] = min(t.Tokens[k], imageToken-1)
+		}
+		t.Pictures = [][]float32{picture}
+		t.Tokens = append(slices.Repeat([]int32{imageToken}, shown), t.Tokens...)
+		t.Learn = append(make([]bool, shown), t.Learn...)
+		for k := range t.Spans {
+			t.Spans[k].From, t.Spans[k].To = t.Spans[k].From+shown, t.Spans[k].To+shown
+		}
+	}
+	return texts
+}
+
+// someSeen are texts for a model, behind pictures where it sees.
+func someSeen(c model.Config, n int) []SpanText {
+	if c.Kind == model.VLM {
+		c.Text.Context -= c.ImageTokens()
+		return seenTexts(c, n)
+	}
+	return someTexts(c, n)
+}
+
 // room is that of texts with a span each, and a little more.
 func room(texts []SpanText) SpanShape {
 	s := SpanShape{Texts: len(texts), Spans: 0, Tokens: 3}
 	for _, t := range texts {
+		if len(t.Pictures) > 0 {
+			s.Pictures = len(texts)/2 + 1
+		}
 		s.Tokens += len(t.Tokens)
 		s.Spans += len(t.Spans)
 	}
@@ -53,9 +93,9 @@ func spanned(c model.Config, texts []SpanText, parts int) (*training.Batch, Span
 	for i := range parts {
 		lists = append(lists, texts[i*n:(i+1)*n])
 		s := room(lists[i])
-		shape = SpanShape{Texts: max(shape.Texts, s.Texts), Spans: max(shape.Spans, s.Spans), Tokens: max(shape.Tokens, s.Tokens)}
+		shape = SpanShape{Texts: max(shape.Texts, s.Texts), Spans: max(shape.Spans, s.Spans), Tokens: max(shape.Tokens, s.Tokens), Pictures: max(shape.Pictures, s.Pictures)}
 	}
-	if err := LaySpans(b, shape, c.Text.Special.Pad, lists...); err != nil {
+	if err := LaySpans(b, c, shape, lists...); err != nil {
 		panic(err)
 	}
 	for i, name := range []string{Reference, Margin, Label} {
@@ -71,18 +111,21 @@ func spanned(c model.Config, texts []SpanText, parts int) (*training.Batch, Span
 func spanObjectives() map[string]differentiated {
 	all := map[string]differentiated{}
 	o := policy.PreferenceOptions{Beta: 0.4, Smoothing: 0.1, Gamma: 0.3, Desirable: 1, Undesired: 0.7}
-	add := func(name string, score *model.Score, options SpanOptions) {
-		c := tinyOf(model.LM)
+	of := func(name string, c model.Config, score *model.Score, options SpanOptions) {
 		c.Text.Form, c.Text.KVHeads, c.Score = model.Llama, 1, score
 		options.Plan.Batch = 6
 		all[name] = differentiated{config: c, build: func(m *model.Model) (differentiable, error) {
-			_, shape := spanned(m.Config, someTexts(m.Config, 6), 1)
+			_, shape := spanned(m.Config, someSeen(m.Config, 6), 1)
 			return NewSpans(m, options, shape)
 		}, batch: func(m *model.Model) *training.Batch {
-			b, _ := spanned(m.Config, someTexts(m.Config, 6), 1)
+			b, _ := spanned(m.Config, someSeen(m.Config, 6), 1)
 			return b
 		}}
 	}
+	add := func(name string, score *model.Score, options SpanOptions) { of(name, tinyOf(model.LM), score, options) }
+	sigmoid, _ := policy.FindPreference("sigmoid")
+	of("preferences about pictures", tinyVLM(model.SigLIPVision), nil, SpanOptions{Loss: Preference(sigmoid, o), Extra: []string{Reference}})
+	of("a reward model that sees", tinyVLM(model.CLIPVision), &model.Score{}, SpanOptions{Readout: Scores, Loss: BradleyTerry(0.02), Extra: []string{Margin}, Plan: Plan{Checkpoint: true}})
 	for _, loss := range policy.Preferences() {
 		add("preferences by "+loss.Name, nil, SpanOptions{Loss: Preference(loss, o), Extra: []string{Reference}})
 	}
@@ -109,6 +152,15 @@ func spanObjectives() map[string]differentiated {
 		o := TuneOptions{Teacher: &Teacher{Model: teacher, Temperature: 2, Weight: 0.7}}
 		return NewTunedLM(m, o, PackedShape{Rows: rows, Context: context})
 	}, batch: all["lm with noise"].batch}
+	all["vlm with a teacher"] = differentiated{config: tinyVLM(model.CLIPVision), build: func(m *model.Model) (differentiable, error) {
+		c := tinyVLM(model.SigLIPVision)
+		c.Width = 12
+		teacher, err := model.New(m.Backend(), c, 9)
+		if err != nil {
+			return nil, err
+		}
+		return NewVLM(m, VLMOptions{Plan: Plan{Batch: rows}, Teacher: &Teacher{Model: teacher, Temperature: 2, Weight: 0.7}})
+	}, batch: func(m *model.Model) *training.Batch { return illustrated(m, nil) }}
 	return all
 }
 
@@ -124,11 +176,14 @@ func TestGradientsOfSpansAgreeWithFiniteDifferences(t *testing.T) {
 // TestASpanIsReadOutAsIfItsTextWereAlone: in a batch of many, in one of another shape, and token by token.
 func TestASpanIsReadOutAsIfItsTextWereAlone(t *testing.T) {
 	for name, score := range map[string]*model.Score{
-		"log-probabilities": nil, "last": {}, "sum": {Readout: model.SumOfScores, Scale: 2}, "likelihood": {Readout: model.Likelihood, Scale: 0.5, Bias: 1},
+		"log-probabilities": nil, "of pictures": nil, "last": {}, "sum": {Readout: model.SumOfScores, Scale: 2}, "likelihood": {Readout: model.Likelihood, Scale: 0.5, Bias: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := reference.New()
 			c := tinyOf(model.LM)
+			if name == "of pictures" {
+				c = tinyVLM(model.CLIPVision)
+			}
 			c.Text.Form, c.Score = model.Llama, score
 			m, err := model.New(b, c, 3)
 			require.NoError(t, err)
@@ -136,7 +191,7 @@ func TestASpanIsReadOutAsIfItsTextWereAlone(t *testing.T) {
 			if score != nil {
 				kind = Scores
 			}
-			texts := someTexts(m.Config, 6)
+			texts := someSeen(m.Config, 6)
 			texts[2].Spans = append(texts[2].Spans, Span{}, Span{From: len(texts[2].Tokens) - 1, To: len(texts[2].Tokens)})
 			batch, shape := spanned(m.Config, texts, 1)
 			s, err := NewSpanScorer(m, kind, shape)
@@ -178,12 +233,22 @@ func logProb(t *testing.T, m *model.Model, x SpanText) float64 {
 		}
 	}
 	g, err := graph.Build(m.Backend(), graph.Options{}, func(g *graph.Graph) *graph.Node {
-		states := m.Decode(g, model.Texts{Tokens: g.Reshape(g.Ints(x.Tokens), 1, n)}, nil).States
+		text := model.Texts{Tokens: g.Reshape(g.Ints(x.Tokens), 1, n)}
+		if len(x.Pictures) > 0 {
+			words, places, err := m.Config.PlaceImages(x.Tokens, m.Config.ImageTokens())
+			require.NoError(t, err)
+			text.Tokens, text.Slots = g.Reshape(g.Ints(words), 1, n), g.Reshape(g.Ints(places), 1, n)
+			text.Patches = m.ProjectImages(g, m.VisionStates(g, imageInput(g, m, 1)))
+		}
+		states := m.Decode(g, text, nil).States
 		g.Output("y", m.TokenLogProbs(g, states, g.Ints(targets), 1))
 		return nil
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, g.Close()) }()
+	if len(x.Pictures) > 0 {
+		require.NoError(t, g.Feed(Images, x.Pictures[0]))
+	}
 	require.NoError(t, g.Run())
 	y, err := g.Read("y")
 	require.NoError(t, err)
@@ -250,11 +315,11 @@ func TestWrongBatchesOfSpans(t *testing.T) {
 	require.ErrorContains(t, err, "which nothing was built for")
 	long := SpanText{Tokens: make([]int32, context+1), Learn: make([]bool, context+1)}
 	batch := &training.Batch{}
-	require.NoError(t, LaySpans(batch, shape, 0, []SpanText{long}))
+	require.NoError(t, LaySpans(batch, m.Config, shape, []SpanText{long}))
 	_, err = o.Step(0, batch)
 	require.ErrorContains(t, err, "the model's context is")
-	require.ErrorContains(t, LaySpans(batch, SpanShape{Texts: 1, Spans: 1, Tokens: 2}, 0, texts[:1]), "do not fit")
-	require.ErrorContains(t, LaySpans(batch, SpanShape{Texts: 1, Spans: 9, Tokens: 400}, 0, texts), "has 4 texts")
+	require.ErrorContains(t, LaySpans(batch, m.Config, SpanShape{Texts: 1, Spans: 1, Tokens: 2}, texts[:1]), "do not fit")
+	require.ErrorContains(t, LaySpans(batch, m.Config, SpanShape{Texts: 1, Spans: 9, Tokens: 400}, texts), "has 4 texts")
 }
 
 func TestRoomsHoldTheLargestBatch(t *testing.T) {
