@@ -39,7 +39,7 @@ func reasoningRL() PostRL {
 
 // Validate returns every fault that no single field shows.
 func (p R1ZeroParams) Validate() error {
-	faults := append(p.Rows.faults("rows"), p.RL.faults("rl")...)
+	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"))
 	for i, name := range p.Against {
 		if name == p.RL.Algorithm || slices.Contains(p.Against[:i], name) {
 			faults = append(faults, fmt.Errorf("against has %s twice, or as rl.algorithm has it: name each algorithm once", name))
