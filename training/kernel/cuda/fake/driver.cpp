@@ -57,6 +57,8 @@ int release(uint64_t d) {
   blocks.erase(b);
   return 0;
 }
+} // namespace
+
 // range tells whether device memory holds n bytes from d on.
 bool range(uint64_t d, size_t n) {
   std::lock_guard<std::recursive_mutex> hold(lock);
@@ -65,7 +67,6 @@ bool range(uint64_t d, size_t n) {
   --b;
   return d + n <= (uint64_t)b->first + b->second;
 }
-} // namespace
 void add(const char *name, Kernel k) { kernels()[name] = k; }
 int run_work(std::function<void()> w) { return emit(w); }
 } // namespace fake

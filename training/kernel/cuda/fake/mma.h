@@ -5,20 +5,20 @@
 #include <deque>
 
 namespace fake {
-static inline void must_divide(const void *p) {
+inline void must_divide(const void *p) {
   if ((uintptr_t)p % 16 == 0) return;
   fprintf(stderr, "fake device: 16 bytes at an address that they do not divide\n");
   abort();
 }
-static inline float half_of(u32 word, int i) { return to_float(bf16{(uint16_t)(word >> 16 * i)}); }
+inline float half_of(u32 word, int i) { return to_float(bf16{(uint16_t)(word >> 16 * i)}); }
 struct Copy {
   void *to;
   const void *from; // null: zeros
 };
-static std::deque<std::vector<Copy>> copies[1024]; // of each thread: closed groups, then the open one
+inline std::deque<std::vector<Copy>> copies[1024]; // of each thread: closed groups, then the open one
 } // namespace fake
 
-static inline void multiply_add(float (&c)[4], const u32 (&a)[4], const u32 *b) {
+inline void multiply_add(float (&c)[4], const u32 (&a)[4], const u32 *b) {
   const u32 mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
   auto all = fake::exchange(mine, 6);
   int lane = fake::thread() & 31;
@@ -32,7 +32,7 @@ static inline void multiply_add(float (&c)[4], const u32 (&a)[4], const u32 *b) 
   }
 }
 
-static inline void load_matrices(u32 (&r)[4], const bf16 *row) {
+inline void load_matrices(u32 (&r)[4], const bf16 *row) {
   fake::must_divide(row);
   u32 mine[4];
   memcpy(mine, row, 16);
@@ -41,7 +41,7 @@ static inline void load_matrices(u32 (&r)[4], const bf16 *row) {
   for (int i = 0; i < 4; i++) r[i] = all[8 * i + lane / 4][lane % 4];
 }
 
-static inline void load_matrices_transposed(u32 (&r)[4], const bf16 *row) {
+inline void load_matrices_transposed(u32 (&r)[4], const bf16 *row) {
   fake::must_divide(row);
   u32 mine[4];
   memcpy(mine, row, 16);
@@ -53,7 +53,7 @@ static inline void load_matrices_transposed(u32 (&r)[4], const bf16 *row) {
   }
 }
 
-static inline void copy_async(void *shared, const void *global, bool there) {
+inline void copy_async(void *shared, const void *global, bool there) {
   fake::must_divide(shared);
   if (there) fake::must_divide(global);
   auto &groups = fake::copies[fake::thread()];
@@ -61,12 +61,12 @@ static inline void copy_async(void *shared, const void *global, bool there) {
   groups.back().push_back({shared, there ? global : nullptr});
   memset(shared, 0xff, 16);
 }
-static inline void end_copies() {
+inline void end_copies() {
   auto &groups = fake::copies[fake::thread()];
   if (groups.empty()) groups.emplace_back();
   groups.emplace_back();
 }
-template <int open> void wait_copies() {
+template <int open> inline void wait_copies() {
   auto &groups = fake::copies[fake::thread()];
   while (groups.size() > open + 1) {
     for (const fake::Copy &c : groups.front()) {
@@ -79,7 +79,7 @@ template <int open> void wait_copies() {
   }
 }
 
-static inline u32 pair(float low, float high) {
+inline u32 pair(float low, float high) {
   bf16 x, y;
   from_float(&x, low);
   from_float(&y, high);
