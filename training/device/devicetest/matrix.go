@@ -1,6 +1,10 @@
 package devicetest
 
-import "tempera/training/device"
+import (
+	"slices"
+
+	"tempera/training/device"
+)
 
 func memoryTrials() []trial {
 	return []trial{
@@ -10,8 +14,34 @@ func memoryTrials() []trial {
 	}
 }
 
+// linearTrials multiply odd sizes and such that vectors and tiles of matrix units divide, or just do not.
 func linearTrials() []trial {
-	const m, n, k = 37, 53, 29
+	return slices.Concat(gemmTrials("", 37, 53, 29), gemmTrials(" of even sizes", 40, 56, 24), []trial{
+		gemmTrial("of one row", device.GemmArgs{M: 1, N: 33, K: 70}),
+		gemmTrial("of one even row", device.GemmArgs{M: 1, N: 64, K: 72}),
+		gemmTrial("of one column", device.GemmArgs{M: 33, N: 1, K: 8}),
+		gemmTrial("of long sums", device.GemmArgs{M: 5, N: 9, K: 700}),
+		gemmTrial("of no sums", device.GemmArgs{M: 5, N: 9}),
+		gemmTrial("beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35}),
+		gemmTrial("of a transposed A beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35, TransA: true}),
+		gemmTrial("of a transposed B beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35, TransB: true}),
+		gemmTrial("of both transposed, many rows", device.GemmArgs{M: 259, N: 3, K: 64, TransA: true, TransB: true}),
+	})
+}
+
+// gemmTrial has nothing but a product.
+func gemmTrial(name string, shape device.GemmArgs) trial {
+	return trial{
+		method: "Gemm", name: name, values: []operand{a(shape.M, shape.K), a(shape.K, shape.N), a(shape.M, shape.N)},
+		call: func(b device.Backend, v []*device.Value) {
+			args := shape
+			args.A, args.B, args.C = v[0], v[1], v[2]
+			b.Gemm(args)
+		},
+	}
+}
+
+func gemmTrials(suffix string, m, n, k int) []trial {
 	gemm := func(change func(a *device.GemmArgs, v []*device.Value)) func(b device.Backend, v []*device.Value) {
 		return func(b device.Backend, v []*device.Value) {
 			a := device.GemmArgs{M: m, N: n, K: k, A: v[0], B: v[1], C: v[2]}
@@ -19,27 +49,49 @@ func linearTrials() []trial {
 			b.Gemm(a)
 		}
 	}
-	plain := []operand{f(m, k), f(k, n), f(m, n)}
-	more := append(plain, f(n), f(m, n), f(m, n))
+	// x, a parameter, the product, a bias, what the activation is of, a residual
+	plain := []operand{a(m, k), f(k, n), a(m, n)}
+	gradient := []operand{a(m, k), a(k, n), f(m, n)}
+	more := append(plain, f(n), a(m, n), a(m, n))
 	ts := []trial{
 		{method: "Gemm", values: plain, call: gemm(func(*device.GemmArgs, []*device.Value) {})},
+		{method: "Gemm", name: "of activations to float32", values: gradient, call: gemm(func(*device.GemmArgs, []*device.Value) {})},
+		{method: "Gemm", name: "of a transposed A that accumulates in float32", values: gradient, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
+			a.TransA, a.Accumulate = true, true
+		})},
+		{method: "Gemm", name: "with bias to float32", values: append(gradient, f(n)), call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias = v[3] })},
 		{method: "Gemm", name: "of a transposed A", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA = true })},
 		{method: "Gemm", name: "of a transposed B that accumulates", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
 			a.TransB, a.Accumulate = true, true
 		})},
 		{method: "Gemm", name: "of both transposed", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA, a.TransB = true, true })},
+		{method: "Gemm", name: "with bias", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias = v[3] })},
 		{method: "Gemm", name: "with bias and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias, a.Residual = v[3], v[5] })},
-		{method: "Gemm", name: "of one row", values: []operand{f(1, 70), f(70, 33), f(1, 33)}, call: func(b device.Backend, v []*device.Value) {
-			b.Gemm(device.GemmArgs{M: 1, N: 33, K: 70, A: v[0], B: v[1], C: v[2]})
-		}},
-		{method: "Gemm", name: "of long sums", values: []operand{f(5, 700), f(700, 9), f(5, 9)}, call: func(b device.Backend, v []*device.Value) {
-			b.Gemm(device.GemmArgs{M: 5, N: 9, K: 700, A: v[0], B: v[1], C: v[2]})
-		}},
+		{method: "Gemm", name: "with bias and residual that is the output", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias, a.Residual = v[3], v[2] })},
+		{method: "Gemm", name: "with bias, kept, and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+			a.Bias, a.Pre, a.Residual = v[3], v[4], v[5]
+		})},
+		{method: "Gemm", name: "with bias and residual that accumulates", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+			a.Bias, a.Residual, a.Accumulate = v[3], v[5], true
+		})},
 	}
 	for name, act := range activations() {
-		ts = append(ts, trial{method: "Gemm", name: "with bias, " + name + " and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
-			a.Bias, a.Activation, a.Pre, a.Residual = v[3], act, v[4], v[5]
-		})})
+		ts = append(ts,
+			trial{method: "Gemm", name: "with bias, " + name + " and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Bias, a.Activation, a.Pre, a.Residual = v[3], act, v[4], v[5]
+			})},
+			trial{method: "Gemm", name: "with bias and " + name, values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Bias, a.Activation, a.Pre = v[3], act, v[4]
+			})},
+			trial{method: "Gemm", name: "with " + name + " that accumulates", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Activation, a.Pre, a.Accumulate = act, v[4], true
+			})},
+			trial{method: "Gemm", name: "with " + name + " of which nothing is kept", values: more, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
+				a.Activation = act
+			})})
+	}
+	for i := range ts {
+		ts[i].name += suffix
 	}
 	return ts
 }

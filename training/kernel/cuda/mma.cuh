@@ -4,8 +4,8 @@
 //   A, four words:   rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8
 //   B, two words:    column g at rows 2t, 2t + 8
 //   C, four floats:  row g at columns 2t and 2t + 1, then row g + 8 at the same
-// the lower element of a pair in the lower half of the word. A tile of A in shared memory is read by load_matrices, with lane l naming row l % 16 at column
-// 8 (l / 16); one of B that is stored by columns (N x K) likewise, one stored by rows (K x N) by load_matrices_transposed.
+// the lower element of a pair in the lower half of the word. From tiles in shared memory that are stored by rows, load_matrices reads the words of A
+// where lane l names row l % 16 at column 8 (l / 16), and load_matrices_transposed those of two neighbouring B, two words each, where it names the same.
 #pragma once
 #include "device.cuh"
 
