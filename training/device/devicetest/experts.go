@@ -4,14 +4,9 @@ import "tempera/training/device"
 
 // expertTrials route 37 tokens to 3 of 7 experts each; every trial makes the plan first. Values: logits, balance, plan, then the trial's own.
 func expertTrials() []trial {
-	const tokens, active, experts, c, f1 = 37, 3, 7, 19, 23
+	const tokens, active, experts, c = 37, 3, 7, 19
 	shape := device.Routing{Tokens: tokens, Active: active, Experts: experts}
-	route := func(b device.Backend, v []*device.Value) device.Routing {
-		r := shape
-		r.Plan = v[2]
-		b.Route(device.RouteArgs{Routing: r, Logits: v[0], Balance: v[1]})
-		return r
-	}
+	route := func(b device.Backend, v []*device.Value) device.Routing { return plan(b, shape, v) }
 	on := func(own ...operand) []operand {
 		return append([]operand{f(tokens, experts), f(experts), is(make([]int32, shape.PlanSize())...)}, own...)
 	}
@@ -52,14 +47,46 @@ func expertTrials() []trial {
 		{method: "CombineDot", name: "that accumulates", values: rowsToTokens, call: func(b device.Backend, v []*device.Value) {
 			b.CombineDot(device.CombineDotArgs{Routing: route(b, v), Cols: c, X: v[3], DY: v[4], DWeights: v[5], Accumulate: true})
 		}},
-		{method: "ExpertGemm", values: on(f(rows, c), f(experts, c, f1), f(rows, f1)), call: func(b device.Backend, v []*device.Value) {
-			b.ExpertGemm(device.ExpertGemmArgs{Routing: route(b, v), N: f1, K: c, A: v[3], B: v[4], C: v[5]})
-		}},
-		{method: "ExpertGemm", name: "transposed, that accumulates", values: on(f(rows, c), f(experts, f1, c), f(rows, f1)), call: func(b device.Backend, v []*device.Value) {
-			b.ExpertGemm(device.ExpertGemmArgs{Routing: route(b, v), N: f1, K: c, A: v[3], B: v[4], C: v[5], TransB: true, Accumulate: true})
-		}},
-		{method: "ExpertGrad", values: on(f(rows, c), f(rows, f1), f(experts, c, f1)), call: func(b device.Backend, v []*device.Value) {
-			b.ExpertGrad(device.ExpertGradArgs{Routing: route(b, v), N: f1, K: c, A: v[3], DC: v[4], DB: v[5]})
-		}},
 	}
+}
+
+// expertProducts route tokens as they come, so that experts have different numbers of rows, some none, and multiply them. Values: logits, balance, plan, then rows,
+// what they are multiplied with, and what receives the result.
+func expertProducts() []trial {
+	var ts []trial
+	for name, o := range map[string]struct{ tokens, active, experts, k, n int }{
+		"":                              {37, 3, 7, 19, 23},
+		" of even sizes":                {41, 2, 3, 24, 40},
+		" of many rows, beyond a tile":  {300, 2, 3, 40, 136},
+		" of more experts than rows":    {20, 1, 70, 8, 16},
+		" of wide matrices, few tokens": {5, 2, 4, 131, 9},
+	} {
+		shape := device.Routing{Tokens: o.tokens, Active: o.active, Experts: o.experts}
+		rows := o.tokens * o.active
+		on := func(own ...operand) []operand {
+			return append([]operand{f(o.tokens, o.experts), f(o.experts), is(make([]int32, shape.PlanSize())...)}, own...)
+		}
+		gemm := func(transposed, accumulate bool) func(b device.Backend, v []*device.Value) {
+			return func(b device.Backend, v []*device.Value) {
+				b.ExpertGemm(device.ExpertGemmArgs{
+					Routing: plan(b, shape, v), N: o.n, K: o.k, A: v[3], B: v[4], C: v[5], TransB: transposed, Accumulate: accumulate,
+				})
+			}
+		}
+		ts = append(ts,
+			trial{method: "ExpertGemm", name: name, values: on(a(rows, o.k), f(o.experts, o.k, o.n), a(rows, o.n)), call: gemm(false, false)},
+			trial{method: "ExpertGemm", name: "to float32" + name, values: on(a(rows, o.k), f(o.experts, o.k, o.n), f(rows, o.n)), call: gemm(false, false)},
+			trial{method: "ExpertGemm", name: "transposed, that accumulates" + name, values: on(a(rows, o.k), f(o.experts, o.n, o.k), a(rows, o.n)), call: gemm(true, true)},
+			trial{method: "ExpertGrad", name: name, values: on(a(rows, o.k), a(rows, o.n), f(o.experts, o.k, o.n)), call: func(b device.Backend, v []*device.Value) {
+				b.ExpertGrad(device.ExpertGradArgs{Routing: plan(b, shape, v), N: o.n, K: o.k, A: v[3], DC: v[4], DB: v[5]})
+			}})
+	}
+	return ts
+}
+
+// plan routes by the logits of value 0 and the balance of value 1, to value 2.
+func plan(b device.Backend, r device.Routing, v []*device.Value) device.Routing {
+	r.Plan = v[2]
+	b.Route(device.RouteArgs{Routing: r, Logits: v[0], Balance: v[1]})
+	return r
 }
