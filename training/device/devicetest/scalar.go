@@ -113,8 +113,11 @@ func lossTrials() []trial {
 }
 
 func optimiserTrials() []trial {
-	const n = 131
+	const n, many = 131, 9001
 	return []trial{
+		{method: "AdamW", name: "in its first step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
+			b.AdamW(device.AdamWArgs{P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1})
+		}},
 		{method: "AdamW", name: "in its third step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
 			b.AdamW(device.AdamWArgs{
 				P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, GradScale: 0.5, Step: 3,
@@ -126,9 +129,12 @@ func optimiserTrials() []trial {
 		{method: "Muon", name: "on a tall matrix", values: []operand{f(19, 6), f(19, 6), f(19, 6)}, call: func(b device.Backend, v []*device.Value) {
 			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
 		}},
+		{method: "Muon", name: "on many elements", values: []operand{f(72, 136), f(72, 136), f(72, 136)}, call: func(b device.Backend, v []*device.Value) {
+			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
+		}},
 		{method: "EMA", values: []operand{f(n), f(n)}, call: func(b device.Backend, v []*device.Value) { b.EMA(v[0], v[1], 0.9) }},
 		{method: "Clamp", exact: true, values: []operand{f(n)}, call: func(b device.Backend, v []*device.Value) { b.Clamp(v[0], -0.5, 1) }},
-		{method: "SumSquares", values: []operand{f(n), f(7, 3), scalar(0)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SumSquares", values: []operand{f(many), f(7, 3), scalar(0)}, call: func(b device.Backend, v []*device.Value) {
 			sum, err := b.SumSquares(v[:2])
 			if err == nil {
 				err = b.UploadFloats(v[2], []float32{float32(sum)})
