@@ -55,7 +55,7 @@ func (b *Backend) SumSquares(vs []*device.Value) (float64, error) {
 	p := b.products
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	total, err := p.spare(spareSums, bytes*(1+partials))
+	total, err := p.spare(spareWork, bytes*(1+partials))
 	if err != nil {
 		return 0, err
 	}

@@ -18,16 +18,15 @@ type products struct {
 	blas *blas.Handle
 
 	mu     sync.Mutex // held until the last launch that reads spare memory has been asked for
-	spares [5]spare
+	spares [4]workspace
 }
 
-// The spares: narrow operands that are not kept, by their place in a product, and what optimisers work in.
+// The spares: narrow operands that are not kept, by their place in a product, and what methods work in.
 const (
 	spareA = iota
 	spareB
 	spareBias
 	spareWork
-	spareSums
 )
 
 func newProducts(b *Backend) (*products, error) {
@@ -35,32 +34,17 @@ func newProducts(b *Backend) (*products, error) {
 	return &products{b: b, blas: h}, err
 }
 
-func (p *products) close() error { return p.blas.Close() }
-
-// spare is memory that grows to what was asked for at most.
-type spare struct {
-	p     driver.Pointer
-	bytes int
+func (p *products) close() error {
+	errs := []error{p.blas.Close()}
+	for i := range p.spares {
+		errs = append(errs, p.spares[i].close(p.b.device))
+	}
+	return errors.Join(errs...)
 }
 
 // spare is at least so many bytes, which nobody else uses while mu is held.
 func (p *products) spare(which, bytes int) (driver.Pointer, error) {
-	s := &p.spares[which]
-	if s.bytes >= bytes {
-		return s.p, nil
-	}
-	if s.bytes > 0 {
-		err := errors.Join(p.b.compute.Sync(), p.b.device.Free(s.p))
-		*s = spare{}
-		if err != nil {
-			return 0, err
-		}
-	}
-	at, err := p.b.device.Alloc(bytes)
-	if err == nil {
-		*s = spare{at, bytes}
-	}
-	return s.p, err
+	return p.spares[which].grown(p.b.device, bytes)
 }
 
 // operands is the type in which products read their operands.

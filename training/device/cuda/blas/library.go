@@ -74,7 +74,7 @@ func load(l *C.blas_library) (path string, err error) {
 
 // Open loads the library, if it has not been, and makes a handle on a device.
 func Open(d *driver.Device) (*Handle, error) {
-	h := &Handle{stream: d.Compute, library: (*C.blas_library)(C.calloc(1, C.sizeof_blas_library)), plans: map[key]*plan{}}
+	h := &Handle{device: d, library: (*C.blas_library)(C.calloc(1, C.sizeof_blas_library)), plans: map[key]*plan{}}
 	h.library.enter = (*[0]byte)(driver.Enter())
 	h.library.context = d.Context()
 	var err error

@@ -23,7 +23,7 @@ type Handle struct {
 	Path    string // the library's file
 	Version int    // 120805 is 12.8.5
 
-	stream    driver.Stream
+	device    *driver.Device
 	library   *C.blas_library
 	workspace driver.Pointer
 
@@ -116,7 +116,7 @@ func (h *Handle) Multiply(p Product, o Operands) error {
 		a: C.uint64_t(o.A), b: C.uint64_t(o.B), c: C.uint64_t(o.C), d: C.uint64_t(o.D), bias: C.uint64_t(o.Bias), auxiliary: C.uint64_t(o.Auxiliary),
 		alpha: C.float(o.Alpha), beta: C.float(o.Beta),
 	}
-	return p.failed(C.blas_multiply(h.library, (*C.blas_plan)(plan), &c, C.uint64_t(h.workspace), workspaceBytes, h.stream.Handle()))
+	return p.failed(C.blas_multiply(h.library, (*C.blas_plan)(plan), &c, C.uint64_t(h.workspace), workspaceBytes, h.device.Compute.Handle()))
 }
 
 func (h *Handle) plan(k key) (*plan, error) {
@@ -163,5 +163,8 @@ func (h *Handle) Close() error {
 	}
 	err := failed("close", C.blas_close(h.library))
 	C.free(unsafe.Pointer(h.library))
+	if h.workspace != 0 {
+		err = errors.Join(err, h.device.Free(h.workspace))
+	}
 	return err
 }
