@@ -12,13 +12,6 @@ import (
 	"tempera/training/device/reference"
 )
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // random is a value of normal numbers.
 func random(t *testing.T, m device.Memory, d device.Desc, seed uint64) *device.Value {
 	t.Helper()
