@@ -15,7 +15,7 @@ struct Copy {
   void *to;
   const void *from; // null: zeros
 };
-static std::deque<std::vector<Copy>> copies[1024]; // of each thread: closed groups, then the open one
+inline std::deque<std::vector<Copy>> copies[1024]; // of each thread: closed groups, then the open one
 } // namespace fake
 
 static inline void multiply_add(float (&c)[4], const u32 (&a)[4], const u32 *b) {

@@ -1,0 +1,42 @@
+//go:build gpu
+
+package cuda
+
+import (
+	"errors"
+	"sync"
+
+	"tempera/training/device/cuda/driver"
+)
+
+// workspace is memory in which the kernels of a method leave each other partial results.
+type workspace struct {
+	mu    sync.Mutex
+	all   []driver.Pointer // the last is in use; recordings may still name the others
+	bytes int
+}
+
+// withWorkspace lends memory to the kernels that f asks for. It is not cleared.
+func (b *Backend) withWorkspace(bytes int, f func(p driver.Pointer)) {
+	w := &b.workspace
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if bytes > w.bytes || w.all == nil {
+		size := max(bytes, 2*w.bytes, 1<<20)
+		p, err := b.device.Alloc(size)
+		if err != nil {
+			b.fail(err)
+			return
+		}
+		w.all, w.bytes = append(w.all, p), size
+	}
+	f(w.all[len(w.all)-1])
+}
+
+func (w *workspace) close(d *driver.Device) error {
+	var errs []error
+	for _, p := range w.all {
+		errs = append(errs, d.Free(p))
+	}
+	return errors.Join(errs...)
+}
