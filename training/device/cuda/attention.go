@@ -33,19 +33,15 @@ func attentionWidth(d int) int {
 	panic(fmt.Sprintf("cuda: attention with heads of width %d; at most 256", d))
 }
 
-// pick is the value of the first bound that is not less than n. It takes bounds and values in turns.
-func pick(n int, boundsAndValues ...int) int {
-	for i := 0; ; i += 2 {
-		if n <= boundsAndValues[i] {
-			return boundsAndValues[i+1]
-		}
-	}
-}
-
 func forwardTiles(t device.DType, width int) attentionTiles {
-	s := attentionTiles{kernel: "attention_forward", parts: 1, owned: 1, streamed: pick(width, 128, 32, 256, 16), columns: 1}
-	if t == device.BFloat16 {
-		s.parts, s.streamed = pick(width, 128, 2, 256, 1), pick(width, 96, 64, 128, 48, 256, 64)
+	s := attentionTiles{kernel: "attention_forward", parts: 1, owned: 1, streamed: 32, columns: 1}
+	switch wide := width > 128; {
+	case t == device.BFloat16 && wide:
+		s.streamed = 64
+	case t == device.BFloat16:
+		s.parts, s.streamed = 2, 64
+	case wide:
+		s.streamed = 16
 	}
 	return s
 }
@@ -53,16 +49,24 @@ func forwardTiles(t device.DType, width int) attentionTiles {
 func backwardQueriesTiles(t device.DType, width int) attentionTiles {
 	s := forwardTiles(t, width)
 	s.kernel, s.owned = "attention_backward_queries", 2
-	if t == device.BFloat16 {
-		s.streamed = pick(width, 64, 64, 256, 32)
+	if t == device.BFloat16 && width > 64 {
+		s.streamed = 32
 	}
 	return s
 }
 
 func backwardKeysTiles(t device.DType, width int) attentionTiles {
-	s := attentionTiles{kernel: "attention_backward_keys", parts: 1, owned: 2, streamed: 16, statistics: 8, columns: pick(width, 128, 1, 256, 2)}
-	if t == device.BFloat16 {
-		s.parts, s.streamed = pick(width, 64, 2, 256, 1), pick(width, 64, 32, 128, 64, 256, 32)
+	s := attentionTiles{kernel: "attention_backward_keys", parts: 1, owned: 2, streamed: 16, statistics: 8, columns: 1}
+	switch {
+	case t == device.BFloat16 && width <= 64:
+		s.parts, s.streamed = 2, 32
+	case t == device.BFloat16 && width <= 128:
+		s.streamed = 64
+	case t == device.BFloat16:
+		s.streamed = 32
+	}
+	if width > 128 {
+		s.columns = 2
 	}
 	return s
 }
@@ -75,17 +79,16 @@ const (
 // attentionPlan is how the tiles of one kernel are dealt out to blocks.
 type attentionPlan struct {
 	attentionTiles
-	width                    int // of the kernel's heads
-	tiles, section, stages   int // as in struct Attention
-	warps, shared, elementOf int
-	blocks                   int
+	width                  int // of the kernel's heads
+	tiles, section, stages int // as in struct Attention
+	blocks, warps, shared  int // blocks, warps of a block, bytes of shared memory of a block
 }
 
 // attentionRows are the rows that a kernel's blocks own: n in each of heads, in each of batches; each head's blocks read `other` rows.
 type attentionRows struct{ n, heads, batches, other int }
 
 func (b *Backend) planAttention(s attentionTiles, t device.DType, d int, r attentionRows) (attentionPlan, error) {
-	p := attentionPlan{attentionTiles: s, width: attentionWidth(d), elementOf: t.Bytes()}
+	p := attentionPlan{attentionTiles: s, width: attentionWidth(d)}
 	p.tiles = ceil(r.n, 16*s.parts*attentionWarps)
 	p.warps = ceil(ceil(r.n, max(1, p.tiles)), 16*s.parts)
 	p.blocks = p.tiles * r.heads * r.batches
@@ -187,6 +190,9 @@ func (b *Backend) Attention(args device.AttentionArgs) {
 // AttentionBackward is part of Attention.
 func (b *Backend) AttentionBackward(args device.AttentionBackwardArgs) {
 	a := newAttentionCall(args.Forward)
+	if a.LogSumExp == nil {
+		panic("cuda: AttentionBackward without the forward's log-sums")
+	}
 	if a.B*a.H*a.D == 0 {
 		return
 	}

@@ -10,29 +10,28 @@ template <class T, int W> DEVICE void attention_forward(const Attention<T> &a) {
   Range *ranges = (Range *)(streamed + a.stages * 2 * N * stride);
 
   const Block block = block_of(a, a.heads, true);
-  const int first = block.tile * rows, group = block.head / (a.heads / a.key_heads);
-  for (int r = threadIdx.x; r < rows; r += blockDim.x) ranges[r] = first + r < a.queries ? keys_of(a, block.batch, first + r) : Range{0, 0};
+  const int first = block.tile * rows;
+  for (int r = threadIdx.x; r < rows; r += blockDim.x) ranges[r] = keys_of(a, block.batch, min(first + r, a.queries - 1));
   __syncthreads();
   const int lane = threadIdx.x & 31, mine = threadIdx.x / 32 * 16 * M; // the warp's first row
-  const Range all = limits_of(ranges, min(rows, a.queries - first)).outer;
+  const Range all = limits_of(ranges, rows).outer;
 
-  const float scale = a.scale * log2e;
   float sums[M][W / 8][4] = {}, top[2 * M], total[2 * M];
   LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) top[r] = -INFINITY, total[r] = 0.f;
 
   stream(
-      (all.hi - all.lo + N - 1) / N, a.stages,
-      [&](int i, int stage) {
-        if (i == 0) load<W>(queries, rows_of(a.q, block.batch, block.head, a.width), first, rows, a.queries);
+      all.lo, all.hi, N, a.stages,
+      [&](int from, int stage) {
+        if (from == all.lo) load<W>(queries, rows_of(a.q, again(block.batch), block.head, a.width), first, rows, a.queries);
         T *tile = streamed + stage * 2 * N * stride;
-        load<W>(tile, rows_of(a.k, block.batch, group, a.width), all.lo + i * N, N, all.hi);
-        load<W>(tile + N * stride, rows_of(a.v, block.batch, group, a.width), all.lo + i * N, N, all.hi);
+        load<W>(tile, rows_of(a.k, again(block.batch), again(block.head) / (a.heads / a.key_heads), a.width), from, N, all.hi);
+        load<W>(tile + N * stride, rows_of(a.v, again(block.batch), again(block.head) / (a.heads / a.key_heads), a.width), from, N, all.hi);
       },
-      [&](int i, int stage) {
-        const int from = all.lo + i * N;
-        const Limits limits = limits_of(ranges + mine, min(16 * M, a.queries - first - mine));
-        if (misses(limits, from, N)) return;
+      [&](int from, int stage) {
+        const Limits limits = limits_of(ranges + mine, 16 * M);
+        if (block.tile * rows + mine >= a.queries || misses(limits, from, N)) return;
         const T *tile = streamed + stage * 2 * N * stride;
+        const float scale = a.scale * log2e;
         float p[M][N / 8][4] = {};
         multiply_rows<W, M, N>(p, queries + mine * stride, tile);
         if (cuts(limits, from, N)) hide(p, ranges + mine, from);

@@ -32,10 +32,14 @@ template <class T> struct Gradients {
 };
 
 // Tiles is the sizes of tiles for a head width W, which are also in Go's attentionTiles: 16-row parts of a warp's rows, and rows of a tile that streams.
+//
+// A warp with 32 rows uses each fragment of the other side twice: with 16, shared memory would bound matrix instructions to half their rate. That takes up to 255
+// registers, so two blocks, eight warps, share a multiprocessor of an H100 or H200 in bfloat16: each has 56 KiB of shared memory for width 64 and 105 KiB for 128. At
+// width 256 one block has 136 to 170 KiB. In float, blocks of widths up to 64 come three or four to a multiprocessor, those of 128 two, those of 256 one.
 template <class T, int W> struct Tiles {
   static constexpr bool matrix = sizeof(T) == 2;
   static constexpr int stride = W + 16 / sizeof(T);
-  static constexpr int forward_parts = matrix && W <= 128 ? 2 : 1, forward_keys = matrix ? (W == 128 ? 48 : 64) : W <= 128 ? 32 : 16;
+  static constexpr int forward_parts = matrix && W <= 128 ? 2 : 1, forward_keys = matrix ? (64) : W <= 128 ? 32 : 16;
   static constexpr int queries_parts = forward_parts, queries_keys = matrix ? (W <= 64 ? 64 : 32) : W <= 128 ? 32 : 16;
   static constexpr int keys_parts = matrix && W <= 64 ? 2 : 1, keys_queries = matrix ? (W <= 64 ? 32 : W <= 128 ? 64 : 32) : 16;
   static constexpr int keys_columns = W <= 128 ? W : W / 2; // of the gradients of keys and values that one block has registers for
@@ -79,9 +83,8 @@ template <class T> DEVICE Range queries_of(const Attention<T> &a, int b, int s) 
 struct Limits {
   Range outer, inner;
 };
-// limits_of finds the limits of n rows from what each sees.
+// limits_of finds the limits of n rows from what each sees. Neither bound falls from a row to the next.
 DEVICE Limits limits_of(const Range *ranges, int n) {
-  if (n <= 0) return {{0, 0}, {0, 0}};
   Range first = ranges[0], last = ranges[n - 1];
   return {{first.lo, last.hi}, {last.lo, first.hi}};
 }
@@ -103,13 +106,21 @@ template <class T> DEVICE Block block_of(const Attention<T> &a, int heads, bool 
   return {unit / heads, unit % heads, last_first ? a.tiles - 1 - tile : tile};
 }
 
+// again is x, hidden from the compiler: what is computed from it in a loop is not kept in registers across the loop.
+DEVICE int again(int x) {
+#ifdef __CUDACC__
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 // load asks for n rows from row `from` on as a tile. Rows from `end` on, and columns beyond the width, are zeros.
 template <int W, class T> DEVICE void load(T *tile, const Rows<T> &x, int from, int n, int end) {
   constexpr int stride = Tiles<T, W>::stride, size = Pack<T>::size, packs = W / size;
   if (x.packs) { // a warp takes as many rows at a time as it has lanes for
     constexpr int across = packs < 32 ? packs : 32, down = 32 / across;
-    const int lane = threadIdx.x & 31, step = blockDim.x / 32 * down, c = lane % across * size;
-    int r = threadIdx.x / 32 * down + lane / across;
+    const int thread = again(threadIdx.x), lane = thread & 31, step = blockDim.x / 32 * down, c = lane % across * size;
+    int r = thread / 32 * down + lane / across;
     if (lane >= across * down) return;
     const T *source = row(x, from + r) + c;
     T *to = tile + r * stride + c;
@@ -120,7 +131,7 @@ template <int W, class T> DEVICE void load(T *tile, const Rows<T> &x, int from, 
     }
     return;
   }
-  LOOP_ROLLED for (int i = threadIdx.x; i < n * W; i += blockDim.x) {
+  LOOP_ROLLED for (int i = again(threadIdx.x); i < n * W; i += blockDim.x) {
     int r = i / W, c = i % W;
     T *to = tile + r * stride + c;
     if (from + r < end && c < x.width)
@@ -130,19 +141,24 @@ template <int W, class T> DEVICE void load(T *tile, const Rows<T> &x, int from, 
   }
 }
 
-// stream calls work(i, stage) for i = 0, 1, ... count - 1. Before it, load(i, stage) has asked for the tile, and all threads see it. All threads of the block take part.
-template <class L, class F> DEVICE void stream(int count, int stages, L load, F work) {
-  const int ahead = stages - 1; // how far loads are before work
-  LOOP_ROLLED for (int i = 0; i < count + ahead && count > 0; i++) {
+// stream calls work(at, stage) for at = from, from + step, ... below end. Before it, load(at, stage) has asked for the tile, and all threads see it. All threads of
+// the block take part.
+template <class L, class F> DEVICE void stream(int from, int end, int step, int stages, L load, F work) {
+  if (from >= end) return;
+  const int ahead = stages == 2 ? step : 0; // how far loads are before work
+  int stage = 0;
+  LOOP_ROLLED for (int at = from; at < end + ahead; at += step) {
     if (ahead) wait_copies<0>();
     __syncthreads(); // what was asked for is there, and what is overwritten now has been used
-    if (i < count) load(i, i & ahead);
+    if (at < end) load(at, stage);
     end_copies();
-    if (!ahead) {
+    if (ahead)
+      stage ^= 1;
+    else {
       wait_copies<0>();
       __syncthreads();
     }
-    if (i >= ahead) work(i - ahead, (i - ahead) & ahead);
+    if (at - ahead >= from) work(at - ahead, stage);
   }
 }
 
@@ -152,7 +168,7 @@ template <int W, int M, int N> DEVICE void multiply_rows(float (&scores)[M][N / 
   const int lane = threadIdx.x & 31;
   a += (lane & 15) * stride + (lane >> 4) * 8;
   b += ((lane & 7) + (lane >> 4) * 8) * stride + (lane >> 3 & 1) * 8; // both halves of eight columns of bᵀ, then of the next eight
-  LOOP_UNROLLED for (int k = 0; k < W; k += 16) {
+  LOOP_ROLLED for (int k = 0; k < W; k += 16) {
     u32 x[M][4];
     LOOP_UNROLLED for (int m = 0; m < M; m++) load_matrices(x[m], a + 16 * m * stride + k);
     LOOP_UNROLLED for (int n = 0; n < N; n += 16) {
@@ -209,40 +225,48 @@ template <int W, int C, int M, int N> DEVICE void multiply_columns(float (&sums)
   constexpr int stride = Tiles<float, W>::stride;
   const int lane = threadIdx.x & 31;
   b += 2 * (lane & 3);
-  LOOP_UNROLLED for (int k = 0; k < 8 * N; k++) {
-    float x[2 * M]; // column k of the weights, which lane k % 8 / 2 of each four has
-    LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) x[r] = __shfl_sync(0xffffffffu, p[r / 2][k / 8][r % 2 * 2 + k % 2], (lane & ~3) | (k % 8 / 2));
-    LOOP_UNROLLED for (int n = 0; n < C / 8; n++) {
-      LOOP_UNROLLED for (int e = 0; e < 2; e++) {
-        float y = b[k * stride + 8 * n + e];
-        LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) sums[r / 2][n][r % 2 * 2 + e] += x[r] * y;
+  LOOP_UNROLLED for (int k = 0; k < N; k++) {
+    LOOP_ROLLED for (int owner = 0; owner < 4; owner++) { // the lanes that share a row have two columns of the weights each
+      LOOP_UNROLLED for (int f = 0; f < 2; f++) {
+        float x[2 * M];
+        LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) x[r] = __shfl_sync(0xffffffffu, p[r / 2][k][r % 2 * 2 + f], (lane & ~3) | owner);
+        const float *from = b + (8 * k + 2 * owner + f) * stride;
+        LOOP_UNROLLED for (int n = 0; n < C / 8; n++) {
+          LOOP_UNROLLED for (int e = 0; e < 2; e++) {
+            LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) sums[r / 2][n][r % 2 * 2 + e] += x[r] * from[8 * n + e];
+          }
+        }
       }
     }
   }
 }
 
-// store writes or adds the warp's 16 M rows, the first of which is `first`, from `column` on. Rows from `end` on are left out.
-template <int C, int M, class T> DEVICE void store(const Rows<T> &y, const float (&sums)[M][C / 8][4], int first, int end, int column, bool accumulate) {
+// store writes the warp's 16 M rows, the first of which is `first`, from `column` on, or adds them. Rows from `end` on are left out.
+template <int C, int M, class T> DEVICE void store(const Rows<T> &y, float (&sums)[M][C / 8][4], int first, int end, int column, bool accumulate) {
   struct alignas(2 * sizeof(T)) Pair {
     T v[2];
   };
-  const int lane = threadIdx.x & 31;
+  const int lane = threadIdx.x & 31, from = column + 2 * (lane & 3), left = y.width - from;
   LOOP_UNROLLED for (int r = 0; r < 2 * M; r++) {
-    int t = first + 8 * r + (lane >> 2);
+    const int t = first + 8 * r + (lane >> 2);
     if (t >= end) continue;
-    T *to = row(y, t);
+    T *to = row(y, t) + from;
+    if (accumulate) {
+      LOOP_UNROLLED for (int n = 0; n < C / 8; n++) {
+        LOOP_UNROLLED for (int e = 0; e < 2; e++) {
+          if (8 * n + e < left) sums[r / 2][n][r % 2 * 2 + e] += to_float(to[8 * n + e]);
+        }
+      }
+    }
     LOOP_UNROLLED for (int n = 0; n < C / 8; n++) {
-      int c = column + 8 * n + 2 * (lane & 3);
-      const float *v = &sums[r / 2][n][r % 2 * 2];
-      if (y.pairs && c < y.width) {
-        Pair p;
-        if (accumulate) p = *(Pair *)(to + c);
-        put(&p.v[0], v[0], accumulate);
-        put(&p.v[1], v[1], accumulate);
-        *(Pair *)(to + c) = p;
-      } else {
-        if (c < y.width) put(to + c, v[0], accumulate);
-        if (c + 1 < y.width) put(to + c + 1, v[1], accumulate);
+      Pair p;
+      from_float(&p.v[0], sums[r / 2][n][r % 2 * 2]);
+      from_float(&p.v[1], sums[r / 2][n][r % 2 * 2 + 1]);
+      if (y.pairs && 8 * n < left)
+        *(Pair *)(to + 8 * n) = p;
+      else {
+        if (8 * n < left) to[8 * n] = p.v[0];
+        if (8 * n + 1 < left) to[8 * n + 1] = p.v[1];
       }
     }
   }

@@ -45,10 +45,10 @@ template <class T, int W> DEVICE void attention_backward_queries(const Attention
 
   const Block block = block_of(a, a.heads, true);
   const int first = block.tile * rows, group = block.head / (a.heads / a.key_heads);
-  for (int r = threadIdx.x; r < rows; r += blockDim.x) ranges[r] = first + r < a.queries ? keys_of(a, block.batch, first + r) : Range{0, 0};
+  for (int r = threadIdx.x; r < rows; r += blockDim.x) ranges[r] = keys_of(a, block.batch, min(first + r, a.queries - 1));
   __syncthreads();
   const int lane = threadIdx.x & 31, mine = threadIdx.x / 32 * 16 * M; // the warp's first row
-  const Range all = limits_of(ranges, min(rows, a.queries - first)).outer;
+  const Range all = limits_of(ranges, rows).outer;
 
   const float scale = a.scale * log2e;
   float sums[M][W / 8][4] = {}, log_sum[2 * M], along[2 * M];
@@ -59,20 +59,19 @@ template <class T, int W> DEVICE void attention_backward_queries(const Attention
   }
 
   stream(
-      (all.hi - all.lo + N - 1) / N, a.stages,
-      [&](int i, int stage) {
-        if (i == 0) {
+      all.lo, all.hi, N, a.stages,
+      [&](int from, int stage) {
+        if (from == all.lo) {
           load<W>(queries, rows_of(a.q, block.batch, block.head, a.width), first, rows, a.queries);
           load<W>(d_outs, rows_of(g.d_o, block.batch, block.head, a.width), first, rows, a.queries);
         }
         T *tile = streamed + stage * 2 * N * stride;
-        load<W>(tile, rows_of(a.k, block.batch, group, a.width), all.lo + i * N, N, all.hi);
-        load<W>(tile + N * stride, rows_of(a.v, block.batch, group, a.width), all.lo + i * N, N, all.hi);
+        load<W>(tile, rows_of(a.k, again(block.batch), again(group), a.width), from, N, all.hi);
+        load<W>(tile + N * stride, rows_of(a.v, again(block.batch), again(group), a.width), from, N, all.hi);
       },
-      [&](int i, int stage) {
-        const int from = all.lo + i * N;
-        const Limits limits = limits_of(ranges + mine, min(16 * M, a.queries - first - mine));
-        if (misses(limits, from, N)) return;
+      [&](int from, int stage) {
+        const Limits limits = limits_of(ranges + mine, 16 * M);
+        if (first + mine >= a.queries || misses(limits, from, N)) return;
         const T *tile = streamed + stage * 2 * N * stride;
         float p[M][N / 8][4] = {}, d[M][N / 8][4] = {};
         multiply_rows<W, M, N>(p, queries + mine * stride, tile);
@@ -112,17 +111,20 @@ template <class T, int W> DEVICE void attention_backward_keys(const Attention<T>
   const Block block = block_of(a, a.key_heads, false);
   const int first = block.tile * rows, group = a.heads / a.key_heads;
   const int seen = a.lengths ? min(a.keys, a.lengths[block.batch]) : a.keys; // keys from here on are hidden
-  for (int r = threadIdx.x; r < rows; r += blockDim.x) ranges[r] = first + r < seen ? queries_of(a, block.batch, first + r) : Range{0, 0};
+  for (int r = threadIdx.x; r < rows; r += blockDim.x) {
+    ranges[r] = first < seen ? queries_of(a, block.batch, min(first + r, seen - 1)) : Range{0, 0};
+    if (first + r >= seen) ranges[r].lo = 0x7fffffff; // sees nothing
+  }
   __syncthreads();
   const int lane = threadIdx.x & 31, mine = threadIdx.x / 32 * 16 * M; // the warp's first row
-  const Range all = limits_of(ranges, min(rows, seen - first)).outer;
+  const Range all = limits_of(ranges, rows).outer;
 
   const float scale = a.scale * log2e;
   const int start = all.lo & ~1, count = (all.hi - start + N - 1) / N; // tiles of queries; pairs of statistics are whole
   float dk[M][C / 8][4] = {}, dv[M][C / 8][4] = {};
 
   stream(
-      max(count, 0) * group, a.stages,
+      0, max(count, 0) * group, 1, a.stages,
       [&](int i, int stage) {
         if (i == 0) {
           load<W>(keys, rows_of(a.k, block.batch, block.head, a.width), first, rows, seen);
@@ -130,8 +132,8 @@ template <class T, int W> DEVICE void attention_backward_keys(const Attention<T>
         }
         const int head = block.head * group + i / count, from = start + i % count * N;
         T *tile = streamed + stage * 2 * N * stride;
-        load<W>(tile, rows_of(a.q, block.batch, head, a.width), from, N, all.hi);
-        load<W>(tile + N * stride, rows_of(g.d_o, block.batch, head, a.width), from, N, all.hi);
+        load<W>(tile, rows_of(a.q, again(block.batch), head, a.width), from, N, all.hi);
+        load<W>(tile + N * stride, rows_of(g.d_o, again(block.batch), head, a.width), from, N, all.hi);
         const float *of_head = g.statistics + 2 * ((i64)block.batch * a.heads + head) * g.stride;
         for (int r = threadIdx.x; r < N / 2; r += blockDim.x) {
           bool there = from + 2 * r < all.hi;
@@ -140,14 +142,13 @@ template <class T, int W> DEVICE void attention_backward_keys(const Attention<T>
       },
       [&](int i, int stage) {
         const int from = start + i % count * N;
-        const Limits limits = limits_of(ranges + mine, min(16 * M, seen - first - mine));
-        if (misses(limits, from, N)) return;
+        const Limits limits = limits_of(ranges + mine, 16 * M);
+        if (first + mine >= seen || misses(limits, from, N)) return;
         const T *tile = streamed + stage * 2 * N * stride;
         float p[M][N / 8][4] = {}, d[M][N / 8][4] = {};
         multiply_rows<W, M, N>(p, keys + mine * stride, tile);
         multiply_rows<W, M, N>(d, values + mine * stride, tile + N * stride);
-        const bool hidden = first + mine + 16 * M > seen; // some of the warp's keys
-        if (hidden || cuts(limits, from, N)) hide(p, ranges + mine, from);
+        if (cuts(limits, from, N)) hide(p, ranges + mine, from);
         LOOP_UNROLLED for (int n = 0; n < N / 8; n++) {
           const Pack<float> two = statistics[stage * N / 2 + 4 * n + (lane & 3)]; // log-sum and inner product of this lane's two queries
           LOOP_UNROLLED for (int m = 0; m < M; m++) {
