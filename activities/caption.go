@@ -99,7 +99,7 @@ type captioning struct {
 
 // writeCaptions returns a caption for each image.
 func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
-	writer, err := generate.New(c.dev.engine, c.model.Config, c.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams)})
+	writer, err := generate.New(c.dev.engine, c.model.Config, c.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams), Device: c.dev.paged()})
 	if err != nil {
 		return nil, Invalid(err)
 	}

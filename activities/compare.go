@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,13 +49,15 @@ type contest struct {
 	Method   string  `json:"method" doc:"Label of the arm under test."`
 	Baseline string  `json:"baseline" doc:"Label of the arm that it is held against."`
 	Margin   float64 `json:"margin" doc:"By how much the method must be ahead." min:"0"`
+	Metric   string  `json:"metric,omitempty" doc:"What these two are compared by; absent: the metric of all."`
 }
 
 // compare holds one arm against others over paired seeds: the mean gap with its
-// interval, in how many pairs it is ahead, and the verdict.
+// interval, in how many pairs it is ahead, and the verdict. Ahead of a metric that
+// is one to be small is who has less: gaps are positive there too.
 func compare() Kind {
 	return define(stage.Descriptor{
-		Name: "compare", Version: 2, Queue: stage.CPU,
+		Name: "compare", Version: 3, Queue: stage.CPU,
 		Summary: "Compare arms over paired seeds",
 		Inputs:  []stage.Port{{Name: "evaluations", Type: artifact.TypeEvaluation, Many: true, Doc: "Evaluations of the arms."}},
 		Outputs: []stage.Port{{Name: "comparison", Type: artifact.TypeEvaluation, Doc: "comparison.json, and results.md for people."}},
@@ -83,12 +86,19 @@ type row struct {
 	seed  uint64
 }
 
+// measures are the values of a metric by evaluation.
+type measures map[row]float64
+
 func runCompare(ctx context.Context, t *Task, p compareParams) error {
 	inputs := t.Inputs["evaluations"]
 	if err := p.check(len(inputs)); err != nil {
 		return err
 	}
-	values := map[row]float64{}
+	metrics := p.metrics()
+	values := map[string]measures{}
+	for _, m := range metrics {
+		values[m] = measures{}
+	}
 	var steps []int64
 	var seeds []uint64
 	for i, a := range inputs {
@@ -96,24 +106,34 @@ func runCompare(ctx context.Context, t *Task, p compareParams) error {
 		if err != nil {
 			return err
 		}
-		if v, ok := e.Metrics[p.Metric]; ok {
-			values[row{p.Labels[i], p.Steps[i], p.Seeds[i]}] = v.Mean
+		for _, m := range metrics {
+			if v, ok := e.Metrics[m]; ok {
+				values[m][row{p.Labels[i], p.Steps[i], p.Seeds[i]}] = v.Mean
+			}
 		}
 		steps, seeds = appendNew(steps, p.Steps[i]), appendNew(seeds, p.Seeds[i])
 	}
 	gaps := []Gap{}
 	for _, at := range steps {
 		for _, pair := range p.Pairs {
-			arm, base := paired(values, seeds, [2]row{{pair.Method, at, 0}, {pair.Baseline, at, 0}})
+			metric := cmp.Or(pair.Metric, p.Metric)
+			arm, base := values[metric].paired(seeds, [2]row{{pair.Method, at, 0}, {pair.Baseline, at, 0}})
 			if len(arm) == 0 {
 				continue // not trained for so many steps
+			}
+			if lowerIsBetter(metric) {
+				arm, base = base, arm
 			}
 			c, err := score.Compare(arm, base, score.Rule{Margin: pair.Margin}, score.Bootstrap{Seed: 1})
 			if err != nil {
 				return Invalid(err)
 			}
-			gaps = append(gaps, Gap{pair.Method, pair.Baseline, at, p.Metric, c})
-			t.Metric(fmt.Sprintf("gap_%s_%s_%d", pair.Method, pair.Baseline, at), c.Gap.Mean)
+			gaps = append(gaps, Gap{pair.Method, pair.Baseline, at, metric, c})
+			name := fmt.Sprintf("gap_%s_%s_%d", pair.Method, pair.Baseline, at)
+			if pair.Metric != "" {
+				name += "_" + pair.Metric
+			}
+			t.Metric(name, c.Gap.Mean)
 		}
 	}
 	data, err := artifact.EncodeJSON(gaps)
@@ -130,6 +150,15 @@ func runCompare(ctx context.Context, t *Task, p compareParams) error {
 	return nil
 }
 
+// metrics are those that anything is compared by.
+func (p compareParams) metrics() []string {
+	out := []string{p.Metric}
+	for _, pair := range p.Pairs {
+		out = appendNew(out, cmp.Or(pair.Metric, p.Metric))
+	}
+	return out
+}
+
 func appendNew[T comparable](list []T, v T) []T {
 	for _, have := range list {
 		if have == v {
@@ -140,10 +169,10 @@ func appendNew[T comparable](list []T, v T) []T {
 }
 
 // paired returns the values of two arms for the seeds that have both.
-func paired(values map[row]float64, seeds []uint64, arms [2]row) (a, b []float64) {
+func (m measures) paired(seeds []uint64, arms [2]row) (a, b []float64) {
 	for _, s := range seeds {
-		x, okX := values[row{arms[0].label, arms[0].steps, s}]
-		y, okY := values[row{arms[1].label, arms[1].steps, s}]
+		x, okX := m[row{arms[0].label, arms[0].steps, s}]
+		y, okY := m[row{arms[1].label, arms[1].steps, s}]
 		if okX && okY {
 			a, b = append(a, x), append(b, y)
 		}

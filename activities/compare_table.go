@@ -5,30 +5,34 @@ import (
 	"strings"
 )
 
-// resultsTable is results.md of a comparison: the mean of every arm over its
-// seeds, and what is ahead of it by how much.
-func resultsTable(p compareParams, values map[row]float64, gaps []Gap) string {
-	lines := [][]string{{"arm", "steps", p.Metric, "ahead of it"}}
+// resultsTable is results.md of a comparison: for each metric the mean of every arm
+// over its seeds, and what is ahead of it by how much.
+func resultsTable(p compareParams, values map[string]measures, gaps []Gap) string {
 	var arms []row
 	for i, label := range p.Labels {
 		arms = appendNew(arms, row{label, p.Steps[i], 0})
 	}
-	for _, arm := range arms {
-		mean, ok := meanOver(p, values, arm)
-		if !ok {
-			continue // its evaluation does not have the metric
+	var tables []string
+	for _, metric := range p.metrics() {
+		lines := [][]string{{"arm", "steps", metric, "ahead of it"}}
+		for _, arm := range arms {
+			mean, ok := values[metric].mean(p, arm)
+			if !ok {
+				continue // its evaluation does not have the metric
+			}
+			lines = append(lines, []string{arm.label, fmt.Sprint(arm.steps), fmt.Sprintf("%.1f", mean), aheadOf(arm, metric, gaps)})
 		}
-		lines = append(lines, []string{arm.label, fmt.Sprint(arm.steps), fmt.Sprintf("%.1f", mean), aheadOf(arm, gaps)})
+		tables = append(tables, markdownTable(lines))
 	}
-	return markdownTable(lines)
+	return strings.Join(tables, "\n")
 }
 
-// meanOver is the mean of an arm over the seeds that have it, summed in the order
-// of the rows.
-func meanOver(p compareParams, values map[row]float64, arm row) (mean float64, ok bool) {
+// mean is that of an arm over the seeds that have it, summed in the order of the
+// rows.
+func (m measures) mean(p compareParams, arm row) (mean float64, ok bool) {
 	n := 0
 	for i, label := range p.Labels {
-		if v, has := values[row{label, p.Steps[i], p.Seeds[i]}]; has && label == arm.label && p.Steps[i] == arm.steps {
+		if v, has := m[row{label, p.Steps[i], p.Seeds[i]}]; has && label == arm.label && p.Steps[i] == arm.steps {
 			mean += v
 			n++
 		}
@@ -37,10 +41,10 @@ func meanOver(p compareParams, values map[row]float64, arm row) (mean float64, o
 }
 
 // aheadOf tells by how much other arms are ahead of one.
-func aheadOf(arm row, gaps []Gap) string {
+func aheadOf(arm row, metric string, gaps []Gap) string {
 	var parts []string
 	for _, g := range gaps {
-		if g.Baseline != arm.label || g.Steps != arm.steps {
+		if g.Baseline != arm.label || g.Steps != arm.steps || g.Metric != metric {
 			continue
 		}
 		r := g.Result

@@ -41,12 +41,17 @@ type choiceEvaluation struct {
 	sampler *sampler
 	params  evaluateChoicesParams
 
-	rows     []*example.Example // with choices
-	chosen   []score.Chosen
-	nats     []float64 // of each right text
-	tokens   []float64
-	bytes    []float64
-	measured int
+	rows   []*example.Example // with choices
+	chosen []score.Chosen
+	nats   []float64 // of each right text
+	tokens []float64
+	bytes  []float64
+}
+
+// scoredRow is what the texts of a row are found to be: the checkpoint of an evaluation is those of the rows so far.
+type scoredRow struct {
+	Choices             []score.Choice
+	Nats, Tokens, Bytes float64 // of the right text
 }
 
 // candidate is a text of a row whose likelihood is asked for.
@@ -65,7 +70,7 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) (
 		return err
 	}
 	defer dev.close()
-	s, err := newSampler(ctx, &samplingProgress{task: t}, samplerOptions{sampling{Samples: 1, Batch: p.Batch}, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{sampling: sampling{Samples: 1, Batch: p.Batch}, dev: dev, port: "model"})
 	if err != nil {
 		return err
 	}
@@ -76,14 +81,26 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) (
 	if err != nil {
 		return err
 	}
+	rows, err := resume[[]scoredRow](ctx, t)
+	if err != nil {
+		return err
+	}
 	e := &choiceEvaluation{sampler: s, params: p}
-	for at := 0; at < len(prompts); at += chunk {
-		if err := e.score(ctx, prompts[at:min(len(prompts), at+chunk)]); err != nil {
+	for at := len(rows.known); at < len(prompts); at = len(rows.known) {
+		more, err := e.score(ctx, prompts[at:min(len(prompts), at+chunk)])
+		if err != nil {
 			return err
 		}
-		t.Progress(Progress{Done: int64(min(len(prompts), at+chunk)), Total: int64(len(prompts)), Unit: "rows"})
+		rows.known = append(rows.known, more...)
+		if err := rows.grew(ctx, len(more)); err != nil {
+			return err
+		}
+		t.Progress(Progress{Done: int64(len(rows.known)), Total: int64(len(prompts)), Unit: "rows"})
 	}
-	record := Evaluation{Problems: e.measured, Tasks: &TaskTables{}, Model: source.Digest, Data: data.Digest}
+	if err := e.choose(prompts, rows.known); err != nil {
+		return err
+	}
+	record := Evaluation{Problems: len(prompts), Tasks: &TaskTables{}, Model: source.Digest, Data: data.Digest}
 	if err := e.measure(&record); err != nil {
 		return err
 	}
@@ -91,12 +108,12 @@ func runEvaluateChoices(ctx context.Context, t *Task, p evaluateChoicesParams) (
 }
 
 // score asks for the likelihoods of the texts of some rows.
-func (e *choiceEvaluation) score(ctx context.Context, prompts []prompted) error {
+func (e *choiceEvaluation) score(ctx context.Context, prompts []prompted) ([]scoredRow, error) {
 	var all []candidate
 	for i, p := range prompts {
 		found, err := e.candidates(i, p.row)
 		if err != nil {
-			return Invalid(fmt.Errorf("row %s: %w", p.row.ID, err))
+			return nil, Invalid(fmt.Errorf("row %s: %w", p.row.ID, err))
 		}
 		all = append(all, found...)
 	}
@@ -106,26 +123,32 @@ func (e *choiceEvaluation) score(ctx context.Context, prompts []prompted) error 
 	}
 	scores, err := e.sampler.writer.Score(ctx, texts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	choices := make([][]score.Choice, len(prompts))
+	rows := make([]scoredRow, len(prompts))
 	for i, c := range all {
 		sum := 0.0
 		for _, lp := range scores[i][c.from:] {
 			sum += float64(lp)
 		}
-		n := c.size - c.from
-		choices[c.row] = append(choices[c.row], score.Choice{LogProb: min(0, sum), Tokens: n, Bytes: c.bytes})
+		n, r := c.size-c.from, &rows[c.row]
+		r.Choices = append(r.Choices, score.Choice{LogProb: min(0, sum), Tokens: n, Bytes: c.bytes})
 		if c.right {
-			e.nats, e.tokens, e.bytes = append(e.nats, -sum), append(e.tokens, float64(n)), append(e.bytes, float64(c.bytes))
+			r.Nats, r.Tokens, r.Bytes = -sum, float64(n), float64(c.bytes)
 		}
 	}
+	return rows, nil
+}
+
+// choose gathers the right texts, and what the model would choose where there are choices.
+func (e *choiceEvaluation) choose(prompts []prompted, scored []scoredRow) error {
 	for i, p := range prompts {
-		e.measured++
+		r := scored[i]
+		e.nats, e.tokens, e.bytes = append(e.nats, r.Nats), append(e.tokens, r.Tokens), append(e.bytes, r.Bytes)
 		if p.row.Form() != example.Choice {
 			continue
 		}
-		chosen, err := score.Choose(choices[i])
+		chosen, err := score.Choose(r.Choices)
 		if err != nil {
 			return fmt.Errorf("row %s: %w", p.row.ID, err)
 		}
@@ -171,7 +194,7 @@ func (e *choiceEvaluation) candidates(i int, row *example.Example) ([]candidate,
 // measure makes metrics of what was scored: accuracy by the sum, the mean over tokens and over bytes, in per cent; perplexity and bits per byte of right
 // texts.
 func (e *choiceEvaluation) measure(record *Evaluation) (err error) {
-	if e.measured == 0 {
+	if len(e.nats) == 0 {
 		return Invalid(errors.New("there is no row to measure"))
 	}
 	b := score.Bootstrap{Seed: e.params.Seed}

@@ -61,7 +61,7 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) (err 
 	if err != nil {
 		return err
 	}
-	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, "model", written})
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ type BaselineNote struct {
 	Problems int `json:"problems"` // that both were measured on
 }
 
-func (e *taskEvaluation) sampled(ctx context.Context, s *sampler, pass string, prompts []prompted) ([]group, error) {
+func (e *taskEvaluation) sampled(ctx context.Context, s *sampler, pass string, prompts []prompted) (groups []group, err error) {
 	written, err := s.write(ctx, pass, prompts)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,8 @@ func (e *taskEvaluation) sampled(ctx context.Context, s *sampler, pass string, p
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	groups, err := judgeAll(ctx, judges, written)
+	defer func() { err = errors.Join(err, judges.Close()) }()
+	groups, err = judgeAll(ctx, judges, written)
 	if counts := judges.Counts(); len(counts) > 0 && e.tables.Counts == nil {
 		e.tables.Counts = counts
 	}

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"tempera/infra/artifact"
+	"tempera/training/device/accelerator"
 	"tempera/workflows/stage"
 )
 
@@ -52,6 +53,7 @@ func failure(err error) error {
 	var params *ParamsError
 	var final *permanent
 	var crash *panicked
+	var full *accelerator.OutOfMemoryError
 	switch {
 	case err == nil:
 		return nil
@@ -63,6 +65,11 @@ func failure(err error) error {
 		return temporal.NewCanceledError(oneLine(err))
 	case errors.As(err, &params):
 		return lasting(stage.InvalidInput, err)
+	case errors.Is(err, accelerator.ErrLost):
+		err = fmt.Errorf("%w; the stage goes on by itself on another GPU", err)
+		return temporal.NewApplicationError(oneLine(err), stage.DeviceLost)
+	case errors.As(err, &full):
+		return lasting(stage.OutOfMemory, err)
 	case errors.As(err, &final):
 		return lasting(final.class, err)
 	case errors.Is(err, artifact.ErrDigest):

@@ -46,7 +46,7 @@ type fitStage struct {
 
 // Validate reports what no single field shows.
 func (p fitParams) Validate() error {
-	var faults []error
+	faults := p.deviceFaults()
 	if g, ok := findGoal(p.Objective); ok && g.check != nil {
 		faults = append(faults, g.check(p)...)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"tempera/infra/artifact"
+	"tempera/training/device"
 	"tempera/training/kernel"
 	"tempera/workflows/stage"
 )
@@ -37,6 +38,7 @@ type Task struct {
 	Data        string          // the worker's folder for data sets that are installed once
 	Threads     int             // cores that the kind may keep busy
 	Level       kernel.Level    // CPU features for the kernels: results are the same bits on one level
+	GPU         device.Backend  // what the stage computes on instead; nil: the CPU
 	Checkpoints Checkpoints     // resume point of this key, in the store
 	Progress    func(Progress)  // cheap; the heartbeat carries the latest one
 	Result      *stage.Result   // outputs and metrics are put here

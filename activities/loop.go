@@ -14,6 +14,7 @@ import (
 
 // loopParams are what every kind that trains has in common, whatever it learns.
 type loopParams struct {
+	deviceParams
 	LearningRate float64 `json:"learning_rate" doc:"Peak learning rate; it falls along a cosine." above:"0"`
 	WarmUp       int64   `json:"warm_up" doc:"Steps of linear warm-up; at most a tenth of the steps is used." min:"0"`
 	Optimizer    string  `json:"optimizer" doc:"What turns gradients into updates: adamw, or muon for the matrices of blocks, which takes the same rate and decay." enum:"adamw,muon"`
@@ -23,7 +24,7 @@ type loopParams struct {
 	Seed         uint64  `json:"seed" doc:"Seed of the initial weights, of the order of the data and of every draw."`
 	Accumulate   int     `json:"accumulate" doc:"Parts that a step is split into, to need the memory of one only; the result is that of the whole batch." min:"1"`
 	Recompute    bool    `json:"recompute" doc:"Computes what is within a layer again instead of keeping it: less memory, a third more time."`
-	MemoryLimit  int64   `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's." min:"0"`
+	MemoryLimit  int64   `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's, or what is free of the GPU's." min:"0"`
 
 	EvaluateEvery   int64     `json:"evaluate_every" doc:"Steps between evaluations on held_out, where it is given; 0: a tenth of the steps." min:"0"`
 	EvaluateBatches int       `json:"evaluate_batches" doc:"Most batches of such an evaluation." min:"1"`
@@ -177,7 +178,7 @@ func trainingError(err error) error {
 	var final *training.FinalError
 	switch {
 	case errors.As(err, &memory):
-		return &permanent{"OutOfMemory", err}
+		return &permanent{stage.OutOfMemory, err}
 	case errors.Is(err, training.ErrStopped):
 		return fmt.Errorf("%w: %w", ErrStopped, err)
 	case errors.As(err, &diverged), errors.As(err, &exploded):

@@ -171,10 +171,10 @@ func modelCard(t *Task, c model.Config) string {
 	return b.String()
 }
 
-// compute is a device for one execution.
+// compute is a device for one execution, and an engine for what the CPU does beside it.
 type compute struct {
 	engine  *kernel.Engine
-	backend *device.CPU
+	backend device.Backend
 }
 
 func newCompute(t *Task) (*compute, error) {
@@ -182,8 +182,19 @@ func newCompute(t *Task) (*compute, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compute device: %w", err)
 	}
+	if t.GPU != nil {
+		return &compute{e, t.GPU}, nil
+	}
 	t.Log.Info("device", "backend", "cpu", "level", e.Level(), "threads", e.Threads())
 	return &compute{e, device.NewCPU(e)}, nil
+}
+
+// paged is the device that writes texts; nil: the CPU's engine does.
+func (c *compute) paged() device.Paged {
+	if p, ok := c.backend.(device.Paged); ok {
+		return p
+	}
+	return nil
 }
 
 func (c *compute) close() { c.engine.Close() }

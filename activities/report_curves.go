@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 
 	"tempera/activities/report"
 	"tempera/infra/artifact"
@@ -46,18 +47,36 @@ var curves = []curve{
 }
 
 // curveSection draws what stages of this run logged, as many lines to a chart as
-// can be told apart. A stage whose result was reused has logged nothing in this
-// run and is left out.
+// can be told apart. The log of a stage whose result was reused is that of the run
+// that computed it, as far as it is still there.
 func curveSection(ctx context.Context, t *Task, p reportParams) (*report.Section, error) {
+	record, err := readRecord(ctx, t)
+	if err != nil {
+		return nil, err
+	}
 	var logs []trainingLog
+	var reused []string
 	for _, id := range p.Curves {
-		l, err := readTrainingLog(ctx, t, id)
+		l, err := readTrainingLog(ctx, t.Store, loggedStage{t.Pipeline, t.Run, id})
 		if err != nil {
 			return nil, err
 		}
+		if len(l.series) == 0 {
+			var from loggedStage
+			if l, from, err = earlierLog(ctx, t.Store, record.KeyOf(id)); err != nil {
+				return nil, err
+			}
+			if len(l.series) > 0 {
+				reused = append(reused, fmt.Sprintf("%s is %s", id, from))
+			}
+		}
+		l.stage = id
 		logs = append(logs, l)
 	}
 	s := &report.Section{Title: "Training"}
+	if len(reused) > 0 {
+		s.Text = "Reused results have the curves of the runs that computed them: " + strings.Join(reused, ", ") + "."
+	}
 	for _, c := range curves {
 		if c.detail && !p.Details || c.metric == "samples_per_second" && has(logs, "tokens_per_second") {
 			continue
@@ -106,9 +125,30 @@ func has(logs []trainingLog, metric string) bool {
 	return false
 }
 
-func readTrainingLog(ctx context.Context, t *Task, id string) (trainingLog, error) {
-	l := trainingLog{id, map[string]report.Series{}}
-	r, _, err := t.Store.Read(ctx, artifact.RunName(t.Pipeline, RunFolder(t.Run), path.Join(id, metricsName)))
+// loggedStage is a stage of a run.
+type loggedStage struct{ pipeline, run, stage string }
+
+func (s loggedStage) String() string {
+	return fmt.Sprintf("%s of %s, run %s", s.stage, s.pipeline, s.run)
+}
+
+// earlierLog reads what was logged when the result under a key was computed, and where.
+func earlierLog(ctx context.Context, store artifact.Names, key string) (l trainingLog, from loggedStage, err error) {
+	if key == "" {
+		return l, from, nil
+	}
+	c, found, err := readCommit(ctx, store, key)
+	if err != nil || !found {
+		return l, from, err
+	}
+	from = loggedStage{c.Pipeline, c.Run, c.Stage}
+	l, err = readTrainingLog(ctx, store, from)
+	return l, from, err
+}
+
+func readTrainingLog(ctx context.Context, store artifact.Names, s loggedStage) (trainingLog, error) {
+	l := trainingLog{s.stage, map[string]report.Series{}}
+	r, _, err := store.Read(ctx, artifact.RunName(s.pipeline, RunFolder(s.run), path.Join(s.stage, metricsName)))
 	if errors.Is(err, artifact.ErrNotFound) {
 		return l, nil
 	}
@@ -117,7 +157,7 @@ func readTrainingLog(ctx context.Context, t *Task, id string) (trainingLog, erro
 	}
 	data, err := io.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil {
-		return l, fmt.Errorf("metrics of stage %s: %w", id, err)
+		return l, fmt.Errorf("metrics of stage %s: %w", s, err)
 	}
 	for line := range bytes.Lines(data) {
 		var row metricsRow

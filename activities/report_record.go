@@ -23,12 +23,8 @@ const maxDrawn = 60
 // the configuration. The run's record has all of it: the workflow brings it up
 // to date before a stage of this kind starts.
 func recordSection(ctx context.Context, t *Task, _ reportParams) (*report.Section, error) {
-	var record stage.RunRecord
-	_, err := artifact.ReadJSON(ctx, t.Store, artifact.RunName(t.Pipeline, RunFolder(t.Run), "run.json"), &record)
-	if errors.Is(err, artifact.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	record, err := readRecord(ctx, t)
+	if err != nil || record == nil {
 		return nil, err
 	}
 	var plan dag.Plan
@@ -37,9 +33,9 @@ func recordSection(ctx context.Context, t *Task, _ reportParams) (*report.Sectio
 	}
 	s := &report.Section{Title: "Run", Text: "Times are those of the work itself, without the wait for a free worker. A reused result was computed by an earlier run, or by another stage of this one."}
 	if len(plan.Nodes) <= maxDrawn {
-		s.Blocks = append(s.Blocks, lineageOf(&plan, record), timelineOf(record))
+		s.Blocks = append(s.Blocks, lineageOf(&plan, *record), timelineOf(*record))
 	} else {
-		s.Blocks = append(s.Blocks, timesByKind(record))
+		s.Blocks = append(s.Blocks, timesByKind(*record))
 	}
 	var config bytes.Buffer
 	if err := json.Indent(&config, record.Plan, "", "  "); err != nil {
@@ -47,6 +43,16 @@ func recordSection(ctx context.Context, t *Task, _ reportParams) (*report.Sectio
 	}
 	s.Blocks = append(s.Blocks, report.Config{Name: "Resolved plan", Text: config.String()})
 	return s, nil
+}
+
+// readRecord returns the record of the task's run, nil where there is none.
+func readRecord(ctx context.Context, t *Task) (*stage.RunRecord, error) {
+	var record stage.RunRecord
+	_, err := artifact.ReadJSON(ctx, t.Store, artifact.RunName(t.Pipeline, RunFolder(t.Run), "run.json"), &record)
+	if errors.Is(err, artifact.ErrNotFound) {
+		return nil, nil
+	}
+	return &record, err
 }
 
 // lineageOf draws the stages with their times and states.

@@ -154,6 +154,7 @@ func (r *rlRun) openRewards(ctx context.Context, dev *compute) (*rlJudge, error)
 		if j.rewards, err = reward.Open(r.params.Rewards); err != nil {
 			return nil, Invalid(err)
 		}
+		r.closers = append(r.closers, j.rewards.Close)
 	}
 	a, ok := r.task.Input("reward_model")
 	if !ok {

@@ -25,6 +25,8 @@ type rlSampler struct {
 	length    int
 }
 
+var _ objective.Weighed = (*rlSampler)(nil)
+
 // Sample is part of objective.Sampler.
 func (s *rlSampler) Sample(prompts []objective.Prompt, samples int) ([]objective.Group, error) {
 	if err := s.generator.Load(s.ctx, s.model.Live); err != nil {
@@ -45,6 +47,9 @@ func (s *rlSampler) Sample(prompts []objective.Prompt, samples int) ([]objective
 	}
 	return groups, s.converse(groups, talked)
 }
+
+// Memory is part of objective.Weighed.
+func (s *rlSampler) Memory() int64 { return s.generator.Memory() }
 
 // write samples the texts of some groups in one go.
 func (s *rlSampler) write(groups []objective.Group, which []int) error {
@@ -175,7 +180,7 @@ func (s *rlSampler) answer(g *objective.Group, sample int) bool {
 
 // newRLSampler makes a sampler of the model that is being trained.
 func newRLSampler(ctx context.Context, dev *compute, s rlSampler, rows int) (*rlSampler, error) {
-	g, err := generate.New(dev.engine, s.model.Config, s.model.Live, generate.Options{Rows: rows})
+	g, err := generate.New(dev.engine, s.model.Config, s.model.Live, generate.Options{Rows: rows, Device: dev.paged()})
 	if err != nil {
 		return nil, fmt.Errorf("sampler: %w", err)
 	}

@@ -85,7 +85,7 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, "model", written})
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func runRollout(ctx context.Context, t *Task, p rolloutParams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, judge.close()) }()
+	defer func() { err = errors.Join(err, judges.Close(), judge.close()) }()
 	scored, err := judgeAll(ctx, judges, groups)
 	if err != nil {
 		return err

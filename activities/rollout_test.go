@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -103,6 +104,11 @@ func TestARolloutInShardsIsThatOfTheWhole(t *testing.T) {
 
 func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
 	s := newSchool(t)
+	var rows []*example.Example
+	for i := range 2*chunk + 1 {
+		two := 1
+		rows = append(rows, &example.Example{ID: fmt.Sprint(i), Prompt: example.Plain(fmt.Sprint(i % 7)), Choices: []string{"a", "bc"}, Choice: &two})
+	}
 	for _, c := range []struct {
 		kind   Kind
 		params string
@@ -111,6 +117,8 @@ func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
 		{rollout(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "data": {s.problems}}},
 		{evaluateTasks(), `{"samples": 64, "max_tokens": 12, "greedy": true, "k": [1, 64]}`, ports{"model": {s.trained}, "data": {s.problems}}},
 		{winRate(), `{"samples": 64, "max_tokens": 12}`, ports{"model": {s.trained}, "baseline": {s.untrained}, "data": {s.problems}}},
+		{evaluateChoices(), `{}`, ports{"model": {s.trained}, "data": {s.examples(rows...)}}},
+		{searchKind(), `{"n": [64], "methods": ["best", "beam", "mcts"], "separator": "\n", "branch": 16, "temperature": 1.5, "max_tokens": 12}`, ports{"model": {s.trained}, "data": {s.problems}}},
 	} {
 		t.Run(c.kind.Describe().Name, func(t *testing.T) {
 			s := &workshop{t, s.store}
@@ -119,11 +127,11 @@ func TestSamplingGoesOnWhereAStoppedWorkerLeftIt(t *testing.T) {
 			resolved, err := c.kind.Check([]byte(c.params))
 			require.NoError(t, err)
 			stopping := make(chan struct{})
-			close(stopping) // each attempt writes a part, of 16 prompts, and is stopped
+			close(stopping) // each attempt does a part, such as 16 prompts of 64 samples, and is stopped
 			kept, attempts := &points{}, 0
 			for err = ErrStopped; err != nil; attempts++ {
 				require.ErrorIs(t, err, ErrStopped)
-				require.Less(t, attempts, 9)
+				require.Less(t, attempts, 60)
 				k := &Task{
 					Request: stage.Request{Kind: c.kind.Describe().Name, Params: resolved, Inputs: c.inputs, Key: "key"}, Store: s.store, Log: slog.New(slog.DiscardHandler),
 					Scratch: t.TempDir(), Threads: 1, Checkpoints: kept, Progress: func(Progress) {}, Result: &stage.Result{}, Stopping: stopping,

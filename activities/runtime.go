@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"tempera/infra/artifact"
+	"tempera/training/device/accelerator"
 	"tempera/training/kernel"
 	"tempera/workflows/stage"
 )
@@ -41,6 +42,10 @@ type Runtime struct {
 	Data string
 	// Threads is how many cores a kind may keep busy, see Task.Threads; 0 is all.
 	Threads int
+	// GPUs are lent to stages of the queue gpu; nil: none.
+	GPUs *accelerator.Pool
+	// GPULost is told of a GPU that has failed: work goes on in another process.
+	GPULost func(error)
 	// Level is the CPU features that kernels use, see Task.Level.
 	Level kernel.Level
 	// Deployment is the version of the worker, to which the runs that it starts
@@ -182,6 +187,19 @@ func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result
 			err = fmt.Errorf("the attempt exceeded its timeout of %s (retry.timeout): %w", info.Deadline.Sub(info.StartedTime).Round(time.Millisecond), err)
 		}
 	}()
+	gpu, err := a.lease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if gpu != nil {
+		t.GPU = gpu
+		defer func() {
+			err = gpu.Class(errors.Join(err, gpu.Close()))
+			if errors.Is(err, accelerator.ErrLost) && a.runtime.GPULost != nil {
+				a.runtime.GPULost(err)
+			}
+		}()
+	}
 	began := time.Now()
 	if err := a.kind.Run(ctx, t); err != nil {
 		return nil, err

@@ -83,13 +83,13 @@ type sampler struct {
 // samplerOptions say who writes and how.
 type samplerOptions struct {
 	sampling
-	dev  *compute
-	port string // of the model
+	dev     *compute
+	port    string            // of the model
+	written *samplingProgress // that the stage's samplers share; nil: the stage calls no write
 }
 
-// newSampler loads the model of a port. Samplers of one stage share what was written before.
-func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sampler, error) {
-	t := w.task
+// newSampler loads the model of a port.
+func newSampler(ctx context.Context, t *Task, o samplerOptions) (*sampler, error) {
 	source, _ := t.Input(o.port)
 	from, err := loadModel(ctx, t, source)
 	if err != nil {
@@ -103,7 +103,7 @@ func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sa
 	if err != nil {
 		return nil, err
 	}
-	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text})
+	writer, err := generate.New(o.dev.engine, c, from.weights.Get, generate.Options{Rows: o.Batch, Decode: encoder.text, Device: o.dev.paged()})
 	if err != nil {
 		return nil, Invalid(err)
 	}
@@ -111,7 +111,7 @@ func newSampler(ctx context.Context, w *samplingProgress, o samplerOptions) (*sa
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: w, eye: eye}, nil
+	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: o.written, eye: eye}, nil
 }
 
 // close frees what the sampler holds beside the model.

@@ -31,7 +31,7 @@ func writeSamples(ctx context.Context, from *deployed, p evaluateTextParams) ([]
 		return nil, nil
 	}
 	c := from.weights.Config
-	writer, err := generate.New(from.dev.engine, c, from.weights.Get, generate.Options{Rows: s.Count})
+	writer, err := generate.New(from.dev.engine, c, from.weights.Get, generate.Options{Rows: s.Count, Device: from.dev.paged()})
 	if err != nil {
 		return nil, Invalid(fmt.Errorf("write samples: %w", err))
 	}

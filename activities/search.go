@@ -111,7 +111,7 @@ func runSearch(ctx context.Context, t *Task, p searchParams) (err error) {
 	}
 	defer dev.close()
 	how := sampling{Samples: slices.Max(p.N), Temperature: p.Temperature, TopP: p.TopP, MaxTokens: p.MaxTokens, Batch: p.Batch, Seed: p.Seed}
-	s, err := newSampler(ctx, &samplingProgress{task: t}, samplerOptions{how, dev, "model"})
+	s, err := newSampler(ctx, t, samplerOptions{sampling: how, dev: dev, port: "model"})
 	if err != nil {
 		return err
 	}
@@ -123,14 +123,25 @@ func runSearch(ctx context.Context, t *Task, p searchParams) (err error) {
 		return err
 	}
 	x := &searching{task: t, params: p, sampler: s, prompts: prompts, found: map[string]score.Interval{}}
-	x.prepare()
-	if p.Verifier == verifierModel {
+	known, err := resume[searchedSoFar](ctx, t)
+	if err != nil {
+		return err
+	}
+	progress := &searchProgress{resumed: known, writer: x.writer()}
+	switch p.Verifier {
+	case verifierOracle:
+		progress.verifier = oracle{x}
+	case verifierModel:
 		judge, err := newModelJudge(ctx, t, judgeOptions{dev, "verifier", p.Separator})
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, judge.close()) }()
-		x.searcher.Verifier = modelVerifier{x, judge}
+		progress.verifier = modelVerifier{x, judge}
+	}
+	x.searcher = &search.Searcher{Problems: len(prompts), Writer: progress, Reduce: search.Reduction(p.Reduce), Seed: p.Seed}
+	if progress.verifier != nil {
+		x.searcher.Verifier = progress
 	}
 	if err := x.run(ctx); err != nil {
 		return err
@@ -139,8 +150,8 @@ func runSearch(ctx context.Context, t *Task, p searchParams) (err error) {
 	return publishEvaluation(ctx, t, record, text{samplesFile, x.shown.b.Bytes()})
 }
 
-// prepare makes the searcher. Texts may be as long as the longest prompt leaves room for.
-func (x *searching) prepare() {
+// writer is the model as a search asks it. Texts may be as long as the longest prompt leaves room for.
+func (x *searching) writer() *search.Model {
 	c, longest := x.sampler.from.weights.Config.Text.Context, 0
 	w := &search.Model{
 		Generator: x.sampler.writer, Search: x.sampler.params.search(), Suppress: x.sampler.encoder.suppressed(),
@@ -151,10 +162,7 @@ func (x *searching) prepare() {
 		longest = max(longest, len(p.tokens))
 	}
 	w.MaxTokens = min(x.params.MaxTokens, c-longest)
-	x.searcher = &search.Searcher{Problems: len(x.prompts), Writer: w, Reduce: search.Reduction(x.params.Reduce), Seed: x.params.Seed}
-	if x.params.Verifier == verifierOracle {
-		x.searcher.Verifier = oracle{x}
-	}
+	return w
 }
 
 // run searches in every way at every size. The samples are drawn once: the first n of them are those of size n, and their tokens the budget of the others.
@@ -168,11 +176,6 @@ func (x *searching) run(ctx context.Context) error {
 	for _, n := range x.params.N {
 		budget := samples.Likeliest(n)
 		for _, method := range x.params.Methods {
-			select {
-			case <-x.task.Stopping:
-				return ErrStopped
-			default:
-			}
 			found, err := x.search(ctx, samples, way{method, n, meanSpent(budget)})
 			if err != nil {
 				return fmt.Errorf("search by %s at n = %d: %w", method, n, err)

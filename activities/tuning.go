@@ -31,7 +31,7 @@ func defaultTune() tuneParams {
 // faults are those that no single field shows. The batch is in rows, pairs or
 // whatever the kind counts.
 func (p tuneParams) faults(batch int) []error {
-	var faults []error
+	faults := p.deviceFaults()
 	if batch%max(1, p.Accumulate) != 0 {
 		faults = append(faults, fmt.Errorf("batch is %d, no multiple of accumulate (%d): change one of them", batch, p.Accumulate))
 	}

@@ -86,7 +86,7 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 	}
 	var sides [2][]rolled
 	for i, port := range []string{"model", "baseline"} {
-		s, err := newSampler(ctx, written, samplerOptions{p.sampling, dev, port})
+		s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, port, written})
 		if err != nil {
 			return err
 		}
@@ -103,11 +103,11 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 	if len(matches) == 0 {
 		return Invalid(errors.New("there is no prompt that both models can write to"))
 	}
-	judge, model, err := p.judge(ctx, t, dev)
+	judge, closeJudge, err := p.judge(ctx, t, dev)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.close()) }()
+	defer func() { err = errors.Join(err, closeJudge()) }()
 	if err := judge(ctx, matches); err != nil {
 		return err
 	}
@@ -130,10 +130,10 @@ func pairUp(sides [2][]rolled) []match {
 	return out
 }
 
-// judge is who compares, and the model behind it where there is one.
-func (p winRateParams) judge(ctx context.Context, t *Task, dev *compute) (matchJudge, *modelJudge, error) {
+// judge is who compares, and what frees it.
+func (p winRateParams) judge(ctx context.Context, t *Task, dev *compute) (matchJudge, func() error, error) {
 	if p.Judge == judgeEndpoint {
-		return newEndpoint(t, p.Endpoint).compare, nil, nil
+		return newEndpoint(t, p.Endpoint).compare, func() error { return nil }, nil
 	}
 	judges, judge, err := &reward.Rewards{}, (*modelJudge)(nil), error(nil)
 	if p.Judge == modelKey {
@@ -143,7 +143,8 @@ func (p winRateParams) judge(ctx context.Context, t *Task, dev *compute) (matchJ
 		judges, err = reward.Open(p.Rewards)
 		err = Invalid(err)
 	}
-	return func(ctx context.Context, matches []match) error { return p.byRewards(ctx, judges, matches) }, judge, err
+	compare := func(ctx context.Context, matches []match) error { return p.byRewards(ctx, judges, matches) }
+	return compare, func() error { return errors.Join(judges.Close(), judge.close()) }, err
 }
 
 // byRewards compares totals.

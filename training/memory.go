@@ -20,18 +20,26 @@ type Memory struct {
 	Inputs      int64 // of graphs
 	Scratch     int64 // of kernels
 	Batches     int64 // on the host: the one in use and the next
+	Sampling    int64 // of what writes: weights that are packed for it, keys and values
 	Copies      int64 // of the state: the checkpoint that is being written, the anchor of spikes, the best parameters
 }
 
 // Total is the peak.
 func (m Memory) Total() int64 {
-	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Copies
+	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies
 }
 
+// Device is the part of the peak that is memory of the device, where that is not the host's.
+func (m Memory) Device() int64 { return m.Total() - m.Batches - m.Copies }
+
 func (m Memory) String() string {
-	return fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
+	s := fmt.Sprintf("%s: parameters %s, gradients %s, optimiser %s, state %s, activations %s, inputs %s, kernels %s, batches %s, copies of the state %s",
 		size(m.Total()), size(m.Parameters), size(m.Gradients), size(m.Optimiser), size(m.State), size(m.Activations), size(m.Inputs),
 		size(m.Scratch), size(m.Batches), size(m.Copies))
+	if m.Sampling > 0 {
+		s += ", sampling " + size(m.Sampling)
+	}
+	return s
 }
 
 func size(bytes int64) string {
@@ -92,22 +100,38 @@ func (r *run) weigh() error {
 	if r.Planned != nil {
 		r.Planned(m)
 	}
-	limit := r.config.MemoryLimit
-	if limit == 0 {
-		if limit, err = machineLimit(); err != nil {
-			return err
-		}
+	limit, taken, err := r.limit()
+	if err != nil {
+		return err
 	}
-	if m.Total() <= limit {
+	if taken(m) <= limit {
 		return nil
 	}
 	e := &MemoryError{Needed: m, Limit: limit, Batch: r.config.BatchSize}
 	for batch := e.Batch / 2; batch > 0 && e.Fits == 0; batch /= 2 {
-		if m, err := r.memory(o, batch); err == nil && m.Total() <= limit { // an objective may not take every batch
-			e.Fits, e.Needs = batch, m.Total()
+		if m, err := r.memory(o, batch); err == nil && taken(m) <= limit { // an objective may not take every batch
+			e.Fits, e.Needs = batch, taken(m)
 		}
 	}
 	return e
+}
+
+// limit is the most that the run may take, and which part of its memory counts.
+func (r *run) limit() (int64, func(Memory) int64, error) {
+	own, apart := r.Backend.(device.Separate)
+	taken := Memory.Total
+	if apart {
+		taken = Memory.Device
+	}
+	if r.config.MemoryLimit > 0 {
+		return r.config.MemoryLimit, taken, nil
+	}
+	if apart {
+		free, err := own.FreeBytes()
+		return free, taken, err
+	}
+	limit, err := machineLimit()
+	return limit, taken, err
 }
 
 // memory predicts what the run needs with batches of a size.
@@ -116,7 +140,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch}
+	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch, Sampling: needs.Sampling}
 	for _, p := range r.Objective.Params() {
 		bytes := bytesOf(p.Value)
 		m.Parameters += bytes

@@ -46,6 +46,7 @@ type Needs struct {
 	Activations int64 // with their gradients, what is saved for the reverse pass, and scratch
 	Inputs      int64 // of graphs
 	Batch       int64 // a batch on the host
+	Sampling    int64 // of what writes to the prompts of a step
 }
 
 // Divided is an Objective whose steps come in iterations: the first step of one makes what all of them learn from, and keeps it nowhere. So the state

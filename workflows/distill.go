@@ -58,7 +58,7 @@ func (p DistillParams) Validate() error {
 
 // DistillSpec builds the pipeline: a teacher, its right completions, a student that learns from them, controls, evaluation, publication, report.
 func DistillSpec(p DistillParams) (*dag.Spec, error) {
-	return post(newChain(p.PostCommon, "A smaller model learns from the accepted traces of a teacher", p.Evaluate.metric()), p.repeat)
+	return post(newChain(p.PostCommon, "A smaller model learns from the accepted traces of a teacher", p.Evaluate.metrics()...), p.repeat)
 }
 
 // repeat adds one repetition.

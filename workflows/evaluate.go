@@ -37,7 +37,7 @@ func (p EvaluateParams) Validate() error {
 
 // EvaluateSpec builds the pipeline: evaluation of a model, and of a baseline, publication behind a gate, report.
 func EvaluateSpec(p EvaluateParams) (*dag.Spec, error) {
-	spec, err := post(newChain(p.PostCommon, "Evaluation of "+p.Model, p.Evaluate.metric()), func(c *chain) made {
+	spec, err := post(newChain(p.PostCommon, "Evaluation of "+p.Model, p.Evaluate.metrics()...), func(c *chain) made {
 		rows := c.rows("rows", p.Rows, "problems")
 		baseline := ""
 		if p.Baseline != "" {

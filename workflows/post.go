@@ -125,15 +125,19 @@ type PostEvaluation struct {
 	By        string         `json:"by" doc:"tasks: completions are checked, pass@k; likelihood: choices and perplexity, for rows that nothing checks." enum:"tasks,likelihood"`
 	Samples   int            `json:"samples" doc:"tasks: completions of a problem." min:"1"`
 	MaxTokens int            `json:"max_tokens" doc:"tasks: most tokens of a completion." min:"1"`
+	Compare   []string       `json:"compare,omitempty" doc:"Metrics that models are compared by; absent: pass_1 of tasks, perplexity of likelihood."`
 	More      map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind evaluate_tasks or evaluate_choices."`
 }
 
-// metric is what models are compared by.
-func (e PostEvaluation) metric() string {
-	if e.By == "tasks" {
-		return "pass_1"
+// metrics are what models are compared by, the most important one first.
+func (e PostEvaluation) metrics() []string {
+	switch {
+	case len(e.Compare) > 0:
+		return e.Compare
+	case e.By == "tasks":
+		return []string{"pass_1"}
 	}
-	return "perplexity"
+	return []string{"perplexity"}
 }
 
 // PostCommon is what every run has.
@@ -156,7 +160,7 @@ type chain struct {
 	err    error
 	suffix string // of the repetition's stages
 
-	metric   string // of the chart, and that arms and champions are compared by
+	metrics  []string // that arms are compared by; the first is that of the chart and of champions
 	arms     []arm
 	contests []params
 	curves   []string
@@ -190,8 +194,8 @@ func post(c *chain, repeat func(c *chain) made) (*dag.Spec, error) {
 	return c.spec, c.err
 }
 
-func newChain(c PostCommon, what, metric string) *chain {
-	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metric: metric}
+func newChain(c PostCommon, what string, metrics ...string) *chain {
+	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metrics: metrics}
 }
 
 // add appends a stage of the repetition and returns its id.
@@ -205,10 +209,14 @@ func (c *chain) add(id, kind string, in inputs, p params) string {
 // last is the stage that was added last.
 func (c *chain) last() *dag.Stage { return &c.spec.Stages[len(c.spec.Stages)-1] }
 
-// holds says that an arm must be ahead of another by a margin. Each repetition says it; the comparison has it once.
+// holds says that an arm must be ahead of another by a margin of the first metric. Each repetition says it; the comparison has it once.
 func (c *chain) holds(method, baseline string, margin float64) {
-	if c.suffix == "" {
-		c.contests = append(c.contests, params{"method": method, "baseline": baseline, "margin": margin})
+	if c.suffix != "" {
+		return
+	}
+	c.contests = append(c.contests, params{"method": method, "baseline": baseline, "margin": margin})
+	for _, metric := range c.metrics[1:] {
+		c.contests = append(c.contests, params{"method": method, "baseline": baseline, "margin": 0.0, "metric": metric})
 	}
 }
 
@@ -309,7 +317,7 @@ func (c *chain) publish(m made) {
 	if m.evaluation != "" {
 		in["evaluation"] = dag.Inputs{m.evaluation}
 		if c.Publish == "champion" {
-			q["metric"] = c.metric
+			q["metric"] = c.metrics[0]
 		}
 	}
 	c.add("publish", "publish", in, q)
@@ -333,8 +341,8 @@ func (c *chain) report() {
 		}
 	}
 	if len(c.contests) > 0 {
-		c.add("compare", "compare", compared, of.with(params{"metric": c.metric, "pairs": c.contests}))
+		c.add("compare", "compare", compared, of.with(params{"metric": c.metrics[0], "pairs": c.contests}))
 		in["comparison"] = dag.Inputs{"compare.comparison"}
 	}
-	c.add("report", "report", in, rows.with(params{"title": c.Name, "metric": c.metric, "curves": c.curves, "details": true}))
+	c.add("report", "report", in, rows.with(params{"title": c.Name, "metric": c.metrics[0], "curves": c.curves, "details": true}))
 }

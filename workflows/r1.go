@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tempera/workflows/dag"
@@ -15,6 +16,7 @@ type R1ZeroParams struct {
 	Model    PostModel      `json:"model" doc:"The base model."`
 	Base     PostFit        `json:"base" doc:"Training of a new base model on demonstrations: one that never succeeds learns nothing from rewards. A model that is given starts as it is."`
 	RL       PostRL         `json:"rl" doc:"Reinforcement by rules alone."`
+	Against  []string       `json:"against,omitempty" doc:"Other algorithms that reinforce the same base with the same parameters, for a comparison." enum:"grpo,dr_grpo,dapo,rloo,reinforce++,ppo"`
 	Control  float64        `json:"control" doc:"Epochs of more demonstrations instead of reinforcement, as a control; 0: none." min:"0"`
 	Evaluate PostEvaluation `json:"evaluate" doc:"How the models are measured."`
 }
@@ -33,11 +35,19 @@ func reasoningRL() PostRL {
 }
 
 // Validate returns every fault that no single field shows.
-func (p R1ZeroParams) Validate() error { return errors.Join(p.Rows.faults("rows")...) }
+func (p R1ZeroParams) Validate() error {
+	faults := p.Rows.faults("rows")
+	for i, name := range p.Against {
+		if name == p.RL.Algorithm || slices.Contains(p.Against[:i], name) {
+			faults = append(faults, fmt.Errorf("against has %s twice, or as rl.algorithm has it: name each algorithm once", name))
+		}
+	}
+	return errors.Join(faults...)
+}
 
 // R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
 func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
-	return post(newChain(p.PostCommon, "Reinforcement by rules alone", p.Evaluate.metric()), func(c *chain) made {
+	return post(newChain(p.PostCommon, "Reinforcement by rules alone", p.Evaluate.metrics()...), func(c *chain) made {
 		rows := c.rows("rows", p.Rows, "demonstrations")
 		base := c.start("init", p.Model, dag.Inputs{rows.train})
 		if p.Model.From == "" {
@@ -47,6 +57,13 @@ func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
 		model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
 		after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
 		c.holds(p.RL.Algorithm, "base", 0)
+		for _, other := range p.Against {
+			rl, id := p.RL, strings.TrimRight(other, "+")
+			rl.Algorithm = other
+			c.evaluate(measured{"evaluate_" + id, other, c.reinforce("rl_"+id, taught{base, dag.Inputs{rows.train}, rows.test, ""}, rl), rows.test, before}, p.Evaluate)
+			c.holds(other, "base", 0)
+			c.holds(other, p.RL.Algorithm, 0)
+		}
 		if p.Control > 0 {
 			const label = "control: more demonstrations"
 			more := p.Base
@@ -102,7 +119,7 @@ func (p R1Params) Validate() error {
 // R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted
 // and on general rows, reinforcement on all scenarios. Between them gates hold what did not get better.
 func R1Spec(p R1Params) (*dag.Spec, error) {
-	return post(newChain(p.PostCommon, "Cold start, reinforcement, rejection sampling, SFT, reinforcement on all scenarios", p.Evaluate.metric()), p.repeat)
+	return post(newChain(p.PostCommon, "Cold start, reinforcement, rejection sampling, SFT, reinforcement on all scenarios", p.Evaluate.metrics()...), p.repeat)
 }
 
 // repeat adds one repetition.

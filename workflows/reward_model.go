@@ -117,7 +117,7 @@ func (c *chain) rewardModel(w written, f PostFit) made {
 	model := c.train("reward_model", "reward_model", inputs{"model": {w.writer}, "data": {w.pairs.train}, "held_out": {w.pairs.test}}, f.params(c.PostCommon))
 	judge := func(id, label, pairs string) string {
 		ref := c.add(id, "evaluate_preferences", inputs{"model": {model}, "data": {pairs}}, params{"seed": c.Seed}) + ".evaluation"
-		c.arms = append(c.arms, arm{label, ref, c.Seed, c.metric == "accuracy"})
+		c.arms = append(c.arms, arm{label, ref, c.Seed, c.metrics[0] == "accuracy"})
 		return ref
 	}
 	evaluation := judge("accuracy", "reward model, pairs as judged", w.pairs.test)

@@ -34,7 +34,7 @@ func (p SFTParams) Validate() error { return errors.Join(p.Rows.faults("rows")..
 
 // SFTSpec builds the pipeline: rows, a model, fine-tuning, evaluation, publication, report.
 func SFTSpec(p SFTParams) (*dag.Spec, error) {
-	c := newChain(p.PostCommon, "Supervised fine-tuning", p.Evaluate.metric())
+	c := newChain(p.PostCommon, "Supervised fine-tuning", p.Evaluate.metrics()...)
 	return post(c, func(c *chain) made {
 		rows := c.rows("rows", p.Rows, "demonstrations")
 		start := c.start("base", p.Model, dag.Inputs{rows.train})

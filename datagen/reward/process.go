@@ -19,73 +19,83 @@ import (
 
 // limits bound a process.
 type limits struct {
-	time time.Duration // most between two lines
+	time time.Duration // most for one answer
 	mib  int           // of address space
 }
 
 const (
-	maxLine   = 4 << 10 // bytes of a line of a program's output
-	maxErrors = 2 << 10 // bytes of its errors that are kept
+	maxLine   = 4 << 10  // bytes of a line of a program's output
+	maxTalk   = 64 << 10 // bytes that it may write before it answers
+	maxErrors = 2 << 10  // bytes of its errors that are kept
 )
 
-// process is one run of a program over lines.
+// process is a program at work. It belongs to one goroutine.
 type process struct {
-	command []string
-	script  string
-	limits  limits
-	lines   [][]byte
+	limits limits
+	cmd    *exec.Cmd
+	folder string // in which it runs, and which goes with it
+	out    io.Closer
+
+	questions chan []byte   // to the goroutine that writes
+	deaf      chan struct{} // closed when the program takes no more
+	lines     chan outLine  // from the goroutine that reads
+	done      chan struct{} // closed when nobody reads lines
 
 	errors tail
 	ended  error
 }
 
+// outLine is a line of a program's output, or how the output ended.
+type outLine struct{ text, what string }
+
 // limited starts a program with a limit on its memory: every shell has ulimit.
 const limited = `ulimit -v "$1" || exit 126; shift; exec "$@"`
 
-// each calls yield with what the program writes to each line, in order, until it has written to all or has broken; what says how. The error means that it
-// could not be started, or that ctx has ended. The process group is gone when it returns.
-func (p *process) each(ctx context.Context, yield func(line string) bool) (what string, err error) {
+// start runs a command in a folder of its own, with a script as its last argument, or a script alone. PYTHONUNBUFFERED spares Python's programs the
+// flushing.
+func start(command []string, script string, l limits) (p *process, err error) {
 	folder, err := os.MkdirTemp("", "reward-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	command, err := p.prepare(folder)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(folder))
+		}
+	}()
+	if command, err = prepare(folder, command, script); err != nil {
+		return nil, fmt.Errorf("start program: %w", err)
+	}
+	args := append([]string{"-c", limited, "sh", strconv.Itoa(l.mib << 10)}, command...)
+	p = &process{limits: l, folder: folder, questions: make(chan []byte), deaf: make(chan struct{}), lines: make(chan outLine), done: make(chan struct{})}
+	p.cmd = exec.Command("/bin/sh", args...)
+	p.cmd.WaitDelay = time.Second
+	p.cmd.Dir = folder
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "TMPDIR=" + folder, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Stderr = &p.errors
+	in, err := p.cmd.StdinPipe()
 	if err != nil {
-		return "", fmt.Errorf("start program: %w", err)
+		return nil, err
 	}
-	args := append([]string{"-c", limited, "sh", strconv.Itoa(p.limits.mib << 10)}, command...)
-	cmd := exec.Command("/bin/sh", args...)
-	cmd.WaitDelay = time.Second
-	cmd.Dir, cmd.Env = folder, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "TMPDIR=" + folder, "LC_ALL=C.UTF-8"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stderr = &p.errors
-	in, err := cmd.StdinPipe()
+	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", err
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start program %s: %w", command[0], err)
 	}
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("start program %s: %w", command[0], err)
-	}
+	p.out = out
 	go p.write(in)
-	what, err = p.read(ctx, out, yield)
-	// The whole group, so that what the program started goes with it. It may be gone.
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	out.Close()
-	p.ended = cmd.Wait()
-	return what, err
+	go p.read(out)
+	return p, nil
 }
 
 // prepare writes the script into the folder of the run and returns what is run there.
-func (p *process) prepare(folder string) ([]string, error) {
-	command := p.command
-	if p.script != "" {
+func prepare(folder string, command []string, script string) ([]string, error) {
+	if script != "" {
 		file := filepath.Join(folder, "judge")
-		if err := os.WriteFile(file, []byte(p.script), 0o700); err != nil {
+		if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
 			return nil, err
 		}
 		command = append(slices.Clone(command), file)
@@ -94,67 +104,82 @@ func (p *process) prepare(folder string) ([]string, error) {
 	return command, err
 }
 
-// write gives the program its lines. What it does not read is not missed.
+// write gives the program its questions.
 func (p *process) write(in io.WriteCloser) {
+	defer close(p.deaf)
 	defer in.Close()
-	for _, line := range p.lines {
-		if _, err := in.Write(line); err != nil {
+	for {
+		select {
+		case line := <-p.questions:
+			if _, err := in.Write(line); err != nil {
+				return
+			}
+		case <-p.done:
 			return
 		}
 	}
 }
 
-// answer is a line of a program's output, or how the output ended.
-type answer struct {
-	line string
-	what string
-}
-
-// read takes a line of output for each line of input.
-func (p *process) read(ctx context.Context, out io.Reader, yield func(string) bool) (what string, err error) {
-	answers, stop := make(chan answer), make(chan struct{})
-	defer close(stop)
-	go func() {
-		scan := bufio.NewScanner(out)
-		scan.Buffer(make([]byte, 512), maxLine)
-		send := func(a answer) bool {
-			select {
-			case answers <- a:
-				return true
-			case <-stop:
-				return false
-			}
+// read hands on what the program writes.
+func (p *process) read(out io.Reader) {
+	scan := bufio.NewScanner(out)
+	scan.Buffer(make([]byte, 512), maxLine)
+	send := func(l outLine) bool {
+		select {
+		case p.lines <- l:
+			return true
+		case <-p.done:
+			return false
 		}
-		for scan.Scan() {
-			if !send(answer{line: scan.Text()}) {
-				return
-			}
-		}
-		if errors.Is(scan.Err(), bufio.ErrTooLong) {
-			send(answer{what: flooded})
+	}
+	for scan.Scan() {
+		if !send(outLine{text: scan.Text()}) {
 			return
 		}
-		send(answer{what: crashed})
-	}()
+	}
+	what := crashed
+	if errors.Is(scan.Err(), bufio.ErrTooLong) {
+		what = flooded
+	}
+	send(outLine{what: what})
+}
+
+// ask gives the program a question and lets answers hear each line that it writes until one is the answer. What says how it broke instead: then it must be
+// ended. The error is that of ctx.
+func (p *process) ask(ctx context.Context, question []byte, answers func(line string) bool) (what string, err error) {
 	timer := time.NewTimer(p.limits.time)
 	defer timer.Stop()
-	for range p.lines {
-		timer.Reset(p.limits.time)
+	select {
+	case p.questions <- question:
+	case <-p.deaf: // what it wrote before that is still to be read
+	case <-timer.C:
+		return hung, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	for talk := 0; talk <= maxTalk; {
 		select {
-		case a := <-answers:
-			if a.what != "" {
-				return a.what, nil
+		case l := <-p.lines:
+			if l.what != "" || answers(l.text) {
+				return l.what, nil
 			}
-			if !yield(a.line) {
-				return "", nil
-			}
+			talk += len(l.text) + 1
 		case <-timer.C:
 			return hung, nil
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
 	}
-	return "", nil
+	return flooded, nil
+}
+
+// end kills what runs, and whatever it has started.
+func (p *process) end() error {
+	close(p.done)
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group may be gone
+	p.out.Close()
+	p.ended = p.cmd.Wait()
+	return os.RemoveAll(p.folder)
 }
 
 // why says how the process ended, for people.

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"tempera/datagen/example"
@@ -22,7 +21,6 @@ type programParams struct {
 	MiB      int      `json:"mib"`               // most memory
 	Default  float64  `json:"default"`           // what a sample gets that the program could not judge
 	MaxFails float64  `json:"max_bad"`           // share of samples that may fail before it is an error
-	Batch    int      `json:"batch"`             // samples that one process judges
 }
 
 func (p programParams) Validate() error {
@@ -39,32 +37,31 @@ func (p programParams) Validate() error {
 	if !(p.MaxFails >= 0 && p.MaxFails <= 1) {
 		faults = append(faults, fmt.Errorf("max_bad is %v: use a share from 0 to 1", p.MaxFails))
 	}
-	if p.Batch < 1 {
-		faults = append(faults, fmt.Errorf("batch is %d: use at least 1", p.Batch))
-	}
 	if math.IsNaN(p.Default) || math.IsInf(p.Default, 0) {
 		faults = append(faults, errors.New("default is not finite: use a number"))
 	}
 	return errors.Join(faults...)
 }
 
-// program judges by a program: for every sample it reads a line of JSON (question) and writes a line with a number. It runs in a process group of its own,
-// in an empty folder and with nothing of the environment but PATH, with limits on memory, time and output. It is no jail: a program that wants to can read
-// files and use the network.
+// program judges by a program that runs for as long as the stage does: for every sample it reads a line of JSON (question) and writes one (judgement),
+// which must depend on the question only. Lines that are no judgement of the question are not minded. It runs in a process group of its own, in an empty
+// folder and with nothing of the environment but PATH, with limits on memory, time and output. It is no jail: a program that wants to can read files and
+// use the network.
 //
-// A program that crashes, hangs, floods or writes no number gives that sample the default and is started again for the next; too many of those are an
+// A program that crashes, hangs, floods or judges by no number gives that sample the default and is started again for the next; too many of those are an
 // error.
 func program() Kind {
 	return Kind{
-		Name: "program", Summary: "a number from a program of yours: JSON lines in, a number a line out",
-		Open: opened(programParams{Seconds: 10, MiB: 1024, MaxFails: 0.1, Batch: 256}, func(p programParams) Reward {
-			return &judge{programParams: p}
+		Name: "program", Summary: "a number from a program of yours: JSON lines in, JSON lines out",
+		Open: opened(programParams{Seconds: 10, MiB: 1024, MaxFails: 0.1}, func(p programParams) Reward {
+			return &judge{programParams: p, failed: map[string]int{}}
 		}),
 	}
 }
 
 // question is what a program reads of a sample.
 type question struct {
+	N          int           `json:"n"` // counts the questions
 	ID         string        `json:"id"`
 	Prompt     *example.Text `json:"prompt,omitempty"`
 	Completion string        `json:"completion"`
@@ -75,8 +72,14 @@ type question struct {
 	Ended      bool          `json:"ended"`
 }
 
-func (s Sample) question() question {
-	q := question{ID: s.Example.ID, Prompt: s.Example.Prompt, Completion: s.Text, Tokens: s.Tokens, Ended: s.Ended}
+// judgement is what it writes.
+type judgement struct {
+	N      *int     `json:"n"` // that of the question
+	Reward *float64 `json:"reward"`
+}
+
+func (s Sample) question(n int) question {
+	q := question{N: n, ID: s.Example.ID, Prompt: s.Example.Prompt, Completion: s.Text, Tokens: s.Tokens, Ended: s.Ended}
 	if p := s.Example.Problem; p != nil {
 		q.Task, q.Answer = p.Task, p.Answer
 		if p.Facts != nil {
@@ -86,11 +89,12 @@ func (s Sample) question() question {
 	return q
 }
 
-// judge is a program with what became of its runs.
+// judge is a program with what became of its answers.
 type judge struct {
 	programParams
+	running *process // nil: none
+	asked   int
 
-	mu     sync.Mutex
 	judged int
 	failed map[string]int // by what went wrong
 	last   string         // what went wrong last
@@ -106,12 +110,8 @@ const (
 
 // Counts implements Counter.
 func (j *judge) Counts() map[string]int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	counts := map[string]int{"judged": j.judged}
-	for what, n := range j.failed {
-		counts[what] = n
-	}
+	counts := maps.Clone(j.failed)
+	counts["judged"] = j.judged
 	return counts
 }
 
@@ -121,71 +121,81 @@ const leastJudged = 16
 func (j *judge) Score(ctx context.Context, samples []Sample) ([]float64, error) {
 	out := make([]float64, len(samples))
 	bad := 0
-	for at := 0; at < len(samples); {
-		n, end := 0, min(len(samples), at+j.Batch)
-		lines, err := questions(samples[at:end])
+	for i, s := range samples {
+		v, ok, err := j.ask(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		run := process{command: j.Command, script: j.Script, limits: limits{time: time.Duration(j.Seconds * float64(time.Second)), mib: j.MiB}, lines: lines}
-		what, err := run.each(ctx, func(line string) bool {
-			v, ok := value(line)
-			if !ok {
-				v = j.Default
-				bad++
-				j.fail(noValue, fmt.Sprintf("it wrote %q", cut(line)))
-			}
-			out[at+n] = v
-			n++
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-		if at += n; at < end { // the sample that it broke on
-			out[at] = j.Default
-			at++
+		if out[i] = v; !ok {
+			out[i] = j.Default
 			bad++
-			j.fail(what, run.why())
 		}
-		if bad > 0 && at >= min(leastJudged, len(samples)) && float64(bad) > j.MaxFails*float64(at) {
-			return nil, fmt.Errorf("the program failed on %d of %d samples, and max_bad is %v; the last time: %s", bad, at, j.MaxFails, j.last)
+		if judged := i + 1; bad > 0 && judged >= min(leastJudged, len(samples)) && float64(bad) > j.MaxFails*float64(judged) {
+			return nil, fmt.Errorf("the program failed on %d of %d samples, and max_bad is %v; the last time: %s", bad, judged, j.MaxFails, j.last)
 		}
 	}
-	j.mu.Lock()
 	j.judged += len(samples)
-	j.mu.Unlock()
 	return out, nil
 }
 
-func (j *judge) fail(what, why string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.failed == nil {
-		j.failed = map[string]int{}
+// ask has a sample judged; ok is false where the program failed on it. The error says that there is no program, or that ctx has ended.
+func (j *judge) ask(ctx context.Context, s Sample) (v float64, ok bool, err error) {
+	if j.running == nil {
+		j.running, err = start(j.Command, j.Script, limits{time.Duration(j.Seconds * float64(time.Second)), j.MiB})
+		if err != nil {
+			return 0, false, err
+		}
 	}
+	j.asked++
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s.question(j.asked)); err != nil {
+		return 0, false, fmt.Errorf("sample %s: %w", s.Example.ID, err)
+	}
+	other := ""
+	what, err := j.running.ask(ctx, line.Bytes(), func(text string) bool {
+		var a judgement
+		err := json.Unmarshal([]byte(text), &a)
+		if a.N == nil || *a.N != j.asked {
+			other = text
+			return false
+		}
+		if ok = err == nil && a.Reward != nil; ok {
+			v = *a.Reward
+		} else {
+			j.fail(noValue, fmt.Sprintf("it wrote %q", cut(text)))
+		}
+		return true
+	})
+	if what == "" && err == nil {
+		return v, ok, nil
+	}
+	broken := j.running
+	if err := errors.Join(err, j.Close()); err != nil {
+		return 0, false, err
+	}
+	why := broken.why()
+	if other != "" {
+		why += fmt.Sprintf("; it wrote %q, which is no answer such as {\"n\": %d, \"reward\": 1}", cut(other), j.asked)
+	}
+	j.fail(what, why)
+	return 0, false, nil
+}
+
+// Close ends the program. A score after that starts it again.
+func (j *judge) Close() error {
+	if j.running == nil {
+		return nil
+	}
+	err := j.running.end()
+	j.running = nil
+	return err
+}
+
+func (j *judge) fail(what, why string) {
 	j.failed[what]++
 	j.last = strings.ReplaceAll(what, "_", " ") + ": " + why
-}
-
-func questions(samples []Sample) ([][]byte, error) {
-	lines := make([][]byte, len(samples))
-	for i, s := range samples {
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(s.question()); err != nil {
-			return nil, fmt.Errorf("sample %s: %w", s.Example.ID, err)
-		}
-		lines[i] = b.Bytes()
-	}
-	return lines, nil
-}
-
-// value reads a finite number.
-func value(line string) (float64, bool) {
-	v, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
-	return v, err == nil && !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
 // cut shortens what a program wrote for a message.

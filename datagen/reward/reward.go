@@ -37,6 +37,11 @@ type Counter interface {
 	Counts() map[string]int
 }
 
+// Closer is a reward that holds something between its calls.
+type Closer interface {
+	Close() error
+}
+
 // Kind is one kind of reward.
 type Kind struct {
 	Name    string
@@ -201,4 +206,17 @@ func (r *Rewards) Counts() map[string]int {
 		}
 	}
 	return counts
+}
+
+// Close frees what the parts hold.
+func (r *Rewards) Close() error {
+	var faults []error
+	for k, part := range r.parts {
+		if c, ok := part.(Closer); ok {
+			if err := c.Close(); err != nil {
+				faults = append(faults, fmt.Errorf("reward %s: %w", r.names[k], err))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"tempera/serving/generate"
+	"tempera/training/device"
+	"tempera/training/device/accelerator"
 	"tempera/training/kernel"
 	"tempera/training/model"
 )
@@ -26,6 +28,7 @@ type Options struct {
 	Prompt                                 int // tokens
 	New                                    int // generated tokens
 	Threads                                int
+	GPU                                    accelerator.Flags
 	Repeat                                 int // measurements, of which the best counts
 	Level                                  kernel.Level
 	Profile                                string // file that receives a CPU profile of the measurements; "": none
@@ -56,6 +59,7 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 	} {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
+	o.GPU.Bind(f)
 	f.Var(&o.Level, "cpu-level", "CPU features to use: portable, avx2 or avx512 (default: the fastest that the CPU has, or $"+kernel.EnvLevel+")")
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measurements to this file")
 }
@@ -72,6 +76,7 @@ func (o Options) Validate() error {
 	if _, err := o.Level.Resolve(); err != nil {
 		faults = append(faults, err)
 	}
+	faults = append(faults, o.GPU.Faults()...)
 	if err := o.config().Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -113,7 +118,16 @@ func Decode(ctx context.Context, o Options) (r Result, err error) {
 		values[s.Name] = s.Values(0)
 		r.Params += int64(len(values[s.Name]))
 	}
-	g, err := generate.New(e, c, func(name string) ([]float32, error) { return values[name], nil }, generate.Options{Rows: o.Batch})
+	options := generate.Options{Rows: o.Batch}
+	gpu, err := o.GPU.Lease(ctx)
+	if err != nil {
+		return r, err
+	}
+	if gpu != nil {
+		defer func() { err = errors.Join(err, gpu.Close()) }()
+		options.Device = gpu
+	}
+	g, err := generate.New(e, c, func(name string) ([]float32, error) { return values[name], nil }, options)
 	if err != nil {
 		return r, err
 	}
@@ -138,8 +152,12 @@ func Decode(ctx context.Context, o Options) (r Result, err error) {
 	}
 	step := best.Seconds() / float64(o.New)
 	r.Peer, r.Batch, r.Threads, r.Device = "tempera", o.Batch, e.Threads(), fmt.Sprintf("cpu (%v, %d threads)", e.Level(), e.Threads())
+	bytes := int64(4)
+	if gpu != nil {
+		r.Device, bytes = gpu.Name(), int64(device.ActivationsOf(gpu).Bytes())
+	}
 	r.TokensPerS, r.StepUS = round(float64(o.Batch)/step), round(step*1e6)
-	r.WeightGBPS = round(float64(4*r.Params) / step / 1e9)
+	r.WeightGBPS = round(float64(bytes*r.Params) / step / 1e9)
 	return r, nil
 }
 

@@ -141,7 +141,7 @@ func write(t testing.TB, g *Generator, r ...Request) []Result {
 	t.Helper()
 	out, err := g.Generate(context.Background(), r)
 	require.NoError(t, err)
-	require.Equal(t, g.cache.Pool.Total(), g.cache.Pool.Free(), "all pages come back")
+	require.Equal(t, g.pool.Total(), g.pool.Free(), "all pages come back")
 	return out
 }
 
@@ -271,7 +271,10 @@ func (f fixture) rawLogits(t testing.TB, prompt []int32) []float32 {
 	t.Helper()
 	var table page.Table
 	require.True(t, f.cache.Reserve(&table, len(prompt)))
-	defer f.cache.Pool.Release(&table)
-	states := f.cache.Forward([]network.Run{{Tokens: prompt, Table: &table, States: 1}})
-	return slices.Clone(f.cache.Logits(states, 1))
+	defer f.pool.Release(&table)
+	states, err := f.cache.Forward([]network.Run{{Tokens: prompt, Table: &table, States: 1}})
+	require.NoError(t, err)
+	logits, err := f.cache.Logits(states, 1)
+	require.NoError(t, err)
+	return slices.Clone(logits)
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"tempera/serving/network"
+	"tempera/serving/page"
+	"tempera/training/device"
 	"tempera/training/kernel"
 	"tempera/training/model"
 )
@@ -24,6 +26,8 @@ type Options struct {
 	Page int
 	// Prefill is the number of prompt tokens that pass in one step beside the texts that are being written; 0 means 512.
 	Prefill int
+	// Device is where the network computes, and its keys and values lie; nil: on the CPU.
+	Device device.Paged
 	// Decode turns tokens into text, for stop strings and Text; nil: there is no text.
 	Decode func(tokens []int32) string
 }
@@ -34,6 +38,7 @@ type Generator struct {
 	config      model.Config
 	imageTokens int // states of an image that the decoder attends to; 0: none
 	options     Options
+	memory      int64
 	scratch     sync.Pool   // of *scratch
 	cancelled   atomic.Bool // a call has ended since the schedule last looked
 
@@ -43,7 +48,8 @@ type Generator struct {
 
 	turn chan struct{} // held by the goroutine that runs steps or loads weights, which alone touches what follows
 	schedule
-	cache    *network.Cache
+	cache    decoder
+	pool     *page.Pool
 	logProbs []float32 // of a view
 }
 
@@ -54,30 +60,23 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 		return nil, fmt.Errorf("new generator: rows %d, page %d, prefill %d, memory %d: give positive numbers, or 0", o.Rows, o.Page, o.Prefill, o.Memory)
 	}
 	o.Rows, o.Page, o.Prefill = cmp.Or(o.Rows, 64), cmp.Or(o.Page, kernel.PageUnit), cmp.Or(o.Prefill, 512)
-	n, err := network.New(e, c, get)
+	cache, pool, err := newDecoder(e, c, get, o)
 	if err != nil {
 		return nil, fmt.Errorf("new generator: %w", err)
 	}
-	if o.Memory == 0 {
-		o.Memory = defaultMemory(n, o)
-	}
-	cache, err := n.NewCache(network.CacheOptions{Bytes: o.Memory, Page: o.Page})
-	if err != nil {
-		return nil, fmt.Errorf("new generator: %w", err)
-	}
-	g := &Generator{engine: e, config: c, imageTokens: n.ImageTokens(), options: o, cache: cache, turn: make(chan struct{}, 1)}
+	g := &Generator{engine: e, config: c, imageTokens: network.ImageTokens(c), options: o, cache: cache, pool: pool, turn: make(chan struct{}, 1)}
 	g.scratch.New = func() any { return new(scratch) }
+	logProbs := 4 * int64(o.Rows) * int64(c.Text.Vocab)
+	g.memory = cache.Memory(o.Rows+o.Prefill, o.Rows) + logProbs
 	return g, nil
 }
 
-func defaultMemory(n *network.Network, o Options) int64 {
-	t := n.Config.Text
-	page := int64(t.Layers) * int64(kernel.PagedShape{Page: o.Page, KVHeads: t.KVHeads, D: t.HeadWidth}.Floats()) * 4
-	pages := func(tokens int) int64 { return int64((tokens + o.Page - 1) / o.Page) }
-	// A text's own pages, the prompt's last one, which texts copy, and the image's.
-	one := page * (pages(t.Context) + 1 + pages(n.ImageTokens()))
-	return max(one, min(one*int64(o.Rows), 1<<30))
-}
+// Close frees what the generator holds on a device. On the CPU nothing needs it.
+func (g *Generator) Close() error { return g.cache.Close() }
+
+// Memory is what the generator takes at most, in bytes: the pages of keys and values, what a step computes, and the packed weights twice, as Load has
+// them for a moment. The parameters are not part of it.
+func (g *Generator) Memory() int64 { return g.memory }
 
 // Load replaces the weights by others of the same configuration, as after a training step. It waits for the texts that are being written.
 func (g *Generator) Load(ctx context.Context, get func(name string) ([]float32, error)) error {
@@ -87,16 +86,15 @@ func (g *Generator) Load(ctx context.Context, get func(name string) ([]float32, 
 	case <-ctx.Done():
 		return fmt.Errorf("load weights: %w", context.Cause(ctx))
 	}
-	n, err := network.New(g.engine, g.config, get)
+	use, err := g.cache.Load(get)
 	if err != nil {
-		return fmt.Errorf("load weights: %w", err)
+		return err
 	}
 	g.receive()
 	for g.busy() {
 		g.step()
 	}
-	g.cache.Use(n)
-	return nil
+	return use()
 }
 
 // Generate writes the texts of each request. All faults of all requests are reported before any work. A request that fails, or the end of ctx,

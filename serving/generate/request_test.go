@@ -115,7 +115,7 @@ func TestACancelledCallStops(t *testing.T) {
 	}}})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, 5, n)
-	require.Equal(t, f.cache.Pool.Total(), f.cache.Pool.Free())
+	require.Equal(t, f.pool.Total(), f.pool.Free())
 }
 
 func TestWeightsThatAreNotNumbersAreAnError(t *testing.T) {
@@ -131,6 +131,6 @@ func TestWeightsThatAreNotNumbersAreAnError(t *testing.T) {
 	_, err = f.Score(context.Background(), []Scored{{Text: Tokens(1, 2)}, {Text: Tokens(1, 2, 3, 4)}})
 	require.ErrorIs(t, err, errNoToken)
 	require.ErrorContains(t, err, "request 1")
-	require.Equal(t, f.cache.Pool.Total(), f.cache.Pool.Free())
+	require.Equal(t, f.pool.Total(), f.pool.Free())
 	write(t, f.Generator, Request{MaxTokens: 2, Suppress: []int32{2}})
 }

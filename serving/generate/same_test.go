@@ -65,7 +65,7 @@ func TestPreemptionChangesNothing(t *testing.T) {
 			requests := f.requests(14)
 			want := write(t, f.Generator, requests...)
 			g := f.with(t, f.engine, Options{Memory: 12 * f.pageBytes()})
-			require.Equal(t, 12, g.cache.Pool.Total())
+			require.Equal(t, 12, g.pool.Total())
 			require.Equal(t, want, write(t, g, requests...))
 			require.Positive(t, g.preempted, "twelve pages are too few for all")
 		})
@@ -92,10 +92,10 @@ func TestSamplesShareThePagesOfThePrompt(t *testing.T) {
 	prompt := make([]int32, 64) // two pages
 	least := 0
 	r := Request{Prompt: Tokens(prompt...), Samples: 8, MaxTokens: 10, MinTokens: 10, Search: Search{Temperature: 1}}
-	least = f.cache.Pool.Total()
-	r.OnToken = func(Event) { least = min(least, f.cache.Pool.Free()) }
+	least = f.pool.Total()
+	r.OnToken = func(Event) { least = min(least, f.pool.Free()) }
 	write(t, f.Generator, r)
-	require.Equal(t, 2+8, f.cache.Pool.Total()-least)
+	require.Equal(t, 2+8, f.pool.Total()-least)
 }
 
 func TestCallsShareTheBatch(t *testing.T) {
@@ -125,7 +125,7 @@ func TestCallsShareTheBatch(t *testing.T) {
 		require.NoError(t, errs[i])
 		require.Equal(t, want[i], got[i][0], "request %d", i)
 	}
-	require.Equal(t, f.cache.Pool.Total(), f.cache.Pool.Free())
+	require.Equal(t, f.pool.Total(), f.pool.Free())
 }
 
 func TestLoadReplacesTheWeights(t *testing.T) {

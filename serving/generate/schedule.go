@@ -70,7 +70,7 @@ func (g *Generator) fail(jobs []*job) {
 func (g *Generator) stop(u *unit) {
 	j := u.job
 	for i := range u.branches {
-		g.cache.Pool.Release(&u.branches[i])
+		g.pool.Release(&u.branches[i])
 	}
 	j.running--
 	if !u.forked {
@@ -78,8 +78,8 @@ func (g *Generator) stop(u *unit) {
 	}
 	u.branches, u.forked = nil, false
 	if j.running == 0 {
-		j.prompt.release(g.cache.Pool)
-		g.cache.Pool.Release(&j.prompt.seen)
+		j.prompt.release(g.pool)
+		g.pool.Release(&j.prompt.seen)
 	}
 }
 
@@ -118,7 +118,7 @@ func (g *Generator) admit() {
 	for len(g.waiting) > 0 {
 		u := g.waiting[0]
 		need := g.demand(u, resident)
-		if rows+u.width() > g.options.Rows || len(g.running) > 0 && promised+need > g.cache.Pool.Free() {
+		if rows+u.width() > g.options.Rows || len(g.running) > 0 && promised+need > g.pool.Free() {
 			return
 		}
 		g.waiting = g.waiting[1:]
@@ -135,7 +135,7 @@ func (g *Generator) demand(u *unit, counted map[*job]bool) int {
 	if u.forked {
 		return 0
 	}
-	p, pool := &u.job.prompt, g.cache.Pool
+	p, pool := &u.job.prompt, g.pool
 	n := 0
 	if !counted[u.job] {
 		counted[u.job] = true
@@ -165,7 +165,7 @@ func (g *Generator) reserve(u *unit, t *page.Table, n int) bool {
 // fork gives the unit the prompt's tokens.
 func (g *Generator) fork(u *unit) {
 	for range u.text.width() {
-		u.branches = append(u.branches, g.cache.Pool.Fork(&u.job.prompt.table))
+		u.branches = append(u.branches, g.pool.Fork(&u.job.prompt.table))
 	}
 	u.forked = true
 	u.job.unforked--
@@ -175,7 +175,7 @@ func (g *Generator) fork(u *unit) {
 func (g *Generator) settle() {
 	for _, u := range g.running {
 		if j := u.job; j.unforked == 0 && j.waiting == 0 {
-			j.prompt.release(g.cache.Pool)
+			j.prompt.release(g.pool)
 		}
 	}
 }

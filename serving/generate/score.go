@@ -58,7 +58,7 @@ func (g *Generator) validateScored(t Scored) error {
 	if !(t.Temperature >= 0 && t.Temperature <= 1e4) {
 		c.add("temperature is %v: give a number from 0 to 10000, such as 1", t.Temperature)
 	}
-	if p := g.cache.Pool; p.For(c.length)+p.For(g.imageTokens) > p.Total() {
+	if p := g.pool; p.For(c.length)+p.For(g.imageTokens) > p.Total() {
 		c.add("the text needs %d pages of %d tokens, the memory holds %d: raise the memory", p.For(c.length)+p.For(g.imageTokens), p.Size(), p.Total())
 	}
 	return errors.Join(c.faults...)

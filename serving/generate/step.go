@@ -20,6 +20,7 @@ type plan struct {
 	decodes []decodeRun
 	states  int
 	budget  int // prompt tokens that may still join
+	fault   error
 }
 
 // promptRun is a piece of a prompt, [from, to), of whose last tokens rows states are wanted; they begin at row at.
@@ -39,13 +40,38 @@ func (g *Generator) step() {
 	g.dropCancelled()
 	g.admit()
 	p := g.plan()
-	if len(p.runs) > 0 {
-		states := g.cache.Forward(p.runs)
-		g.readPrompts(p.prompts, states)
-		g.decodeAll(p.decodes, states)
+	if err := g.pass(p); err != nil {
+		g.failAll(err)
 	}
 	g.begin()
 	g.settle()
+}
+
+// pass runs what is planned and reads the result. The error is the device's.
+func (g *Generator) pass(p *plan) error {
+	if p.fault != nil || len(p.runs) == 0 {
+		return p.fault
+	}
+	states, err := g.cache.Forward(p.runs)
+	if err != nil {
+		return err
+	}
+	if err := g.readPrompts(p.prompts, states); err != nil {
+		return err
+	}
+	return g.decodeAll(p.decodes, states)
+}
+
+// failAll ends every job that runs with a fault of the device.
+func (g *Generator) failAll(err error) {
+	var jobs []*job
+	for _, u := range g.running {
+		if u.job.err == nil {
+			u.job.err = err
+			jobs = append(jobs, u.job)
+		}
+	}
+	g.fail(jobs)
 }
 
 // plan lists the runs of a step, in the order of the units, and reserves their pages.
@@ -78,7 +104,7 @@ func (g *Generator) planPrompt(p *plan, u *unit) bool {
 		if !g.reserve(u, &j.prompt.seen, n) {
 			return false
 		}
-		g.cache.See(j.prompt.image, &j.prompt.seen)
+		p.fault = errors.Join(p.fault, g.cache.See(j.prompt.image, &j.prompt.seen))
 	}
 	from := j.prompt.table.Tokens
 	to := min(len(j.prompt.ids), from+p.budget)
@@ -157,26 +183,33 @@ const logitValues = 16 << 20
 func (g *Generator) logitRows() int { return max(1, logitValues/g.config.Text.Vocab) }
 
 // view computes the logits of n states and their log-probabilities at a temperature. It holds until the next call.
-func (g *Generator) view(states []float32, n int, temperature float64) view {
+func (g *Generator) view(states []float32, n int, temperature float64) (view, error) {
 	v := g.config.Text.Vocab
-	logits := g.cache.Logits(states, n)
+	logits, err := g.cache.Logits(states, n)
+	if err != nil {
+		return view{}, err
+	}
 	if cap(g.logProbs) < n*v {
 		g.logProbs = make([]float32, n*v)
 	}
 	g.logProbs = g.logProbs[:n*v]
 	g.engine.Softmax(kernel.SoftmaxArgs{Rows: n, Cols: v, X: logits, Y: g.logProbs, Scale: float32(1 / temperature), Log: true})
-	return view{logits, g.logProbs, v}
+	return view{logits, g.logProbs, v}, nil
 }
 
 // readPrompts takes the states of pieces of prompts: the scores of their tokens where they are wanted, and the logits after their ends.
-func (g *Generator) readPrompts(runs []promptRun, states []float32) {
+func (g *Generator) readPrompts(runs []promptRun, states []float32) error {
 	w := g.config.Text.Width
 	var ended []*prompt
 	var last []float32 // their last states
 	for _, r := range runs {
 		q := &r.job.prompt
 		if q.scoreWanted {
-			if err := g.score(q, r.from, r.to, states[r.at*w:]); err != nil {
+			err := g.score(q, r.from, r.to, states[r.at*w:])
+			if err != nil && !errors.Is(err, errNoToken) {
+				return err
+			}
+			if err != nil {
 				r.job.err = err
 				g.fail([]*job{r.job})
 				continue
@@ -190,13 +223,17 @@ func (g *Generator) readPrompts(runs []promptRun, states []float32) {
 	most := g.logitRows()
 	for len(ended) > 0 {
 		n := min(most, len(ended))
-		v := g.view(last, n, 1)
+		v, err := g.view(last, n, 1)
+		if err != nil {
+			return err
+		}
 		for i, q := range ended[:n] {
 			row := v.rows(i, 1)
 			q.logits, q.logProbs = slices.Clone(row.logits), slices.Clone(row.logProbs)
 		}
 		ended, last = ended[n:], last[n*w:]
 	}
+	return nil
 }
 
 // score writes the log-probabilities of the tokens that follow [from, to).
@@ -208,7 +245,10 @@ func (g *Generator) score(q *prompt, from, to int, states []float32) error {
 	to = min(to, len(q.ids)-1)
 	for lo := from; lo < to; lo += most {
 		n := min(most, to-lo)
-		v := g.view(states[(lo-from)*w:], n, q.temperature)
+		v, err := g.view(states[(lo-from)*w:], n, q.temperature)
+		if err != nil {
+			return err
+		}
 		for i := range n {
 			if !finite(g.engine, v.rows(i, 1)) {
 				return errNoToken
@@ -228,7 +268,7 @@ func finite(e *kernel.Engine, row view) bool {
 }
 
 // decodeAll lets units choose, as many at a time as logits fit.
-func (g *Generator) decodeAll(d []decodeRun, states []float32) {
+func (g *Generator) decodeAll(d []decodeRun, states []float32) error {
 	most := g.logitRows()
 	for len(d) > 0 {
 		n, rows := 1, d[0].unit.width()
@@ -236,7 +276,10 @@ func (g *Generator) decodeAll(d []decodeRun, states []float32) {
 			rows += d[n].unit.width()
 			n++
 		}
-		v := g.view(states[d[0].at*g.config.Text.Width:], rows, 1)
+		v, err := g.view(states[d[0].at*g.config.Text.Width:], rows, 1)
+		if err != nil {
+			return err
+		}
 		turns := make([]turn, n)
 		for i := range turns {
 			turns[i] = turn{unit: d[i].unit, view: v.rows(d[i].at-d[0].at, d[i].unit.width())}
@@ -244,6 +287,7 @@ func (g *Generator) decodeAll(d []decodeRun, states []float32) {
 		g.advance(turns)
 		d = d[n:]
 	}
+	return nil
 }
 
 // begin lets the units whose prompt has passed take it over; those that have written nothing choose their first token.
@@ -315,10 +359,10 @@ func (g *Generator) advance(turns []turn) {
 func (g *Generator) reorder(u *unit, from []int) {
 	next := make([]page.Table, len(from))
 	for i, b := range from {
-		next[i] = g.cache.Pool.Fork(&u.branches[b])
+		next[i] = g.pool.Fork(&u.branches[b])
 	}
 	for i := range u.branches {
-		g.cache.Pool.Release(&u.branches[i])
+		g.pool.Release(&u.branches[i])
 	}
 	u.branches = next
 }

@@ -183,7 +183,7 @@ func (c *check) pages() {
 	if width > c.g.options.Rows {
 		c.add("%d beams: the generator runs %d texts together, give it more rows", width, c.g.options.Rows)
 	}
-	p := c.g.cache.Pool
+	p := c.g.pool
 	most := p.For(c.g.imageTokens) + p.For(c.length) + width*(p.For(c.length+c.g.budget(c.r, c.length))-c.length/p.Size())
 	if most > p.Total() {
 		c.add("the request may need %d pages of %d tokens, the memory holds %d: lower max tokens or beams, or raise the memory", most, p.Size(), p.Total())

@@ -47,6 +47,15 @@ func (n *Network) NewCache(o CacheOptions) (*Cache, error) {
 	return c, nil
 }
 
+// Bytes is the memory of the pages.
+func (c *Cache) Bytes() int64 {
+	var sum int64
+	for _, l := range c.layers {
+		sum += l.Bytes()
+	}
+	return sum
+}
+
 // Use makes the cache work with another network of the same configuration, such as the same one after a training step. What the pages hold is
 // of the old one: no table may have tokens.
 func (c *Cache) Use(n *Network) { c.net = n }

@@ -196,7 +196,7 @@ func (c *Cache) Logits(states []float32, n int) []float32 {
 // See computes the keys and values of an image, whose states are (ImageTokens, width of the image), in a table that holds nothing and has room
 // for them.
 func (c *Cache) See(states []float32, t *page.Table) {
-	n := c.net.ImageTokens()
+	n := ImageTokens(c.net.Config)
 	_, k := c.net.heads()
 	c.slots = c.Pool.Slots(c.slots[:0], t, 0, n)
 	kv := c.buf(&c.qkv, n*2*k)

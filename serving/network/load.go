@@ -14,6 +14,7 @@ type loader struct {
 	get    func(name string) ([]float32, error)
 	has    map[string]bool
 	faults []error
+	bytes  int64 // that are packed
 }
 
 func newLoader(e *kernel.Engine, c model.Config, get func(name string) ([]float32, error)) *loader {
@@ -49,7 +50,9 @@ func (l *loader) pack(a kernel.PackBArgs) *kernel.PackedB {
 	if len(l.faults) > 0 {
 		return nil
 	}
-	return l.engine.PackB(a)
+	p := l.engine.PackB(a)
+	l.bytes += p.Bytes()
+	return p
 }
 
 func (l *loader) norm(name string) norm {

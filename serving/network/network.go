@@ -19,6 +19,7 @@ type Network struct {
 	layers   []layer
 	final    norm
 	head     linear
+	bytes    int64 // of packed matrices
 }
 
 // norm, linear and layer are the parameters of package model's parts of the same names.
@@ -48,23 +49,15 @@ type cross struct {
 // (*model.Weights).Get. Low-rank changes are merged into the weights. Parameters of packed matrices may be changed or freed afterwards; norms,
 // biases and tables are kept.
 func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, error)) (*Network, error) {
-	if c.Kind != model.BLIP && c.Kind != model.LM && c.Kind != model.VLM {
-		return nil, fmt.Errorf("load decoder: a %s model has no decoder: use blip, lm or vlm", c.Kind)
-	}
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("load decoder: %w", err)
+	if err := decodes(c); err != nil {
+		return nil, err
 	}
 	n := &Network{Config: c, engine: e}
 	l := newLoader(e, c, get)
 	t := c.Text
 	n.token = l.values("text.token", t.Vocab*t.Width)
 	if t.Position == model.Rotary {
-		r := t.Rotation()
-		positions := make([]int32, t.Context)
-		for i := range positions {
-			positions[i] = int32(i)
-		}
-		n.rope = kernel.NewRoPETable(kernel.RoPESpec{Width: t.HeadWidth, Frequencies: r.Frequencies, Magnitude: r.Magnitude, Rows: positions})
+		n.rope = kernel.NewRoPETable(rotation(t))
 	} else {
 		n.position = l.values("text.position", t.Context*t.Width)
 	}
@@ -84,7 +77,22 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 	if err := errors.Join(l.faults...); err != nil {
 		return nil, fmt.Errorf("load decoder: %w", err)
 	}
+	n.bytes = l.bytes
 	return n, nil
+}
+
+// Bytes is the memory of the packed matrices. What is kept of the parameters is not part of it.
+func (n *Network) Bytes() int64 { return n.bytes }
+
+// StepBytes is the memory of a forward pass over rows tokens that asks for the logits of some.
+func (n *Network) StepBytes(rows, asked int) int64 {
+	t := n.Config.Text
+	q, k := n.heads()
+	hidden := 0
+	for _, l := range n.layers {
+		hidden = max(hidden, l.up.out)
+	}
+	return 4 * (int64(rows)*int64(t.Width+max(t.Width, q)+q+2*k+hidden+2) + int64(asked)*int64(t.Width+t.Vocab))
 }
 
 // heads is the width of all query heads, and of all key heads.
@@ -93,12 +101,33 @@ func (n *Network) heads() (query, key int) {
 	return t.Heads * t.HeadWidth, t.KVHeads * t.HeadWidth
 }
 
+// decodes finds what is wrong with a configuration whose decoder is to write.
+func decodes(c model.Config) error {
+	if c.Kind != model.BLIP && c.Kind != model.LM && c.Kind != model.VLM {
+		return fmt.Errorf("load decoder: a %s model has no decoder: use blip, lm or vlm", c.Kind)
+	}
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("load decoder: %w", err)
+	}
+	return nil
+}
+
+// rotation is the positions of the whole context.
+func rotation(t model.Text) kernel.RoPESpec {
+	r := t.Rotation()
+	positions := make([]int32, t.Context)
+	for i := range positions {
+		positions[i] = int32(i)
+	}
+	return kernel.RoPESpec{Width: t.HeadWidth, Frequencies: r.Frequencies, Magnitude: r.Magnitude, Rows: positions}
+}
+
 // ImageTokens is the number of states that an image has where the decoder attends to images; 0 where it does not.
-func (n *Network) ImageTokens() int {
-	if n.Config.Kind != model.BLIP {
+func ImageTokens(c model.Config) int {
+	if c.Kind != model.BLIP {
 		return 0
 	}
-	return n.Config.Vision.Tokens()
+	return c.Vision.Tokens()
 }
 
 var activations = map[model.Activation]kernel.Activation{

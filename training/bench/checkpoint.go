@@ -52,7 +52,7 @@ type CheckpointResult struct {
 
 // Checkpoint measures a training that writes checkpoints.
 func Checkpoint(ctx context.Context, o CheckpointOptions) (r CheckpointResult, err error) {
-	t, err := o.training()
+	t, err := o.training(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -108,8 +108,8 @@ type checkpointed struct {
 	close   func() error
 }
 
-func (o CheckpointOptions) training() (*checkpointed, error) {
-	b, done, err := o.backend()
+func (o CheckpointOptions) training(ctx context.Context) (*checkpointed, error) {
+	b, threads, done, err := o.backend(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (o CheckpointOptions) training() (*checkpointed, error) {
 		done()
 		return nil, err
 	}
-	t := &checkpointed{model: m, watch: &stopwatch{Objective: obj}, files: &folder{path: o.Folder}, threads: b.Engine().Threads()}
+	t := &checkpointed{model: m, watch: &stopwatch{Objective: obj}, files: &folder{path: o.Folder}, threads: threads}
 	t.close = func() (err error) {
 		if c, ok := obj.(io.Closer); ok {
 			err = c.Close()
@@ -199,7 +199,7 @@ type Resumed struct {
 
 // Resume goes on with the training whose checkpoint is in the folder, for one step.
 func Resume(ctx context.Context, o CheckpointOptions) (r Resumed, err error) {
-	t, err := o.training()
+	t, err := o.training(ctx)
 	if err != nil {
 		return r, err
 	}

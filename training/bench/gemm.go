@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -11,12 +12,15 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"tempera/training/device"
+	"tempera/training/device/accelerator"
 	"tempera/training/kernel"
 )
 
 // GemmOptions are the shapes and length of a measurement of matrix products C = op(A) op(B), op(A) being M x K and op(B) K x N.
 type GemmOptions struct {
 	Cores
+	GPU      accelerator.Flags
 	M, N, K  int      // one shape; 0: those of Sizes
 	Sizes    []int    // square shapes
 	Variants []string // of nn, nt, tn: which of A and B is stored transposed
@@ -38,6 +42,7 @@ func (o *GemmOptions) Bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.Variants, "variant", o.Variants, "nn, nt (B is stored transposed), tn (A is)")
 	f.BoolVar(&o.Packed, "packed", o.Packed, "pack B beforehand, as a decoder's weights are")
 	o.bind(f)
+	o.GPU.Bind(f)
 	bindRepeats(f, &o.Repeats, "products of each shape")
 }
 
@@ -66,7 +71,7 @@ func (o GemmOptions) Validate() error {
 	if o.Repeats < 1 {
 		faults = append(faults, fmt.Errorf("repeats is %d: give 1 or more", o.Repeats))
 	}
-	return errors.Join(append(faults, o.faults()...)...)
+	return errors.Join(append(append(faults, o.faults()...), o.GPU.Faults()...)...)
 }
 
 func (o GemmOptions) shapes() (list []kernel.GemmArgs) {
@@ -106,12 +111,18 @@ func Gemm(ctx context.Context, o GemmOptions) (GemmResult, error) {
 	if err := o.Validate(); err != nil {
 		return GemmResult{}, err
 	}
-	e, device, err := o.engine()
+	if gpu, err := o.GPU.Lease(ctx); gpu != nil || err != nil {
+		if err != nil {
+			return GemmResult{}, err
+		}
+		return o.gpu(ctx, gpu)
+	}
+	e, name, err := o.engine()
 	if err != nil {
 		return GemmResult{}, err
 	}
 	defer e.Close()
-	r := GemmResult{Peer: "tempera", Threads: e.Threads(), Packed: o.Packed, Device: device}
+	r := GemmResult{Peer: "tempera", Threads: e.Threads(), Packed: o.Packed, Device: name}
 	peak := 0.0
 	for _, s := range o.shapes() {
 		for _, variant := range o.Variants {
@@ -141,6 +152,82 @@ func Gemm(ctx context.Context, o GemmOptions) (GemmResult, error) {
 	}
 	r.PeakGFLOPS = round(peak/1e9, 1)
 	return r, nil
+}
+
+// productsAtATime is how many products of a GPU are asked for before it is waited for.
+const productsAtATime = 20
+
+// gpu measures products of a GPU, in the precision of its activations. The fastest of them is the peak.
+func (o GemmOptions) gpu(ctx context.Context, b *accelerator.Lease) (r GemmResult, err error) {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	r = GemmResult{Peer: "tempera", Device: b.Name()}
+	for _, s := range o.shapes() {
+		for _, variant := range o.Variants {
+			a, free, err := o.onDevice(b, s, variant)
+			if err != nil {
+				return r, err
+			}
+			best := math.Inf(1)
+			for range o.Repeats {
+				if ctx.Err() != nil {
+					return r, context.Cause(ctx)
+				}
+				start := time.Now()
+				for range productsAtATime {
+					b.Gemm(a)
+				}
+				if err := b.Sync(); err != nil {
+					return r, err
+				}
+				best = min(best, time.Since(start).Seconds()/productsAtATime)
+			}
+			work, memory := 2*float64(s.M)*float64(s.N)*float64(s.K), float64(a.A.MemSize()+a.B.MemSize()+a.C.MemSize())
+			r.Products = append(r.Products, GemmProduct{
+				M: s.M, N: s.N, K: s.K, Variant: variant, MS: round(best*1e3, 4), GFLOPS: round(work/best/1e9, 1), GBPerS: round(memory/best/1e9, 1),
+			})
+			r.PeakGFLOPS = max(r.PeakGFLOPS, round(work/best/1e9, 1))
+			if err := free(); err != nil {
+				return r, err
+			}
+		}
+	}
+	for i := range r.Products {
+		r.Products[i].Share = round(r.Products[i].GFLOPS/r.PeakGFLOPS, 3)
+	}
+	return r, nil
+}
+
+// onDevice makes the operands of a shape, all of them activations, and what frees them.
+func (o GemmOptions) onDevice(b device.Backend, s kernel.GemmArgs, variant string) (a device.GemmArgs, free func() error, err error) {
+	a = device.GemmArgs{M: s.M, N: s.N, K: s.K, TransA: strings.HasPrefix(variant, "t"), TransB: strings.HasSuffix(variant, "t")}
+	var made []*device.Value
+	free = func() error {
+		var errs []error
+		for _, v := range made {
+			errs = append(errs, b.Free(v.Buffer()))
+		}
+		return errors.Join(errs...)
+	}
+	random := rand.New(rand.NewPCG(0, 0))
+	for _, x := range []struct {
+		to **device.Value
+		n  int
+	}{{&a.A, s.M * s.K}, {&a.B, s.K * s.N}, {&a.C, s.M * s.N}} {
+		v, err := device.New(b, device.Desc{DType: device.ActivationsOf(b), Shape: device.Shape{x.n}})
+		if err != nil {
+			return a, nil, errors.Join(err, free())
+		}
+		made = append(made, v)
+		data := make([]float32, x.n)
+		for i := range data {
+			data[i] = float32(random.NormFloat64())
+		}
+		if err := b.UploadFloats(v, data); err != nil {
+			return a, nil, errors.Join(err, free())
+		}
+		*x.to = v
+	}
+	return a, free, nil
 }
 
 // operands fills a shape with random numbers: speed does not depend on them.

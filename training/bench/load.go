@@ -27,7 +27,7 @@ type LoadResult struct {
 
 // Load trains on the batches of fill and measures how long steps wait for them. Give it one thread fewer than there are cores.
 func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batches, error)) (r LoadResult, err error) {
-	b, done, err := o.backend()
+	b, threads, done, err := o.backend(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -64,7 +64,7 @@ func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batc
 	}
 	made := median(making)
 	return LoadResult{
-		Peer: "tempera", Model: o.Model, Batch: o.Batch, Image: o.Image, Threads: b.Engine().Threads(),
+		Peer: "tempera", Model: o.Model, Batch: o.Batch, Image: o.Image, Threads: threads,
 		StepMS: round(times.step/float64(o.Steps), 3), WaitMS: round(times.wait/float64(o.Steps), 3), Stall: round(times.wait/times.step, 5),
 		BatchMS: milliseconds(made), PerSecond: round(float64(o.Batch)/made.Seconds(), 1),
 	}, nil

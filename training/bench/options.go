@@ -8,11 +8,14 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
+
+	"tempera/training/device/accelerator"
 )
 
 // Options are the shape and length of a measurement.
 type Options struct {
 	Cores
+	GPU     accelerator.Flags
 	Model   string // gpt, llama, clip or blip
 	Loss    string // clip: softmax or sigmoid
 	Layers  int
@@ -70,6 +73,7 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 	}
 	f.BoolVar(&o.Checkpoint, "checkpoint", o.Checkpoint, "compute each layer again in the reverse pass instead of keeping what is inside")
 	o.bind(f)
+	o.GPU.Bind(f)
 	f.StringVar(&o.Profile, "profile", o.Profile, "write a CPU profile of the measured steps to this file")
 }
 
@@ -90,5 +94,5 @@ func (o Options) Validate() error {
 	if o.Batch < 1 {
 		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
 	}
-	return errors.Join(append(faults, o.faults()...)...)
+	return errors.Join(append(append(faults, o.faults()...), o.GPU.Faults()...)...)
 }

@@ -45,7 +45,7 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	b, done, err := o.backend()
+	b, threads, done, err := o.backend(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -62,17 +62,24 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if c, ok := obj.(io.Closer); ok {
 		err = errors.Join(err, c.Close())
 	}
-	r.Threads, r.Device = b.Engine().Threads(), b.Name()
+	r.Threads, r.Device = threads, b.Name()
 	return r, err
 }
 
-// backend is the processor with the threads asked for, and what ends it.
-func (o Options) backend() (*device.CPU, func(), error) {
+// backend is the device asked for, the threads of the processor if it is that, and what ends it.
+func (o Options) backend(ctx context.Context) (b device.Backend, threads int, done func(), err error) {
+	gpu, err := o.GPU.Lease(ctx)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	if gpu != nil {
+		return gpu, 0, func() { _ = gpu.Close() }, nil // a measurement is over
+	}
 	e, _, err := o.engine()
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
-	return device.NewCPU(e), e.Close, nil
+	return device.NewCPU(e), e.Threads(), e.Close, nil
 }
 
 func (o Options) config() model.Config {

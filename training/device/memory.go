@@ -38,6 +38,12 @@ func ActivationsOf(m Memory) DType {
 	return Float32
 }
 
+// Separate is a Memory that is not the host's.
+type Separate interface {
+	// FreeBytes is what is left of it.
+	FreeBytes() (int64, error)
+}
+
 // Leasing is a Memory whose kernels take memory of their own.
 type Leasing interface {
 	// Leased estimates it, in bytes.

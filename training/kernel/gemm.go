@@ -140,6 +140,9 @@ type PackedB struct {
 	data         []float32 // blocks of k, each of the panels of one half, then those of the other
 }
 
+// Bytes is the memory of the matrix.
+func (p *PackedB) Bytes() int64 { return 4 * int64(len(p.data)) }
+
 // panels returns the panels of a half's columns from c0 on, for a block of kc rows from k0 on.
 func (p *PackedB) panels(k0, kc, half, c0 int) []float32 {
 	return p.data[k0*p.padded*p.halves+(half*p.padded+c0)*kc:]

@@ -35,6 +35,9 @@ func (e *Engine) NewPagedCache(s PagedShape) *PagedCache {
 	return c
 }
 
+// Bytes is the memory of the pages.
+func (c *PagedCache) Bytes() int64 { return 4 * int64(len(c.keys)+len(c.values)) }
+
 // Copy makes page dst what page src is.
 func (c *PagedCache) Copy(dst, src int) {
 	for _, m := range []struct {

@@ -191,14 +191,18 @@ func (p *Policy) RateShare(x *graph.Param) float64 {
 // Updated is part of training.Objective: experts are balanced.
 func (p *Policy) Updated(int64) error { return p.load.update() }
 
-// Needs is part of training.Sized. batch is a number of samples; what the sampler takes is not part of it.
+// Needs is part of training.Sized. batch is a number of samples.
 func (p *Policy) Needs(batch int) (training.Needs, error) {
 	g, err := p.graphs.training(min(p.options.GraphTokens, batch*p.Model.Config.Text.Context))
 	if err != nil {
 		return training.Needs{}, err
 	}
 	m := g.Memory()
-	return training.Needs{Activations: m.Arena, Inputs: m.Inputs, Batch: int64(batch) * int64(p.Model.Config.Text.Context) * 8}, nil
+	needs := training.Needs{Activations: m.Arena, Inputs: m.Inputs, Batch: int64(batch) * int64(p.Model.Config.Text.Context) * 8}
+	if s, ok := p.Sampler.(Weighed); ok {
+		needs.Sampling = s.Memory()
+	}
+	return needs, nil
 }
 
 // Close frees the graphs and the state. The parameters stay.

@@ -53,6 +53,12 @@ type Sampler interface {
 	Sample(prompts []Prompt, samples int) ([]Group, error)
 }
 
+// Weighed is a Sampler that knows what memory it takes.
+type Weighed interface {
+	// Memory is in bytes, at most.
+	Memory() int64
+}
+
 // Judge gives rewards. They are a function of the prompts and samples.
 type Judge interface {
 	// Judge sets the verdicts of groups.

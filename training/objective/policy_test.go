@@ -214,3 +214,27 @@ func TestSamplesThatMakeNoSenseAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// sized is a writer that says what it takes.
+type sized struct{ *writer }
+
+func (sized) Memory() int64 { return 12345 }
+
+func TestWhatTheSamplerTakesIsPartOfAPolicysNeeds(t *testing.T) {
+	b := newCPU(t, 1)
+	config := tiny(model.LM)
+	config.Text.Form, config.Text.Vocab, config.Text.Context = model.Llama, 12, 10
+	m := newModel(t, b, config)
+	w := &writer{t: t, model: m, temperature: 1, length: 4}
+	for _, c := range []struct {
+		sampler objective.Sampler
+		want    int64
+	}{{w, 0}, {sized{w}, 12345}} {
+		p, err := objective.NewPolicy(objective.PolicyParts{Model: m, Prompts: few{}, Sampler: c.sampler, Judge: likes{7}}, grpo())
+		require.NoError(t, err)
+		needs, err := p.Needs(4)
+		require.NoError(t, err)
+		require.Equal(t, c.want, needs.Sampling)
+		require.NoError(t, p.Close())
+	}
+}

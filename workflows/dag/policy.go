@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -75,12 +76,26 @@ func policyOf(s *Stage, defaults Defaults, kind stage.Descriptor) Policy {
 			p.Timeout = Duration(d)
 		}
 	}
+	if wantsGPU(s, kind) {
+		p.Queue = stage.GPU
+	}
 	for _, r := range []*Resources{defaults.Resources, s.Resources} {
 		if r != nil && r.Queue != "" {
 			p.Queue = stage.Queue(r.Queue)
 		}
 	}
 	return p
+}
+
+// wantsGPU tells whether a stage that may compute on a GPU asks for one.
+func wantsGPU(s *Stage, kind stage.Descriptor) bool {
+	var p struct {
+		Device string `json:"device"`
+	}
+	if err := json.Unmarshal(s.Params, &p); err != nil { // what is wrong with the parameters is told elsewhere
+		return false
+	}
+	return strings.HasPrefix(p.Device, "cuda") && kind.HasParameter("device")
 }
 
 // checkRetry finds what is wrong with a retry block; at names it.

@@ -90,6 +90,19 @@ type StageRecord struct { //nolint:revive // a record of a stage, beside that of
 	Excluded int                            `json:"quarantined,omitempty"`
 }
 
+// KeyOf is the key of a stage, "" where it has none or the record does not have it.
+func (r *RunRecord) KeyOf(id string) string {
+	if r == nil {
+		return ""
+	}
+	for i := range r.Stages {
+		if r.Stages[i].ID == id {
+			return r.Stages[i].Key
+		}
+	}
+	return ""
+}
+
 // Start is one time that a stage was started.
 type Start struct {
 	Began   time.Time  `json:"began"`

@@ -72,6 +72,18 @@ type Descriptor struct {
 	Schema   json.RawMessage `json:"schema,omitempty"` // JSON Schema of the parameters, see SchemaFor
 }
 
+// HasParameter tells whether the kind takes a parameter of that name.
+func (d Descriptor) HasParameter(name string) bool {
+	var schema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal(d.Schema, &schema); err != nil {
+		return false
+	}
+	_, ok := schema.Properties[name]
+	return ok
+}
+
 // Shard tells a mapped execution which shard of its mapped input is its own.
 type Shard struct {
 	Index int `json:"index"`
@@ -150,7 +162,7 @@ func Key(kind string, version int, params json.RawMessage, inputs map[string][]a
 	return kind + "-" + hex.EncodeToString(h.Sum(nil))[:40], nil
 }
 
-// The types of the errors with which stages fail. Those up to StoreRefused are
+// The types of the errors with which stages fail. Those up to OutOfMemory are
 // final, the others are retried.
 const (
 	InvalidPipeline = "InvalidPipeline" // a spec with faults
@@ -158,11 +170,13 @@ const (
 	CorruptArtifact = "CorruptArtifact" // bytes that do not match their digest
 	MissingArtifact = "MissingArtifact" // a digest or name that is not in the store
 	StoreRefused    = "StoreRefused"    // permission, credentials, bucket
+	OutOfMemory     = "OutOfMemory"     // of the machine or the GPU; the message names a batch that fits where one is known
 
 	StageFailed      = "StageFailed"
 	StoreUnavailable = "StoreUnavailable"
 	NoSpace          = "NoSpace"
 	JudgeUnavailable = "JudgeUnavailable"
+	DeviceLost       = "DeviceLost" // a GPU failed
 	Stopped          = "WorkerStopped"
 	Panicked         = "Panicked"
 )

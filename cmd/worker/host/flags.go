@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type Flags struct {
 	queues        []string
 	slots         int
+	gpus          string
 	threads       int
 	level         kernel.Level
 	workflowSlots int
@@ -35,7 +37,8 @@ type Flags struct {
 // Add defines the flags.
 func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.queues, "queues", []string{WorkflowQueue, CPUQueue}, "what to work on: workflow, cpu, gpu")
-	fs.IntVar(&f.slots, "slots", 1, "stages, or shards of them, at a time on each of the queues cpu and gpu")
+	fs.IntVar(&f.slots, "slots", 1, "stages, or shards of them, at a time on the queue cpu, and on the queue gpu without GPUs")
+	fs.StringVar(&f.gpus, "gpus", "all", "GPUs to offer on the queue gpu, which has a slot for each: all, numbers as in 0,2, or none to serve it with the CPU")
 	fs.IntVar(&f.threads, "threads", 0, "cores for one stage (default: all of them, divided by the slots)")
 	fs.Var(&f.level, "cpu-level", "CPU features for the kernels, the same on every worker whose results should agree to the bit: portable, avx2 or avx512 "+
 		"(default: the fastest that the CPU has, or $"+kernel.EnvLevel+")")
@@ -59,6 +62,9 @@ func (f *Flags) Options(w io.Writer) (Options, error) {
 		Health: f.health, HealthFile: f.healthFile, Cache: f.cache, CacheBytes: f.cacheMiB << 20,
 		Grace: f.grace, StartLimit: f.startLimit, Log: log,
 	}
+	var gpusErr error
+	o.GPUs, gpusErr = parseGPUs(f.gpus)
+	err = errors.Join(err, gpusErr)
 	if f.deployment != "" {
 		name, build, ok := strings.Cut(f.deployment, "@")
 		if ok && name != "" && build != "" && !strings.ContainsAny(name, ".:") {
@@ -68,4 +74,23 @@ func (f *Flags) Options(w io.Writer) (Options, error) {
 		}
 	}
 	return o, errors.Join(err, o.Validate())
+}
+
+// parseGPUs reads --gpus.
+func parseGPUs(s string) (GPUs, error) {
+	switch s {
+	case "all":
+		return GPUs{}, nil
+	case "none":
+		return GPUs{None: true}, nil
+	}
+	var g GPUs
+	for _, n := range strings.Split(s, ",") {
+		i, err := strconv.Atoi(strings.TrimSpace(n))
+		if err != nil || i < 0 {
+			return g, fmt.Errorf("--gpus %q: want all, none, or numbers as in 0,2", s)
+		}
+		g.Ordinals = append(g.Ordinals, i)
+	}
+	return g, nil
 }

@@ -33,9 +33,10 @@ import (
 type Options struct {
 	Endpoints devstack.Endpoints
 	Queues    []string // of workflow, cpu, gpu; workflow and cpu
-	// Slots are how many activities run at a time on the cpu and on the gpu
-	// queue; 1. One training takes every core.
+	// Slots are how many activities run at a time on the cpu queue, and on the
+	// gpu queue where it has no GPUs; 1. One training takes every core.
 	Slots         int
+	GPUs          GPUs          // that the queue gpu offers, a slot each
 	Threads       int           // cores for one activity; all of them divided by Slots
 	Level         kernel.Level  // CPU features for the kernels; the fastest that the CPU has
 	WorkflowSlots int           // workflow tasks at a time; 200
@@ -142,7 +143,7 @@ func Run(ctx context.Context, o Options) error {
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	workers, err := o.workers(servers, fail)
+	workers, err := o.workers(servers, metrics, fail)
 	if err != nil {
 		return err
 	}

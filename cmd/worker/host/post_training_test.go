@@ -42,6 +42,7 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 		{"DPO", "DPO over SFT", tinyRule + `, "dpo": {"epochs": 1, "batch": 8, "learning_rate": 0.001, "warm_up": 1, "rounds": 2}, "evaluate": {"samples": 1}`, []string{"reference", "dpo", "pairs_2", "dpo_2", "win_rate"}},
 		{"PPO", "PPO, beta 0", tinyRule + `, "reward_model": ` + tinyFit + `, "unheld": true, "evaluate": {"samples": 1}, "rl": ` + tinyRL, []string{"ppo", "unheld", "win_rate"}},
 		{"R1Zero", "control: more demonstrations", tinySums + `, "base": ` + tinyFit + `, "control": 1, "rl": ` + tinyRL, []string{"base", "rl", "control", "evaluate"}},
+		{"R1Zero", "dapo", tinySums + `, "base": ` + tinyFit + `, "control": 0, "against": ["reinforce++", "dapo"], "rl": ` + tinyRL, []string{"rl_reinforce", "evaluate_dapo", "compare"}},
 		{"R1", "R1, general rows", tinySums + `, "general": {"source": "sorting", "count": 20, "held_out": 8}, "gain": 0, "cold_start": {"epochs": 60, "batch": 8, "learning_rate": 0.01, "warm_up": 1}, "sft": ` + tinyFit +
 			`, "reasoning": ` + tinyRL + `, "scenarios": ` + tinyRL + `, "rejection": {"prompts": 20, "samples": 4, "max_tokens": 24}`, []string{"cold_start", "reasoning", "accepted", "sft", "scenarios", "evaluate_general"}},
 		{"PostTraining", "ppo", tinyRule + `, "reward_model": ` + tinyFit + `, "evaluate": {"samples": 1}, "rl": ` + tinyRL, []string{"reward_model", "ppo", "evaluate", "publish"}},

@@ -12,20 +12,24 @@ import (
 
 	"tempera/activities"
 	"tempera/infra/devstack"
+	"tempera/infra/telemetry"
 	"tempera/infra/temporalx"
 	"tempera/workflows"
 )
 
 // workers makes one worker for each queue. A fatal error of any of them ends
 // the process through fail.
-func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Worker, error) {
+func (o Options) workers(s *servers, m *telemetry.Metrics, fail context.CancelCauseFunc) ([]worker.Worker, error) {
+	gpus, err := o.openGPUs(m)
+	if err != nil {
+		return nil, err
+	}
 	scratch := filepath.Join(o.Data, "scratch")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return nil, fmt.Errorf("scratch folder: %w", err)
 	}
 	downloads := o.Downloads
 	if downloads == "" {
-		var err error
 		if downloads, err = devstack.Downloads(); err != nil {
 			return nil, err
 		}
@@ -33,7 +37,8 @@ func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Wor
 	runtime := &activities.Runtime{
 		Store: s.store, Client: s.temporal, Kinds: activities.NewCatalog(activities.All()...),
 		Scratch: scratch, Data: downloads, Threads: o.Threads, Level: o.Level, Log: o.Log,
-		Console: o.Endpoints.S3.ConsoleURL, Deployment: o.Deployment,
+		Console: o.Endpoints.S3.ConsoleURL, Deployment: o.Deployment, GPUs: gpus,
+		GPULost: func(err error) { fail(fmt.Errorf("worker: %w", err)) },
 	}
 	var list []worker.Worker
 	for _, queue := range slices.Compact(slices.Sorted(slices.Values(o.Queues))) {
@@ -44,7 +49,7 @@ func (o Options) workers(s *servers, fail context.CancelCauseFunc) ([]worker.Wor
 			list = append(list, w)
 			continue
 		}
-		w := worker.New(s.temporal, temporalx.ActivityQueue(queue), o.compute(fail))
+		w := worker.New(s.temporal, temporalx.ActivityQueue(queue), o.compute(o.slotsOf(queue, gpus), fail))
 		runtime.RegisterKinds(w)
 		list = append(list, w)
 	}
@@ -66,10 +71,10 @@ func (o Options) orchestration(fail context.CancelCauseFunc) worker.Options {
 }
 
 // compute are the options of a worker of activities.
-func (o Options) compute(fail context.CancelCauseFunc) worker.Options {
+func (o Options) compute(slots int, fail context.CancelCauseFunc) worker.Options {
 	w := o.common(fail)
 	w.DisableWorkflowWorker = true
-	w.MaxConcurrentActivityExecutionSize = o.Slots
+	w.MaxConcurrentActivityExecutionSize = slots
 	return w
 }
 

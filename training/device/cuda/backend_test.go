@@ -33,3 +33,8 @@ func TestMethodsAgreeWithTheReference(t *testing.T) {
 	t.Run("f32", func(t *testing.T) { devicetest.Run(t, open(t, Full)) })
 	t.Run("bf16", func(t *testing.T) { devicetest.RunRounded(t, open(t, Mixed), device.BFloat16) })
 }
+
+func TestPagesAgreeWithTheReference(t *testing.T) {
+	t.Run("f32", func(t *testing.T) { devicetest.RunPaged(t, open(t, Full), device.Float32) })
+	t.Run("bf16", func(t *testing.T) { devicetest.RunPaged(t, open(t, Mixed), device.BFloat16) })
+}

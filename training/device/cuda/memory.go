@@ -30,6 +30,12 @@ func (b *Backend) Alloc(words int) (device.Buffer, error) {
 // Free is part of device.Memory.
 func (b *Backend) Free(m device.Buffer) error { return b.device.Free(m.(*buffer).p) }
 
+// FreeBytes is part of device.Separate.
+func (b *Backend) FreeBytes() (int64, error) {
+	free, _, err := b.device.MemoryInfo()
+	return free, err
+}
+
 // bytesOf is the memory of a slice.
 func bytesOf[T float32 | int32](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*device.WordBytes)

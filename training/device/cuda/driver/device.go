@@ -56,8 +56,9 @@ type Info struct {
 	Major, Minor   int // compute capability
 	Processors     int // streaming multiprocessors
 	Memory         int64
-	SharedPerBlock int // bytes, at most
-	Driver         int // CUDA version of the driver: 12080 is 12.8
+	SharedPerBlock int    // bytes, at most
+	Driver         int    // CUDA version of the driver: 12080 is 12.8
+	Bus            string // PCI bus, as in 0000:1b:00.0
 }
 
 // Device is a device's primary context with a stream for kernels and one for copies. Its methods may be called from any goroutine.
@@ -83,22 +84,38 @@ func Count() (int, error) {
 	return cu.NumDevices()
 }
 
+// Describe tells of device number ordinal without opening it.
+func Describe(ordinal int) (Info, error) {
+	_, i, err := find(ordinal)
+	return i, err
+}
+
+func find(ordinal int) (cu.Device, Info, error) {
+	n, err := Count()
+	if err != nil {
+		return 0, Info{}, err
+	}
+	if ordinal < 0 || ordinal >= n {
+		return 0, Info{}, fmt.Errorf("there is no CUDA device %d: this machine has %d", ordinal, n)
+	}
+	dev, err := cu.GetDevice(ordinal)
+	if err != nil {
+		return 0, Info{}, fmt.Errorf("CUDA device %d: %w", ordinal, err)
+	}
+	i, err := describe(dev, ordinal)
+	if err != nil {
+		return 0, Info{}, fmt.Errorf("describe CUDA device %d: %w", ordinal, err)
+	}
+	return dev, i, nil
+}
+
 // Open opens device number ordinal.
 func Open(ordinal int) (*Device, error) {
-	n, err := Count()
+	dev, info, err := find(ordinal)
 	if err != nil {
 		return nil, err
 	}
-	if ordinal < 0 || ordinal >= n {
-		return nil, fmt.Errorf("there is no CUDA device %d: this machine has %d", ordinal, n)
-	}
-	d := &Device{}
-	if d.device, err = cu.GetDevice(ordinal); err != nil {
-		return nil, fmt.Errorf("CUDA device %d: %w", ordinal, err)
-	}
-	if d.Info, err = describe(d.device, ordinal); err != nil {
-		return nil, fmt.Errorf("describe CUDA device %d: %w", ordinal, err)
-	}
+	d := &Device{device: dev, Info: info}
 	runtime.LockOSThread() // package cu's calls work on the thread's context
 	defer runtime.UnlockOSThread()
 	if d.context, err = d.device.RetainPrimaryCtx(); err != nil {
@@ -121,6 +138,9 @@ func describe(dev cu.Device, ordinal int) (Info, error) {
 		errs = append(errs, err)
 		return v
 	}
+	var bus [16]C.char
+	errs = append(errs, failed("PCI bus", C.cuDeviceGetPCIBusId(&bus[0], C.int(len(bus)), C.CUdevice(dev))))
+	i.Bus = C.GoString(&bus[0])
 	name, err := dev.Name()
 	memory, err2 := dev.TotalMem()
 	i.Name, i.Memory = name, memory

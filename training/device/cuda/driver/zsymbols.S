@@ -131,606 +131,610 @@ cuDeviceGetName: endbr64
 .type cuDeviceGetP2PAttribute,@function
 cuDeviceGetP2PAttribute: endbr64
  jmp *driver_table+248(%rip)
+.globl cuDeviceGetPCIBusId
+.type cuDeviceGetPCIBusId,@function
+cuDeviceGetPCIBusId: endbr64
+ jmp *driver_table+256(%rip)
 .globl cuDeviceGetUuid
 .type cuDeviceGetUuid,@function
 cuDeviceGetUuid: endbr64
- jmp *driver_table+256(%rip)
+ jmp *driver_table+264(%rip)
 .globl cuDevicePrimaryCtxGetState
 .type cuDevicePrimaryCtxGetState,@function
 cuDevicePrimaryCtxGetState: endbr64
- jmp *driver_table+264(%rip)
+ jmp *driver_table+272(%rip)
 .globl cuDevicePrimaryCtxRelease_v2
 .type cuDevicePrimaryCtxRelease_v2,@function
 cuDevicePrimaryCtxRelease_v2: endbr64
- jmp *driver_table+272(%rip)
+ jmp *driver_table+280(%rip)
 .globl cuDevicePrimaryCtxReset_v2
 .type cuDevicePrimaryCtxReset_v2,@function
 cuDevicePrimaryCtxReset_v2: endbr64
- jmp *driver_table+280(%rip)
+ jmp *driver_table+288(%rip)
 .globl cuDevicePrimaryCtxRetain
 .type cuDevicePrimaryCtxRetain,@function
 cuDevicePrimaryCtxRetain: endbr64
- jmp *driver_table+288(%rip)
+ jmp *driver_table+296(%rip)
 .globl cuDevicePrimaryCtxSetFlags_v2
 .type cuDevicePrimaryCtxSetFlags_v2,@function
 cuDevicePrimaryCtxSetFlags_v2: endbr64
- jmp *driver_table+296(%rip)
+ jmp *driver_table+304(%rip)
 .globl cuDeviceTotalMem_v2
 .type cuDeviceTotalMem_v2,@function
 cuDeviceTotalMem_v2: endbr64
- jmp *driver_table+304(%rip)
+ jmp *driver_table+312(%rip)
 .globl cuDriverGetVersion
 .type cuDriverGetVersion,@function
 cuDriverGetVersion: endbr64
- jmp *driver_table+312(%rip)
+ jmp *driver_table+320(%rip)
 .globl cuEventCreate
 .type cuEventCreate,@function
 cuEventCreate: endbr64
- jmp *driver_table+320(%rip)
+ jmp *driver_table+328(%rip)
 .globl cuEventDestroy_v2
 .type cuEventDestroy_v2,@function
 cuEventDestroy_v2: endbr64
- jmp *driver_table+328(%rip)
+ jmp *driver_table+336(%rip)
 .globl cuEventElapsedTime
 .type cuEventElapsedTime,@function
 cuEventElapsedTime: endbr64
- jmp *driver_table+336(%rip)
+ jmp *driver_table+344(%rip)
 .globl cuEventQuery
 .type cuEventQuery,@function
 cuEventQuery: endbr64
- jmp *driver_table+344(%rip)
+ jmp *driver_table+352(%rip)
 .globl cuEventRecord
 .type cuEventRecord,@function
 cuEventRecord: endbr64
- jmp *driver_table+352(%rip)
+ jmp *driver_table+360(%rip)
 .globl cuEventSynchronize
 .type cuEventSynchronize,@function
 cuEventSynchronize: endbr64
- jmp *driver_table+360(%rip)
+ jmp *driver_table+368(%rip)
 .globl cuFuncGetAttribute
 .type cuFuncGetAttribute,@function
 cuFuncGetAttribute: endbr64
- jmp *driver_table+368(%rip)
+ jmp *driver_table+376(%rip)
 .globl cuFuncSetAttribute
 .type cuFuncSetAttribute,@function
 cuFuncSetAttribute: endbr64
- jmp *driver_table+376(%rip)
+ jmp *driver_table+384(%rip)
 .globl cuFuncSetCacheConfig
 .type cuFuncSetCacheConfig,@function
 cuFuncSetCacheConfig: endbr64
- jmp *driver_table+384(%rip)
+ jmp *driver_table+392(%rip)
 .globl cuFuncSetSharedMemConfig
 .type cuFuncSetSharedMemConfig,@function
 cuFuncSetSharedMemConfig: endbr64
- jmp *driver_table+392(%rip)
+ jmp *driver_table+400(%rip)
 .globl cuGetErrorName
 .type cuGetErrorName,@function
 cuGetErrorName: endbr64
- jmp *driver_table+400(%rip)
+ jmp *driver_table+408(%rip)
 .globl cuGetErrorString
 .type cuGetErrorString,@function
 cuGetErrorString: endbr64
- jmp *driver_table+408(%rip)
+ jmp *driver_table+416(%rip)
 .globl cuGetProcAddress
 .type cuGetProcAddress,@function
 cuGetProcAddress: endbr64
- jmp *driver_table+416(%rip)
+ jmp *driver_table+424(%rip)
 .globl cuGraphAddChildGraphNode
 .type cuGraphAddChildGraphNode,@function
 cuGraphAddChildGraphNode: endbr64
- jmp *driver_table+424(%rip)
+ jmp *driver_table+432(%rip)
 .globl cuGraphAddDependencies
 .type cuGraphAddDependencies,@function
 cuGraphAddDependencies: endbr64
- jmp *driver_table+432(%rip)
+ jmp *driver_table+440(%rip)
 .globl cuGraphAddEmptyNode
 .type cuGraphAddEmptyNode,@function
 cuGraphAddEmptyNode: endbr64
- jmp *driver_table+440(%rip)
+ jmp *driver_table+448(%rip)
 .globl cuGraphAddHostNode
 .type cuGraphAddHostNode,@function
 cuGraphAddHostNode: endbr64
- jmp *driver_table+448(%rip)
+ jmp *driver_table+456(%rip)
 .globl cuGraphAddKernelNode
 .type cuGraphAddKernelNode,@function
 cuGraphAddKernelNode: endbr64
- jmp *driver_table+456(%rip)
+ jmp *driver_table+464(%rip)
 .globl cuGraphAddKernelNode_v2
 .type cuGraphAddKernelNode_v2,@function
 cuGraphAddKernelNode_v2: endbr64
- jmp *driver_table+464(%rip)
+ jmp *driver_table+472(%rip)
 .globl cuGraphAddMemcpyNode
 .type cuGraphAddMemcpyNode,@function
 cuGraphAddMemcpyNode: endbr64
- jmp *driver_table+472(%rip)
+ jmp *driver_table+480(%rip)
 .globl cuGraphAddMemsetNode
 .type cuGraphAddMemsetNode,@function
 cuGraphAddMemsetNode: endbr64
- jmp *driver_table+480(%rip)
+ jmp *driver_table+488(%rip)
 .globl cuGraphClone
 .type cuGraphClone,@function
 cuGraphClone: endbr64
- jmp *driver_table+488(%rip)
+ jmp *driver_table+496(%rip)
 .globl cuGraphCreate
 .type cuGraphCreate,@function
 cuGraphCreate: endbr64
- jmp *driver_table+496(%rip)
+ jmp *driver_table+504(%rip)
 .globl cuGraphDestroy
 .type cuGraphDestroy,@function
 cuGraphDestroy: endbr64
- jmp *driver_table+504(%rip)
+ jmp *driver_table+512(%rip)
 .globl cuGraphDestroyNode
 .type cuGraphDestroyNode,@function
 cuGraphDestroyNode: endbr64
- jmp *driver_table+512(%rip)
+ jmp *driver_table+520(%rip)
 .globl cuGraphExecDestroy
 .type cuGraphExecDestroy,@function
 cuGraphExecDestroy: endbr64
- jmp *driver_table+520(%rip)
+ jmp *driver_table+528(%rip)
 .globl cuGraphExecUpdate_v2
 .type cuGraphExecUpdate_v2,@function
 cuGraphExecUpdate_v2: endbr64
- jmp *driver_table+528(%rip)
+ jmp *driver_table+536(%rip)
 .globl cuGraphGetEdges
 .type cuGraphGetEdges,@function
 cuGraphGetEdges: endbr64
- jmp *driver_table+536(%rip)
+ jmp *driver_table+544(%rip)
 .globl cuGraphInstantiateWithFlags
 .type cuGraphInstantiateWithFlags,@function
 cuGraphInstantiateWithFlags: endbr64
- jmp *driver_table+544(%rip)
+ jmp *driver_table+552(%rip)
 .globl cuGraphLaunch
 .type cuGraphLaunch,@function
 cuGraphLaunch: endbr64
- jmp *driver_table+552(%rip)
+ jmp *driver_table+560(%rip)
 .globl cuGraphUpload
 .type cuGraphUpload,@function
 cuGraphUpload: endbr64
- jmp *driver_table+560(%rip)
+ jmp *driver_table+568(%rip)
 .globl cuLaunchCooperativeKernel
 .type cuLaunchCooperativeKernel,@function
 cuLaunchCooperativeKernel: endbr64
- jmp *driver_table+568(%rip)
+ jmp *driver_table+576(%rip)
 .globl cuLaunchKernel
 .type cuLaunchKernel,@function
 cuLaunchKernel: endbr64
- jmp *driver_table+576(%rip)
+ jmp *driver_table+584(%rip)
 .globl cuLaunchKernelEx
 .type cuLaunchKernelEx,@function
 cuLaunchKernelEx: endbr64
- jmp *driver_table+584(%rip)
+ jmp *driver_table+592(%rip)
 .globl cuLinkAddData_v2
 .type cuLinkAddData_v2,@function
 cuLinkAddData_v2: endbr64
- jmp *driver_table+592(%rip)
+ jmp *driver_table+600(%rip)
 .globl cuLinkAddFile_v2
 .type cuLinkAddFile_v2,@function
 cuLinkAddFile_v2: endbr64
- jmp *driver_table+600(%rip)
+ jmp *driver_table+608(%rip)
 .globl cuLinkComplete
 .type cuLinkComplete,@function
 cuLinkComplete: endbr64
- jmp *driver_table+608(%rip)
+ jmp *driver_table+616(%rip)
 .globl cuLinkCreate_v2
 .type cuLinkCreate_v2,@function
 cuLinkCreate_v2: endbr64
- jmp *driver_table+616(%rip)
+ jmp *driver_table+624(%rip)
 .globl cuLinkDestroy
 .type cuLinkDestroy,@function
 cuLinkDestroy: endbr64
- jmp *driver_table+624(%rip)
+ jmp *driver_table+632(%rip)
 .globl cuMemAdvise
 .type cuMemAdvise,@function
 cuMemAdvise: endbr64
- jmp *driver_table+632(%rip)
+ jmp *driver_table+640(%rip)
 .globl cuMemAllocAsync
 .type cuMemAllocAsync,@function
 cuMemAllocAsync: endbr64
- jmp *driver_table+640(%rip)
+ jmp *driver_table+648(%rip)
 .globl cuMemAllocManaged
 .type cuMemAllocManaged,@function
 cuMemAllocManaged: endbr64
- jmp *driver_table+648(%rip)
+ jmp *driver_table+656(%rip)
 .globl cuMemAllocPitch_v2
 .type cuMemAllocPitch_v2,@function
 cuMemAllocPitch_v2: endbr64
- jmp *driver_table+656(%rip)
+ jmp *driver_table+664(%rip)
 .globl cuMemAlloc_v2
 .type cuMemAlloc_v2,@function
 cuMemAlloc_v2: endbr64
- jmp *driver_table+664(%rip)
+ jmp *driver_table+672(%rip)
 .globl cuMemFreeAsync
 .type cuMemFreeAsync,@function
 cuMemFreeAsync: endbr64
- jmp *driver_table+672(%rip)
+ jmp *driver_table+680(%rip)
 .globl cuMemFreeHost
 .type cuMemFreeHost,@function
 cuMemFreeHost: endbr64
- jmp *driver_table+680(%rip)
+ jmp *driver_table+688(%rip)
 .globl cuMemFree_v2
 .type cuMemFree_v2,@function
 cuMemFree_v2: endbr64
- jmp *driver_table+688(%rip)
+ jmp *driver_table+696(%rip)
 .globl cuMemGetAddressRange_v2
 .type cuMemGetAddressRange_v2,@function
 cuMemGetAddressRange_v2: endbr64
- jmp *driver_table+696(%rip)
+ jmp *driver_table+704(%rip)
 .globl cuMemGetInfo_v2
 .type cuMemGetInfo_v2,@function
 cuMemGetInfo_v2: endbr64
- jmp *driver_table+704(%rip)
+ jmp *driver_table+712(%rip)
 .globl cuMemHostAlloc
 .type cuMemHostAlloc,@function
 cuMemHostAlloc: endbr64
- jmp *driver_table+712(%rip)
+ jmp *driver_table+720(%rip)
 .globl cuMemHostRegister_v2
 .type cuMemHostRegister_v2,@function
 cuMemHostRegister_v2: endbr64
- jmp *driver_table+720(%rip)
+ jmp *driver_table+728(%rip)
 .globl cuMemHostUnregister
 .type cuMemHostUnregister,@function
 cuMemHostUnregister: endbr64
- jmp *driver_table+728(%rip)
+ jmp *driver_table+736(%rip)
 .globl cuMemPoolSetAttribute
 .type cuMemPoolSetAttribute,@function
 cuMemPoolSetAttribute: endbr64
- jmp *driver_table+736(%rip)
+ jmp *driver_table+744(%rip)
 .globl cuMemPoolTrimTo
 .type cuMemPoolTrimTo,@function
 cuMemPoolTrimTo: endbr64
- jmp *driver_table+744(%rip)
+ jmp *driver_table+752(%rip)
 .globl cuMemPrefetchAsync
 .type cuMemPrefetchAsync,@function
 cuMemPrefetchAsync: endbr64
- jmp *driver_table+752(%rip)
+ jmp *driver_table+760(%rip)
 .globl cuMemcpy
 .type cuMemcpy,@function
 cuMemcpy: endbr64
- jmp *driver_table+760(%rip)
+ jmp *driver_table+768(%rip)
 .globl cuMemcpy2DAsync_v2
 .type cuMemcpy2DAsync_v2,@function
 cuMemcpy2DAsync_v2: endbr64
- jmp *driver_table+768(%rip)
+ jmp *driver_table+776(%rip)
 .globl cuMemcpy2DUnaligned_v2
 .type cuMemcpy2DUnaligned_v2,@function
 cuMemcpy2DUnaligned_v2: endbr64
- jmp *driver_table+776(%rip)
+ jmp *driver_table+784(%rip)
 .globl cuMemcpy2D_v2
 .type cuMemcpy2D_v2,@function
 cuMemcpy2D_v2: endbr64
- jmp *driver_table+784(%rip)
+ jmp *driver_table+792(%rip)
 .globl cuMemcpy3DAsync_v2
 .type cuMemcpy3DAsync_v2,@function
 cuMemcpy3DAsync_v2: endbr64
- jmp *driver_table+792(%rip)
+ jmp *driver_table+800(%rip)
 .globl cuMemcpy3DPeer
 .type cuMemcpy3DPeer,@function
 cuMemcpy3DPeer: endbr64
- jmp *driver_table+800(%rip)
+ jmp *driver_table+808(%rip)
 .globl cuMemcpy3DPeerAsync
 .type cuMemcpy3DPeerAsync,@function
 cuMemcpy3DPeerAsync: endbr64
- jmp *driver_table+808(%rip)
+ jmp *driver_table+816(%rip)
 .globl cuMemcpy3D_v2
 .type cuMemcpy3D_v2,@function
 cuMemcpy3D_v2: endbr64
- jmp *driver_table+816(%rip)
+ jmp *driver_table+824(%rip)
 .globl cuMemcpyAsync
 .type cuMemcpyAsync,@function
 cuMemcpyAsync: endbr64
- jmp *driver_table+824(%rip)
+ jmp *driver_table+832(%rip)
 .globl cuMemcpyAtoA_v2
 .type cuMemcpyAtoA_v2,@function
 cuMemcpyAtoA_v2: endbr64
- jmp *driver_table+832(%rip)
+ jmp *driver_table+840(%rip)
 .globl cuMemcpyAtoD_v2
 .type cuMemcpyAtoD_v2,@function
 cuMemcpyAtoD_v2: endbr64
- jmp *driver_table+840(%rip)
+ jmp *driver_table+848(%rip)
 .globl cuMemcpyAtoHAsync_v2
 .type cuMemcpyAtoHAsync_v2,@function
 cuMemcpyAtoHAsync_v2: endbr64
- jmp *driver_table+848(%rip)
+ jmp *driver_table+856(%rip)
 .globl cuMemcpyAtoH_v2
 .type cuMemcpyAtoH_v2,@function
 cuMemcpyAtoH_v2: endbr64
- jmp *driver_table+856(%rip)
+ jmp *driver_table+864(%rip)
 .globl cuMemcpyDtoA_v2
 .type cuMemcpyDtoA_v2,@function
 cuMemcpyDtoA_v2: endbr64
- jmp *driver_table+864(%rip)
+ jmp *driver_table+872(%rip)
 .globl cuMemcpyDtoDAsync_v2
 .type cuMemcpyDtoDAsync_v2,@function
 cuMemcpyDtoDAsync_v2: endbr64
- jmp *driver_table+872(%rip)
+ jmp *driver_table+880(%rip)
 .globl cuMemcpyDtoD_v2
 .type cuMemcpyDtoD_v2,@function
 cuMemcpyDtoD_v2: endbr64
- jmp *driver_table+880(%rip)
+ jmp *driver_table+888(%rip)
 .globl cuMemcpyDtoHAsync_v2
 .type cuMemcpyDtoHAsync_v2,@function
 cuMemcpyDtoHAsync_v2: endbr64
- jmp *driver_table+888(%rip)
+ jmp *driver_table+896(%rip)
 .globl cuMemcpyDtoH_v2
 .type cuMemcpyDtoH_v2,@function
 cuMemcpyDtoH_v2: endbr64
- jmp *driver_table+896(%rip)
+ jmp *driver_table+904(%rip)
 .globl cuMemcpyHtoAAsync_v2
 .type cuMemcpyHtoAAsync_v2,@function
 cuMemcpyHtoAAsync_v2: endbr64
- jmp *driver_table+904(%rip)
+ jmp *driver_table+912(%rip)
 .globl cuMemcpyHtoA_v2
 .type cuMemcpyHtoA_v2,@function
 cuMemcpyHtoA_v2: endbr64
- jmp *driver_table+912(%rip)
+ jmp *driver_table+920(%rip)
 .globl cuMemcpyHtoDAsync_v2
 .type cuMemcpyHtoDAsync_v2,@function
 cuMemcpyHtoDAsync_v2: endbr64
- jmp *driver_table+920(%rip)
+ jmp *driver_table+928(%rip)
 .globl cuMemcpyHtoD_v2
 .type cuMemcpyHtoD_v2,@function
 cuMemcpyHtoD_v2: endbr64
- jmp *driver_table+928(%rip)
+ jmp *driver_table+936(%rip)
 .globl cuMemcpyPeer
 .type cuMemcpyPeer,@function
 cuMemcpyPeer: endbr64
- jmp *driver_table+936(%rip)
+ jmp *driver_table+944(%rip)
 .globl cuMemcpyPeerAsync
 .type cuMemcpyPeerAsync,@function
 cuMemcpyPeerAsync: endbr64
- jmp *driver_table+944(%rip)
+ jmp *driver_table+952(%rip)
 .globl cuMemsetD16Async
 .type cuMemsetD16Async,@function
 cuMemsetD16Async: endbr64
- jmp *driver_table+952(%rip)
+ jmp *driver_table+960(%rip)
 .globl cuMemsetD16_v2
 .type cuMemsetD16_v2,@function
 cuMemsetD16_v2: endbr64
- jmp *driver_table+960(%rip)
+ jmp *driver_table+968(%rip)
 .globl cuMemsetD2D16Async
 .type cuMemsetD2D16Async,@function
 cuMemsetD2D16Async: endbr64
- jmp *driver_table+968(%rip)
+ jmp *driver_table+976(%rip)
 .globl cuMemsetD2D16_v2
 .type cuMemsetD2D16_v2,@function
 cuMemsetD2D16_v2: endbr64
- jmp *driver_table+976(%rip)
+ jmp *driver_table+984(%rip)
 .globl cuMemsetD2D32Async
 .type cuMemsetD2D32Async,@function
 cuMemsetD2D32Async: endbr64
- jmp *driver_table+984(%rip)
+ jmp *driver_table+992(%rip)
 .globl cuMemsetD2D32_v2
 .type cuMemsetD2D32_v2,@function
 cuMemsetD2D32_v2: endbr64
- jmp *driver_table+992(%rip)
+ jmp *driver_table+1000(%rip)
 .globl cuMemsetD2D8Async
 .type cuMemsetD2D8Async,@function
 cuMemsetD2D8Async: endbr64
- jmp *driver_table+1000(%rip)
+ jmp *driver_table+1008(%rip)
 .globl cuMemsetD2D8_v2
 .type cuMemsetD2D8_v2,@function
 cuMemsetD2D8_v2: endbr64
- jmp *driver_table+1008(%rip)
+ jmp *driver_table+1016(%rip)
 .globl cuMemsetD32Async
 .type cuMemsetD32Async,@function
 cuMemsetD32Async: endbr64
- jmp *driver_table+1016(%rip)
+ jmp *driver_table+1024(%rip)
 .globl cuMemsetD32_v2
 .type cuMemsetD32_v2,@function
 cuMemsetD32_v2: endbr64
- jmp *driver_table+1024(%rip)
+ jmp *driver_table+1032(%rip)
 .globl cuMemsetD8Async
 .type cuMemsetD8Async,@function
 cuMemsetD8Async: endbr64
- jmp *driver_table+1032(%rip)
+ jmp *driver_table+1040(%rip)
 .globl cuMemsetD8_v2
 .type cuMemsetD8_v2,@function
 cuMemsetD8_v2: endbr64
- jmp *driver_table+1040(%rip)
+ jmp *driver_table+1048(%rip)
 .globl cuModuleGetFunction
 .type cuModuleGetFunction,@function
 cuModuleGetFunction: endbr64
- jmp *driver_table+1048(%rip)
+ jmp *driver_table+1056(%rip)
 .globl cuModuleGetGlobal_v2
 .type cuModuleGetGlobal_v2,@function
 cuModuleGetGlobal_v2: endbr64
- jmp *driver_table+1056(%rip)
+ jmp *driver_table+1064(%rip)
 .globl cuModuleGetSurfRef
 .type cuModuleGetSurfRef,@function
 cuModuleGetSurfRef: endbr64
- jmp *driver_table+1064(%rip)
+ jmp *driver_table+1072(%rip)
 .globl cuModuleGetTexRef
 .type cuModuleGetTexRef,@function
 cuModuleGetTexRef: endbr64
- jmp *driver_table+1072(%rip)
+ jmp *driver_table+1080(%rip)
 .globl cuModuleLoad
 .type cuModuleLoad,@function
 cuModuleLoad: endbr64
- jmp *driver_table+1080(%rip)
+ jmp *driver_table+1088(%rip)
 .globl cuModuleLoadData
 .type cuModuleLoadData,@function
 cuModuleLoadData: endbr64
- jmp *driver_table+1088(%rip)
+ jmp *driver_table+1096(%rip)
 .globl cuModuleLoadDataEx
 .type cuModuleLoadDataEx,@function
 cuModuleLoadDataEx: endbr64
- jmp *driver_table+1096(%rip)
+ jmp *driver_table+1104(%rip)
 .globl cuModuleLoadFatBinary
 .type cuModuleLoadFatBinary,@function
 cuModuleLoadFatBinary: endbr64
- jmp *driver_table+1104(%rip)
+ jmp *driver_table+1112(%rip)
 .globl cuModuleUnload
 .type cuModuleUnload,@function
 cuModuleUnload: endbr64
- jmp *driver_table+1112(%rip)
+ jmp *driver_table+1120(%rip)
 .globl cuOccupancyMaxActiveBlocksPerMultiprocessor
 .type cuOccupancyMaxActiveBlocksPerMultiprocessor,@function
 cuOccupancyMaxActiveBlocksPerMultiprocessor: endbr64
- jmp *driver_table+1120(%rip)
+ jmp *driver_table+1128(%rip)
 .globl cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
 .type cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,@function
 cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags: endbr64
- jmp *driver_table+1128(%rip)
+ jmp *driver_table+1136(%rip)
 .globl cuPointerGetAttribute
 .type cuPointerGetAttribute,@function
 cuPointerGetAttribute: endbr64
- jmp *driver_table+1136(%rip)
+ jmp *driver_table+1144(%rip)
 .globl cuPointerSetAttribute
 .type cuPointerSetAttribute,@function
 cuPointerSetAttribute: endbr64
- jmp *driver_table+1144(%rip)
+ jmp *driver_table+1152(%rip)
 .globl cuStreamAttachMemAsync
 .type cuStreamAttachMemAsync,@function
 cuStreamAttachMemAsync: endbr64
- jmp *driver_table+1152(%rip)
+ jmp *driver_table+1160(%rip)
 .globl cuStreamBeginCapture_v2
 .type cuStreamBeginCapture_v2,@function
 cuStreamBeginCapture_v2: endbr64
- jmp *driver_table+1160(%rip)
+ jmp *driver_table+1168(%rip)
 .globl cuStreamCreate
 .type cuStreamCreate,@function
 cuStreamCreate: endbr64
- jmp *driver_table+1168(%rip)
+ jmp *driver_table+1176(%rip)
 .globl cuStreamCreateWithPriority
 .type cuStreamCreateWithPriority,@function
 cuStreamCreateWithPriority: endbr64
- jmp *driver_table+1176(%rip)
+ jmp *driver_table+1184(%rip)
 .globl cuStreamDestroy_v2
 .type cuStreamDestroy_v2,@function
 cuStreamDestroy_v2: endbr64
- jmp *driver_table+1184(%rip)
+ jmp *driver_table+1192(%rip)
 .globl cuStreamEndCapture
 .type cuStreamEndCapture,@function
 cuStreamEndCapture: endbr64
- jmp *driver_table+1192(%rip)
+ jmp *driver_table+1200(%rip)
 .globl cuStreamGetFlags
 .type cuStreamGetFlags,@function
 cuStreamGetFlags: endbr64
- jmp *driver_table+1200(%rip)
+ jmp *driver_table+1208(%rip)
 .globl cuStreamGetPriority
 .type cuStreamGetPriority,@function
 cuStreamGetPriority: endbr64
- jmp *driver_table+1208(%rip)
+ jmp *driver_table+1216(%rip)
 .globl cuStreamQuery
 .type cuStreamQuery,@function
 cuStreamQuery: endbr64
- jmp *driver_table+1216(%rip)
+ jmp *driver_table+1224(%rip)
 .globl cuStreamSynchronize
 .type cuStreamSynchronize,@function
 cuStreamSynchronize: endbr64
- jmp *driver_table+1224(%rip)
+ jmp *driver_table+1232(%rip)
 .globl cuStreamWaitEvent
 .type cuStreamWaitEvent,@function
 cuStreamWaitEvent: endbr64
- jmp *driver_table+1232(%rip)
+ jmp *driver_table+1240(%rip)
 .globl cuStreamWaitValue32
 .type cuStreamWaitValue32,@function
 cuStreamWaitValue32: endbr64
- jmp *driver_table+1240(%rip)
+ jmp *driver_table+1248(%rip)
 .globl cuStreamWaitValue32_v2
 .type cuStreamWaitValue32_v2,@function
 cuStreamWaitValue32_v2: endbr64
- jmp *driver_table+1248(%rip)
+ jmp *driver_table+1256(%rip)
 .globl cuStreamWriteValue32
 .type cuStreamWriteValue32,@function
 cuStreamWriteValue32: endbr64
- jmp *driver_table+1256(%rip)
+ jmp *driver_table+1264(%rip)
 .globl cuStreamWriteValue32_v2
 .type cuStreamWriteValue32_v2,@function
 cuStreamWriteValue32_v2: endbr64
- jmp *driver_table+1264(%rip)
+ jmp *driver_table+1272(%rip)
 .globl cuSurfRefGetArray
 .type cuSurfRefGetArray,@function
 cuSurfRefGetArray: endbr64
- jmp *driver_table+1272(%rip)
+ jmp *driver_table+1280(%rip)
 .globl cuSurfRefSetArray
 .type cuSurfRefSetArray,@function
 cuSurfRefSetArray: endbr64
- jmp *driver_table+1280(%rip)
+ jmp *driver_table+1288(%rip)
 .globl cuTensorMapEncodeTiled
 .type cuTensorMapEncodeTiled,@function
 cuTensorMapEncodeTiled: endbr64
- jmp *driver_table+1288(%rip)
+ jmp *driver_table+1296(%rip)
 .globl cuTexRefGetAddressMode
 .type cuTexRefGetAddressMode,@function
 cuTexRefGetAddressMode: endbr64
- jmp *driver_table+1296(%rip)
+ jmp *driver_table+1304(%rip)
 .globl cuTexRefGetAddress_v2
 .type cuTexRefGetAddress_v2,@function
 cuTexRefGetAddress_v2: endbr64
- jmp *driver_table+1304(%rip)
+ jmp *driver_table+1312(%rip)
 .globl cuTexRefGetArray
 .type cuTexRefGetArray,@function
 cuTexRefGetArray: endbr64
- jmp *driver_table+1312(%rip)
+ jmp *driver_table+1320(%rip)
 .globl cuTexRefGetBorderColor
 .type cuTexRefGetBorderColor,@function
 cuTexRefGetBorderColor: endbr64
- jmp *driver_table+1320(%rip)
+ jmp *driver_table+1328(%rip)
 .globl cuTexRefGetFilterMode
 .type cuTexRefGetFilterMode,@function
 cuTexRefGetFilterMode: endbr64
- jmp *driver_table+1328(%rip)
+ jmp *driver_table+1336(%rip)
 .globl cuTexRefGetFlags
 .type cuTexRefGetFlags,@function
 cuTexRefGetFlags: endbr64
- jmp *driver_table+1336(%rip)
+ jmp *driver_table+1344(%rip)
 .globl cuTexRefGetFormat
 .type cuTexRefGetFormat,@function
 cuTexRefGetFormat: endbr64
- jmp *driver_table+1344(%rip)
+ jmp *driver_table+1352(%rip)
 .globl cuTexRefGetMaxAnisotropy
 .type cuTexRefGetMaxAnisotropy,@function
 cuTexRefGetMaxAnisotropy: endbr64
- jmp *driver_table+1352(%rip)
+ jmp *driver_table+1360(%rip)
 .globl cuTexRefSetAddress2D_v3
 .type cuTexRefSetAddress2D_v3,@function
 cuTexRefSetAddress2D_v3: endbr64
- jmp *driver_table+1360(%rip)
+ jmp *driver_table+1368(%rip)
 .globl cuTexRefSetAddressMode
 .type cuTexRefSetAddressMode,@function
 cuTexRefSetAddressMode: endbr64
- jmp *driver_table+1368(%rip)
+ jmp *driver_table+1376(%rip)
 .globl cuTexRefSetAddress_v2
 .type cuTexRefSetAddress_v2,@function
 cuTexRefSetAddress_v2: endbr64
- jmp *driver_table+1376(%rip)
+ jmp *driver_table+1384(%rip)
 .globl cuTexRefSetArray
 .type cuTexRefSetArray,@function
 cuTexRefSetArray: endbr64
- jmp *driver_table+1384(%rip)
+ jmp *driver_table+1392(%rip)
 .globl cuTexRefSetBorderColor
 .type cuTexRefSetBorderColor,@function
 cuTexRefSetBorderColor: endbr64
- jmp *driver_table+1392(%rip)
+ jmp *driver_table+1400(%rip)
 .globl cuTexRefSetFilterMode
 .type cuTexRefSetFilterMode,@function
 cuTexRefSetFilterMode: endbr64
- jmp *driver_table+1400(%rip)
+ jmp *driver_table+1408(%rip)
 .globl cuTexRefSetFlags
 .type cuTexRefSetFlags,@function
 cuTexRefSetFlags: endbr64
- jmp *driver_table+1408(%rip)
+ jmp *driver_table+1416(%rip)
 .globl cuTexRefSetFormat
 .type cuTexRefSetFormat,@function
 cuTexRefSetFormat: endbr64
- jmp *driver_table+1416(%rip)
+ jmp *driver_table+1424(%rip)
 .globl cuTexRefSetMaxAnisotropy
 .type cuTexRefSetMaxAnisotropy,@function
 cuTexRefSetMaxAnisotropy: endbr64
- jmp *driver_table+1424(%rip)
+ jmp *driver_table+1432(%rip)
 .globl cuTexRefSetMipmapFilterMode
 .type cuTexRefSetMipmapFilterMode,@function
 cuTexRefSetMipmapFilterMode: endbr64
- jmp *driver_table+1432(%rip)
+ jmp *driver_table+1440(%rip)
 .globl cuTexRefSetMipmapLevelBias
 .type cuTexRefSetMipmapLevelBias,@function
 cuTexRefSetMipmapLevelBias: endbr64
- jmp *driver_table+1440(%rip)
+ jmp *driver_table+1448(%rip)
 .globl cuTexRefSetMipmapLevelClamp
 .type cuTexRefSetMipmapLevelClamp,@function
 cuTexRefSetMipmapLevelClamp: endbr64
- jmp *driver_table+1448(%rip)
+ jmp *driver_table+1456(%rip)
 #elif defined(__aarch64__)
 .text
 .globl cuArray3DCreate_v2
@@ -893,755 +897,760 @@ cuDeviceGetName: adrp x16, driver_table+240
 cuDeviceGetP2PAttribute: adrp x16, driver_table+248
  ldr x16, [x16, #:lo12:driver_table+248]
  br x16
+.globl cuDeviceGetPCIBusId
+.type cuDeviceGetPCIBusId,%function
+cuDeviceGetPCIBusId: adrp x16, driver_table+256
+ ldr x16, [x16, #:lo12:driver_table+256]
+ br x16
 .globl cuDeviceGetUuid
 .type cuDeviceGetUuid,%function
-cuDeviceGetUuid: adrp x16, driver_table+256
- ldr x16, [x16, #:lo12:driver_table+256]
+cuDeviceGetUuid: adrp x16, driver_table+264
+ ldr x16, [x16, #:lo12:driver_table+264]
  br x16
 .globl cuDevicePrimaryCtxGetState
 .type cuDevicePrimaryCtxGetState,%function
-cuDevicePrimaryCtxGetState: adrp x16, driver_table+264
- ldr x16, [x16, #:lo12:driver_table+264]
+cuDevicePrimaryCtxGetState: adrp x16, driver_table+272
+ ldr x16, [x16, #:lo12:driver_table+272]
  br x16
 .globl cuDevicePrimaryCtxRelease_v2
 .type cuDevicePrimaryCtxRelease_v2,%function
-cuDevicePrimaryCtxRelease_v2: adrp x16, driver_table+272
- ldr x16, [x16, #:lo12:driver_table+272]
+cuDevicePrimaryCtxRelease_v2: adrp x16, driver_table+280
+ ldr x16, [x16, #:lo12:driver_table+280]
  br x16
 .globl cuDevicePrimaryCtxReset_v2
 .type cuDevicePrimaryCtxReset_v2,%function
-cuDevicePrimaryCtxReset_v2: adrp x16, driver_table+280
- ldr x16, [x16, #:lo12:driver_table+280]
+cuDevicePrimaryCtxReset_v2: adrp x16, driver_table+288
+ ldr x16, [x16, #:lo12:driver_table+288]
  br x16
 .globl cuDevicePrimaryCtxRetain
 .type cuDevicePrimaryCtxRetain,%function
-cuDevicePrimaryCtxRetain: adrp x16, driver_table+288
- ldr x16, [x16, #:lo12:driver_table+288]
+cuDevicePrimaryCtxRetain: adrp x16, driver_table+296
+ ldr x16, [x16, #:lo12:driver_table+296]
  br x16
 .globl cuDevicePrimaryCtxSetFlags_v2
 .type cuDevicePrimaryCtxSetFlags_v2,%function
-cuDevicePrimaryCtxSetFlags_v2: adrp x16, driver_table+296
- ldr x16, [x16, #:lo12:driver_table+296]
+cuDevicePrimaryCtxSetFlags_v2: adrp x16, driver_table+304
+ ldr x16, [x16, #:lo12:driver_table+304]
  br x16
 .globl cuDeviceTotalMem_v2
 .type cuDeviceTotalMem_v2,%function
-cuDeviceTotalMem_v2: adrp x16, driver_table+304
- ldr x16, [x16, #:lo12:driver_table+304]
+cuDeviceTotalMem_v2: adrp x16, driver_table+312
+ ldr x16, [x16, #:lo12:driver_table+312]
  br x16
 .globl cuDriverGetVersion
 .type cuDriverGetVersion,%function
-cuDriverGetVersion: adrp x16, driver_table+312
- ldr x16, [x16, #:lo12:driver_table+312]
+cuDriverGetVersion: adrp x16, driver_table+320
+ ldr x16, [x16, #:lo12:driver_table+320]
  br x16
 .globl cuEventCreate
 .type cuEventCreate,%function
-cuEventCreate: adrp x16, driver_table+320
- ldr x16, [x16, #:lo12:driver_table+320]
+cuEventCreate: adrp x16, driver_table+328
+ ldr x16, [x16, #:lo12:driver_table+328]
  br x16
 .globl cuEventDestroy_v2
 .type cuEventDestroy_v2,%function
-cuEventDestroy_v2: adrp x16, driver_table+328
- ldr x16, [x16, #:lo12:driver_table+328]
+cuEventDestroy_v2: adrp x16, driver_table+336
+ ldr x16, [x16, #:lo12:driver_table+336]
  br x16
 .globl cuEventElapsedTime
 .type cuEventElapsedTime,%function
-cuEventElapsedTime: adrp x16, driver_table+336
- ldr x16, [x16, #:lo12:driver_table+336]
+cuEventElapsedTime: adrp x16, driver_table+344
+ ldr x16, [x16, #:lo12:driver_table+344]
  br x16
 .globl cuEventQuery
 .type cuEventQuery,%function
-cuEventQuery: adrp x16, driver_table+344
- ldr x16, [x16, #:lo12:driver_table+344]
+cuEventQuery: adrp x16, driver_table+352
+ ldr x16, [x16, #:lo12:driver_table+352]
  br x16
 .globl cuEventRecord
 .type cuEventRecord,%function
-cuEventRecord: adrp x16, driver_table+352
- ldr x16, [x16, #:lo12:driver_table+352]
+cuEventRecord: adrp x16, driver_table+360
+ ldr x16, [x16, #:lo12:driver_table+360]
  br x16
 .globl cuEventSynchronize
 .type cuEventSynchronize,%function
-cuEventSynchronize: adrp x16, driver_table+360
- ldr x16, [x16, #:lo12:driver_table+360]
+cuEventSynchronize: adrp x16, driver_table+368
+ ldr x16, [x16, #:lo12:driver_table+368]
  br x16
 .globl cuFuncGetAttribute
 .type cuFuncGetAttribute,%function
-cuFuncGetAttribute: adrp x16, driver_table+368
- ldr x16, [x16, #:lo12:driver_table+368]
+cuFuncGetAttribute: adrp x16, driver_table+376
+ ldr x16, [x16, #:lo12:driver_table+376]
  br x16
 .globl cuFuncSetAttribute
 .type cuFuncSetAttribute,%function
-cuFuncSetAttribute: adrp x16, driver_table+376
- ldr x16, [x16, #:lo12:driver_table+376]
+cuFuncSetAttribute: adrp x16, driver_table+384
+ ldr x16, [x16, #:lo12:driver_table+384]
  br x16
 .globl cuFuncSetCacheConfig
 .type cuFuncSetCacheConfig,%function
-cuFuncSetCacheConfig: adrp x16, driver_table+384
- ldr x16, [x16, #:lo12:driver_table+384]
+cuFuncSetCacheConfig: adrp x16, driver_table+392
+ ldr x16, [x16, #:lo12:driver_table+392]
  br x16
 .globl cuFuncSetSharedMemConfig
 .type cuFuncSetSharedMemConfig,%function
-cuFuncSetSharedMemConfig: adrp x16, driver_table+392
- ldr x16, [x16, #:lo12:driver_table+392]
+cuFuncSetSharedMemConfig: adrp x16, driver_table+400
+ ldr x16, [x16, #:lo12:driver_table+400]
  br x16
 .globl cuGetErrorName
 .type cuGetErrorName,%function
-cuGetErrorName: adrp x16, driver_table+400
- ldr x16, [x16, #:lo12:driver_table+400]
+cuGetErrorName: adrp x16, driver_table+408
+ ldr x16, [x16, #:lo12:driver_table+408]
  br x16
 .globl cuGetErrorString
 .type cuGetErrorString,%function
-cuGetErrorString: adrp x16, driver_table+408
- ldr x16, [x16, #:lo12:driver_table+408]
+cuGetErrorString: adrp x16, driver_table+416
+ ldr x16, [x16, #:lo12:driver_table+416]
  br x16
 .globl cuGetProcAddress
 .type cuGetProcAddress,%function
-cuGetProcAddress: adrp x16, driver_table+416
- ldr x16, [x16, #:lo12:driver_table+416]
+cuGetProcAddress: adrp x16, driver_table+424
+ ldr x16, [x16, #:lo12:driver_table+424]
  br x16
 .globl cuGraphAddChildGraphNode
 .type cuGraphAddChildGraphNode,%function
-cuGraphAddChildGraphNode: adrp x16, driver_table+424
- ldr x16, [x16, #:lo12:driver_table+424]
+cuGraphAddChildGraphNode: adrp x16, driver_table+432
+ ldr x16, [x16, #:lo12:driver_table+432]
  br x16
 .globl cuGraphAddDependencies
 .type cuGraphAddDependencies,%function
-cuGraphAddDependencies: adrp x16, driver_table+432
- ldr x16, [x16, #:lo12:driver_table+432]
+cuGraphAddDependencies: adrp x16, driver_table+440
+ ldr x16, [x16, #:lo12:driver_table+440]
  br x16
 .globl cuGraphAddEmptyNode
 .type cuGraphAddEmptyNode,%function
-cuGraphAddEmptyNode: adrp x16, driver_table+440
- ldr x16, [x16, #:lo12:driver_table+440]
+cuGraphAddEmptyNode: adrp x16, driver_table+448
+ ldr x16, [x16, #:lo12:driver_table+448]
  br x16
 .globl cuGraphAddHostNode
 .type cuGraphAddHostNode,%function
-cuGraphAddHostNode: adrp x16, driver_table+448
- ldr x16, [x16, #:lo12:driver_table+448]
+cuGraphAddHostNode: adrp x16, driver_table+456
+ ldr x16, [x16, #:lo12:driver_table+456]
  br x16
 .globl cuGraphAddKernelNode
 .type cuGraphAddKernelNode,%function
-cuGraphAddKernelNode: adrp x16, driver_table+456
- ldr x16, [x16, #:lo12:driver_table+456]
+cuGraphAddKernelNode: adrp x16, driver_table+464
+ ldr x16, [x16, #:lo12:driver_table+464]
  br x16
 .globl cuGraphAddKernelNode_v2
 .type cuGraphAddKernelNode_v2,%function
-cuGraphAddKernelNode_v2: adrp x16, driver_table+464
- ldr x16, [x16, #:lo12:driver_table+464]
+cuGraphAddKernelNode_v2: adrp x16, driver_table+472
+ ldr x16, [x16, #:lo12:driver_table+472]
  br x16
 .globl cuGraphAddMemcpyNode
 .type cuGraphAddMemcpyNode,%function
-cuGraphAddMemcpyNode: adrp x16, driver_table+472
- ldr x16, [x16, #:lo12:driver_table+472]
+cuGraphAddMemcpyNode: adrp x16, driver_table+480
+ ldr x16, [x16, #:lo12:driver_table+480]
  br x16
 .globl cuGraphAddMemsetNode
 .type cuGraphAddMemsetNode,%function
-cuGraphAddMemsetNode: adrp x16, driver_table+480
- ldr x16, [x16, #:lo12:driver_table+480]
+cuGraphAddMemsetNode: adrp x16, driver_table+488
+ ldr x16, [x16, #:lo12:driver_table+488]
  br x16
 .globl cuGraphClone
 .type cuGraphClone,%function
-cuGraphClone: adrp x16, driver_table+488
- ldr x16, [x16, #:lo12:driver_table+488]
+cuGraphClone: adrp x16, driver_table+496
+ ldr x16, [x16, #:lo12:driver_table+496]
  br x16
 .globl cuGraphCreate
 .type cuGraphCreate,%function
-cuGraphCreate: adrp x16, driver_table+496
- ldr x16, [x16, #:lo12:driver_table+496]
+cuGraphCreate: adrp x16, driver_table+504
+ ldr x16, [x16, #:lo12:driver_table+504]
  br x16
 .globl cuGraphDestroy
 .type cuGraphDestroy,%function
-cuGraphDestroy: adrp x16, driver_table+504
- ldr x16, [x16, #:lo12:driver_table+504]
+cuGraphDestroy: adrp x16, driver_table+512
+ ldr x16, [x16, #:lo12:driver_table+512]
  br x16
 .globl cuGraphDestroyNode
 .type cuGraphDestroyNode,%function
-cuGraphDestroyNode: adrp x16, driver_table+512
- ldr x16, [x16, #:lo12:driver_table+512]
+cuGraphDestroyNode: adrp x16, driver_table+520
+ ldr x16, [x16, #:lo12:driver_table+520]
  br x16
 .globl cuGraphExecDestroy
 .type cuGraphExecDestroy,%function
-cuGraphExecDestroy: adrp x16, driver_table+520
- ldr x16, [x16, #:lo12:driver_table+520]
+cuGraphExecDestroy: adrp x16, driver_table+528
+ ldr x16, [x16, #:lo12:driver_table+528]
  br x16
 .globl cuGraphExecUpdate_v2
 .type cuGraphExecUpdate_v2,%function
-cuGraphExecUpdate_v2: adrp x16, driver_table+528
- ldr x16, [x16, #:lo12:driver_table+528]
+cuGraphExecUpdate_v2: adrp x16, driver_table+536
+ ldr x16, [x16, #:lo12:driver_table+536]
  br x16
 .globl cuGraphGetEdges
 .type cuGraphGetEdges,%function
-cuGraphGetEdges: adrp x16, driver_table+536
- ldr x16, [x16, #:lo12:driver_table+536]
+cuGraphGetEdges: adrp x16, driver_table+544
+ ldr x16, [x16, #:lo12:driver_table+544]
  br x16
 .globl cuGraphInstantiateWithFlags
 .type cuGraphInstantiateWithFlags,%function
-cuGraphInstantiateWithFlags: adrp x16, driver_table+544
- ldr x16, [x16, #:lo12:driver_table+544]
+cuGraphInstantiateWithFlags: adrp x16, driver_table+552
+ ldr x16, [x16, #:lo12:driver_table+552]
  br x16
 .globl cuGraphLaunch
 .type cuGraphLaunch,%function
-cuGraphLaunch: adrp x16, driver_table+552
- ldr x16, [x16, #:lo12:driver_table+552]
+cuGraphLaunch: adrp x16, driver_table+560
+ ldr x16, [x16, #:lo12:driver_table+560]
  br x16
 .globl cuGraphUpload
 .type cuGraphUpload,%function
-cuGraphUpload: adrp x16, driver_table+560
- ldr x16, [x16, #:lo12:driver_table+560]
+cuGraphUpload: adrp x16, driver_table+568
+ ldr x16, [x16, #:lo12:driver_table+568]
  br x16
 .globl cuLaunchCooperativeKernel
 .type cuLaunchCooperativeKernel,%function
-cuLaunchCooperativeKernel: adrp x16, driver_table+568
- ldr x16, [x16, #:lo12:driver_table+568]
+cuLaunchCooperativeKernel: adrp x16, driver_table+576
+ ldr x16, [x16, #:lo12:driver_table+576]
  br x16
 .globl cuLaunchKernel
 .type cuLaunchKernel,%function
-cuLaunchKernel: adrp x16, driver_table+576
- ldr x16, [x16, #:lo12:driver_table+576]
+cuLaunchKernel: adrp x16, driver_table+584
+ ldr x16, [x16, #:lo12:driver_table+584]
  br x16
 .globl cuLaunchKernelEx
 .type cuLaunchKernelEx,%function
-cuLaunchKernelEx: adrp x16, driver_table+584
- ldr x16, [x16, #:lo12:driver_table+584]
+cuLaunchKernelEx: adrp x16, driver_table+592
+ ldr x16, [x16, #:lo12:driver_table+592]
  br x16
 .globl cuLinkAddData_v2
 .type cuLinkAddData_v2,%function
-cuLinkAddData_v2: adrp x16, driver_table+592
- ldr x16, [x16, #:lo12:driver_table+592]
+cuLinkAddData_v2: adrp x16, driver_table+600
+ ldr x16, [x16, #:lo12:driver_table+600]
  br x16
 .globl cuLinkAddFile_v2
 .type cuLinkAddFile_v2,%function
-cuLinkAddFile_v2: adrp x16, driver_table+600
- ldr x16, [x16, #:lo12:driver_table+600]
+cuLinkAddFile_v2: adrp x16, driver_table+608
+ ldr x16, [x16, #:lo12:driver_table+608]
  br x16
 .globl cuLinkComplete
 .type cuLinkComplete,%function
-cuLinkComplete: adrp x16, driver_table+608
- ldr x16, [x16, #:lo12:driver_table+608]
+cuLinkComplete: adrp x16, driver_table+616
+ ldr x16, [x16, #:lo12:driver_table+616]
  br x16
 .globl cuLinkCreate_v2
 .type cuLinkCreate_v2,%function
-cuLinkCreate_v2: adrp x16, driver_table+616
- ldr x16, [x16, #:lo12:driver_table+616]
+cuLinkCreate_v2: adrp x16, driver_table+624
+ ldr x16, [x16, #:lo12:driver_table+624]
  br x16
 .globl cuLinkDestroy
 .type cuLinkDestroy,%function
-cuLinkDestroy: adrp x16, driver_table+624
- ldr x16, [x16, #:lo12:driver_table+624]
+cuLinkDestroy: adrp x16, driver_table+632
+ ldr x16, [x16, #:lo12:driver_table+632]
  br x16
 .globl cuMemAdvise
 .type cuMemAdvise,%function
-cuMemAdvise: adrp x16, driver_table+632
- ldr x16, [x16, #:lo12:driver_table+632]
+cuMemAdvise: adrp x16, driver_table+640
+ ldr x16, [x16, #:lo12:driver_table+640]
  br x16
 .globl cuMemAllocAsync
 .type cuMemAllocAsync,%function
-cuMemAllocAsync: adrp x16, driver_table+640
- ldr x16, [x16, #:lo12:driver_table+640]
+cuMemAllocAsync: adrp x16, driver_table+648
+ ldr x16, [x16, #:lo12:driver_table+648]
  br x16
 .globl cuMemAllocManaged
 .type cuMemAllocManaged,%function
-cuMemAllocManaged: adrp x16, driver_table+648
- ldr x16, [x16, #:lo12:driver_table+648]
+cuMemAllocManaged: adrp x16, driver_table+656
+ ldr x16, [x16, #:lo12:driver_table+656]
  br x16
 .globl cuMemAllocPitch_v2
 .type cuMemAllocPitch_v2,%function
-cuMemAllocPitch_v2: adrp x16, driver_table+656
- ldr x16, [x16, #:lo12:driver_table+656]
+cuMemAllocPitch_v2: adrp x16, driver_table+664
+ ldr x16, [x16, #:lo12:driver_table+664]
  br x16
 .globl cuMemAlloc_v2
 .type cuMemAlloc_v2,%function
-cuMemAlloc_v2: adrp x16, driver_table+664
- ldr x16, [x16, #:lo12:driver_table+664]
+cuMemAlloc_v2: adrp x16, driver_table+672
+ ldr x16, [x16, #:lo12:driver_table+672]
  br x16
 .globl cuMemFreeAsync
 .type cuMemFreeAsync,%function
-cuMemFreeAsync: adrp x16, driver_table+672
- ldr x16, [x16, #:lo12:driver_table+672]
+cuMemFreeAsync: adrp x16, driver_table+680
+ ldr x16, [x16, #:lo12:driver_table+680]
  br x16
 .globl cuMemFreeHost
 .type cuMemFreeHost,%function
-cuMemFreeHost: adrp x16, driver_table+680
- ldr x16, [x16, #:lo12:driver_table+680]
+cuMemFreeHost: adrp x16, driver_table+688
+ ldr x16, [x16, #:lo12:driver_table+688]
  br x16
 .globl cuMemFree_v2
 .type cuMemFree_v2,%function
-cuMemFree_v2: adrp x16, driver_table+688
- ldr x16, [x16, #:lo12:driver_table+688]
+cuMemFree_v2: adrp x16, driver_table+696
+ ldr x16, [x16, #:lo12:driver_table+696]
  br x16
 .globl cuMemGetAddressRange_v2
 .type cuMemGetAddressRange_v2,%function
-cuMemGetAddressRange_v2: adrp x16, driver_table+696
- ldr x16, [x16, #:lo12:driver_table+696]
+cuMemGetAddressRange_v2: adrp x16, driver_table+704
+ ldr x16, [x16, #:lo12:driver_table+704]
  br x16
 .globl cuMemGetInfo_v2
 .type cuMemGetInfo_v2,%function
-cuMemGetInfo_v2: adrp x16, driver_table+704
- ldr x16, [x16, #:lo12:driver_table+704]
+cuMemGetInfo_v2: adrp x16, driver_table+712
+ ldr x16, [x16, #:lo12:driver_table+712]
  br x16
 .globl cuMemHostAlloc
 .type cuMemHostAlloc,%function
-cuMemHostAlloc: adrp x16, driver_table+712
- ldr x16, [x16, #:lo12:driver_table+712]
+cuMemHostAlloc: adrp x16, driver_table+720
+ ldr x16, [x16, #:lo12:driver_table+720]
  br x16
 .globl cuMemHostRegister_v2
 .type cuMemHostRegister_v2,%function
-cuMemHostRegister_v2: adrp x16, driver_table+720
- ldr x16, [x16, #:lo12:driver_table+720]
+cuMemHostRegister_v2: adrp x16, driver_table+728
+ ldr x16, [x16, #:lo12:driver_table+728]
  br x16
 .globl cuMemHostUnregister
 .type cuMemHostUnregister,%function
-cuMemHostUnregister: adrp x16, driver_table+728
- ldr x16, [x16, #:lo12:driver_table+728]
+cuMemHostUnregister: adrp x16, driver_table+736
+ ldr x16, [x16, #:lo12:driver_table+736]
  br x16
 .globl cuMemPoolSetAttribute
 .type cuMemPoolSetAttribute,%function
-cuMemPoolSetAttribute: adrp x16, driver_table+736
- ldr x16, [x16, #:lo12:driver_table+736]
+cuMemPoolSetAttribute: adrp x16, driver_table+744
+ ldr x16, [x16, #:lo12:driver_table+744]
  br x16
 .globl cuMemPoolTrimTo
 .type cuMemPoolTrimTo,%function
-cuMemPoolTrimTo: adrp x16, driver_table+744
- ldr x16, [x16, #:lo12:driver_table+744]
+cuMemPoolTrimTo: adrp x16, driver_table+752
+ ldr x16, [x16, #:lo12:driver_table+752]
  br x16
 .globl cuMemPrefetchAsync
 .type cuMemPrefetchAsync,%function
-cuMemPrefetchAsync: adrp x16, driver_table+752
- ldr x16, [x16, #:lo12:driver_table+752]
+cuMemPrefetchAsync: adrp x16, driver_table+760
+ ldr x16, [x16, #:lo12:driver_table+760]
  br x16
 .globl cuMemcpy
 .type cuMemcpy,%function
-cuMemcpy: adrp x16, driver_table+760
- ldr x16, [x16, #:lo12:driver_table+760]
+cuMemcpy: adrp x16, driver_table+768
+ ldr x16, [x16, #:lo12:driver_table+768]
  br x16
 .globl cuMemcpy2DAsync_v2
 .type cuMemcpy2DAsync_v2,%function
-cuMemcpy2DAsync_v2: adrp x16, driver_table+768
- ldr x16, [x16, #:lo12:driver_table+768]
+cuMemcpy2DAsync_v2: adrp x16, driver_table+776
+ ldr x16, [x16, #:lo12:driver_table+776]
  br x16
 .globl cuMemcpy2DUnaligned_v2
 .type cuMemcpy2DUnaligned_v2,%function
-cuMemcpy2DUnaligned_v2: adrp x16, driver_table+776
- ldr x16, [x16, #:lo12:driver_table+776]
+cuMemcpy2DUnaligned_v2: adrp x16, driver_table+784
+ ldr x16, [x16, #:lo12:driver_table+784]
  br x16
 .globl cuMemcpy2D_v2
 .type cuMemcpy2D_v2,%function
-cuMemcpy2D_v2: adrp x16, driver_table+784
- ldr x16, [x16, #:lo12:driver_table+784]
+cuMemcpy2D_v2: adrp x16, driver_table+792
+ ldr x16, [x16, #:lo12:driver_table+792]
  br x16
 .globl cuMemcpy3DAsync_v2
 .type cuMemcpy3DAsync_v2,%function
-cuMemcpy3DAsync_v2: adrp x16, driver_table+792
- ldr x16, [x16, #:lo12:driver_table+792]
+cuMemcpy3DAsync_v2: adrp x16, driver_table+800
+ ldr x16, [x16, #:lo12:driver_table+800]
  br x16
 .globl cuMemcpy3DPeer
 .type cuMemcpy3DPeer,%function
-cuMemcpy3DPeer: adrp x16, driver_table+800
- ldr x16, [x16, #:lo12:driver_table+800]
+cuMemcpy3DPeer: adrp x16, driver_table+808
+ ldr x16, [x16, #:lo12:driver_table+808]
  br x16
 .globl cuMemcpy3DPeerAsync
 .type cuMemcpy3DPeerAsync,%function
-cuMemcpy3DPeerAsync: adrp x16, driver_table+808
- ldr x16, [x16, #:lo12:driver_table+808]
+cuMemcpy3DPeerAsync: adrp x16, driver_table+816
+ ldr x16, [x16, #:lo12:driver_table+816]
  br x16
 .globl cuMemcpy3D_v2
 .type cuMemcpy3D_v2,%function
-cuMemcpy3D_v2: adrp x16, driver_table+816
- ldr x16, [x16, #:lo12:driver_table+816]
+cuMemcpy3D_v2: adrp x16, driver_table+824
+ ldr x16, [x16, #:lo12:driver_table+824]
  br x16
 .globl cuMemcpyAsync
 .type cuMemcpyAsync,%function
-cuMemcpyAsync: adrp x16, driver_table+824
- ldr x16, [x16, #:lo12:driver_table+824]
+cuMemcpyAsync: adrp x16, driver_table+832
+ ldr x16, [x16, #:lo12:driver_table+832]
  br x16
 .globl cuMemcpyAtoA_v2
 .type cuMemcpyAtoA_v2,%function
-cuMemcpyAtoA_v2: adrp x16, driver_table+832
- ldr x16, [x16, #:lo12:driver_table+832]
+cuMemcpyAtoA_v2: adrp x16, driver_table+840
+ ldr x16, [x16, #:lo12:driver_table+840]
  br x16
 .globl cuMemcpyAtoD_v2
 .type cuMemcpyAtoD_v2,%function
-cuMemcpyAtoD_v2: adrp x16, driver_table+840
- ldr x16, [x16, #:lo12:driver_table+840]
+cuMemcpyAtoD_v2: adrp x16, driver_table+848
+ ldr x16, [x16, #:lo12:driver_table+848]
  br x16
 .globl cuMemcpyAtoHAsync_v2
 .type cuMemcpyAtoHAsync_v2,%function
-cuMemcpyAtoHAsync_v2: adrp x16, driver_table+848
- ldr x16, [x16, #:lo12:driver_table+848]
+cuMemcpyAtoHAsync_v2: adrp x16, driver_table+856
+ ldr x16, [x16, #:lo12:driver_table+856]
  br x16
 .globl cuMemcpyAtoH_v2
 .type cuMemcpyAtoH_v2,%function
-cuMemcpyAtoH_v2: adrp x16, driver_table+856
- ldr x16, [x16, #:lo12:driver_table+856]
+cuMemcpyAtoH_v2: adrp x16, driver_table+864
+ ldr x16, [x16, #:lo12:driver_table+864]
  br x16
 .globl cuMemcpyDtoA_v2
 .type cuMemcpyDtoA_v2,%function
-cuMemcpyDtoA_v2: adrp x16, driver_table+864
- ldr x16, [x16, #:lo12:driver_table+864]
+cuMemcpyDtoA_v2: adrp x16, driver_table+872
+ ldr x16, [x16, #:lo12:driver_table+872]
  br x16
 .globl cuMemcpyDtoDAsync_v2
 .type cuMemcpyDtoDAsync_v2,%function
-cuMemcpyDtoDAsync_v2: adrp x16, driver_table+872
- ldr x16, [x16, #:lo12:driver_table+872]
+cuMemcpyDtoDAsync_v2: adrp x16, driver_table+880
+ ldr x16, [x16, #:lo12:driver_table+880]
  br x16
 .globl cuMemcpyDtoD_v2
 .type cuMemcpyDtoD_v2,%function
-cuMemcpyDtoD_v2: adrp x16, driver_table+880
- ldr x16, [x16, #:lo12:driver_table+880]
+cuMemcpyDtoD_v2: adrp x16, driver_table+888
+ ldr x16, [x16, #:lo12:driver_table+888]
  br x16
 .globl cuMemcpyDtoHAsync_v2
 .type cuMemcpyDtoHAsync_v2,%function
-cuMemcpyDtoHAsync_v2: adrp x16, driver_table+888
- ldr x16, [x16, #:lo12:driver_table+888]
+cuMemcpyDtoHAsync_v2: adrp x16, driver_table+896
+ ldr x16, [x16, #:lo12:driver_table+896]
  br x16
 .globl cuMemcpyDtoH_v2
 .type cuMemcpyDtoH_v2,%function
-cuMemcpyDtoH_v2: adrp x16, driver_table+896
- ldr x16, [x16, #:lo12:driver_table+896]
+cuMemcpyDtoH_v2: adrp x16, driver_table+904
+ ldr x16, [x16, #:lo12:driver_table+904]
  br x16
 .globl cuMemcpyHtoAAsync_v2
 .type cuMemcpyHtoAAsync_v2,%function
-cuMemcpyHtoAAsync_v2: adrp x16, driver_table+904
- ldr x16, [x16, #:lo12:driver_table+904]
+cuMemcpyHtoAAsync_v2: adrp x16, driver_table+912
+ ldr x16, [x16, #:lo12:driver_table+912]
  br x16
 .globl cuMemcpyHtoA_v2
 .type cuMemcpyHtoA_v2,%function
-cuMemcpyHtoA_v2: adrp x16, driver_table+912
- ldr x16, [x16, #:lo12:driver_table+912]
+cuMemcpyHtoA_v2: adrp x16, driver_table+920
+ ldr x16, [x16, #:lo12:driver_table+920]
  br x16
 .globl cuMemcpyHtoDAsync_v2
 .type cuMemcpyHtoDAsync_v2,%function
-cuMemcpyHtoDAsync_v2: adrp x16, driver_table+920
- ldr x16, [x16, #:lo12:driver_table+920]
+cuMemcpyHtoDAsync_v2: adrp x16, driver_table+928
+ ldr x16, [x16, #:lo12:driver_table+928]
  br x16
 .globl cuMemcpyHtoD_v2
 .type cuMemcpyHtoD_v2,%function
-cuMemcpyHtoD_v2: adrp x16, driver_table+928
- ldr x16, [x16, #:lo12:driver_table+928]
+cuMemcpyHtoD_v2: adrp x16, driver_table+936
+ ldr x16, [x16, #:lo12:driver_table+936]
  br x16
 .globl cuMemcpyPeer
 .type cuMemcpyPeer,%function
-cuMemcpyPeer: adrp x16, driver_table+936
- ldr x16, [x16, #:lo12:driver_table+936]
+cuMemcpyPeer: adrp x16, driver_table+944
+ ldr x16, [x16, #:lo12:driver_table+944]
  br x16
 .globl cuMemcpyPeerAsync
 .type cuMemcpyPeerAsync,%function
-cuMemcpyPeerAsync: adrp x16, driver_table+944
- ldr x16, [x16, #:lo12:driver_table+944]
+cuMemcpyPeerAsync: adrp x16, driver_table+952
+ ldr x16, [x16, #:lo12:driver_table+952]
  br x16
 .globl cuMemsetD16Async
 .type cuMemsetD16Async,%function
-cuMemsetD16Async: adrp x16, driver_table+952
- ldr x16, [x16, #:lo12:driver_table+952]
+cuMemsetD16Async: adrp x16, driver_table+960
+ ldr x16, [x16, #:lo12:driver_table+960]
  br x16
 .globl cuMemsetD16_v2
 .type cuMemsetD16_v2,%function
-cuMemsetD16_v2: adrp x16, driver_table+960
- ldr x16, [x16, #:lo12:driver_table+960]
+cuMemsetD16_v2: adrp x16, driver_table+968
+ ldr x16, [x16, #:lo12:driver_table+968]
  br x16
 .globl cuMemsetD2D16Async
 .type cuMemsetD2D16Async,%function
-cuMemsetD2D16Async: adrp x16, driver_table+968
- ldr x16, [x16, #:lo12:driver_table+968]
+cuMemsetD2D16Async: adrp x16, driver_table+976
+ ldr x16, [x16, #:lo12:driver_table+976]
  br x16
 .globl cuMemsetD2D16_v2
 .type cuMemsetD2D16_v2,%function
-cuMemsetD2D16_v2: adrp x16, driver_table+976
- ldr x16, [x16, #:lo12:driver_table+976]
+cuMemsetD2D16_v2: adrp x16, driver_table+984
+ ldr x16, [x16, #:lo12:driver_table+984]
  br x16
 .globl cuMemsetD2D32Async
 .type cuMemsetD2D32Async,%function
-cuMemsetD2D32Async: adrp x16, driver_table+984
- ldr x16, [x16, #:lo12:driver_table+984]
+cuMemsetD2D32Async: adrp x16, driver_table+992
+ ldr x16, [x16, #:lo12:driver_table+992]
  br x16
 .globl cuMemsetD2D32_v2
 .type cuMemsetD2D32_v2,%function
-cuMemsetD2D32_v2: adrp x16, driver_table+992
- ldr x16, [x16, #:lo12:driver_table+992]
+cuMemsetD2D32_v2: adrp x16, driver_table+1000
+ ldr x16, [x16, #:lo12:driver_table+1000]
  br x16
 .globl cuMemsetD2D8Async
 .type cuMemsetD2D8Async,%function
-cuMemsetD2D8Async: adrp x16, driver_table+1000
- ldr x16, [x16, #:lo12:driver_table+1000]
+cuMemsetD2D8Async: adrp x16, driver_table+1008
+ ldr x16, [x16, #:lo12:driver_table+1008]
  br x16
 .globl cuMemsetD2D8_v2
 .type cuMemsetD2D8_v2,%function
-cuMemsetD2D8_v2: adrp x16, driver_table+1008
- ldr x16, [x16, #:lo12:driver_table+1008]
+cuMemsetD2D8_v2: adrp x16, driver_table+1016
+ ldr x16, [x16, #:lo12:driver_table+1016]
  br x16
 .globl cuMemsetD32Async
 .type cuMemsetD32Async,%function
-cuMemsetD32Async: adrp x16, driver_table+1016
- ldr x16, [x16, #:lo12:driver_table+1016]
+cuMemsetD32Async: adrp x16, driver_table+1024
+ ldr x16, [x16, #:lo12:driver_table+1024]
  br x16
 .globl cuMemsetD32_v2
 .type cuMemsetD32_v2,%function
-cuMemsetD32_v2: adrp x16, driver_table+1024
- ldr x16, [x16, #:lo12:driver_table+1024]
+cuMemsetD32_v2: adrp x16, driver_table+1032
+ ldr x16, [x16, #:lo12:driver_table+1032]
  br x16
 .globl cuMemsetD8Async
 .type cuMemsetD8Async,%function
-cuMemsetD8Async: adrp x16, driver_table+1032
- ldr x16, [x16, #:lo12:driver_table+1032]
+cuMemsetD8Async: adrp x16, driver_table+1040
+ ldr x16, [x16, #:lo12:driver_table+1040]
  br x16
 .globl cuMemsetD8_v2
 .type cuMemsetD8_v2,%function
-cuMemsetD8_v2: adrp x16, driver_table+1040
- ldr x16, [x16, #:lo12:driver_table+1040]
+cuMemsetD8_v2: adrp x16, driver_table+1048
+ ldr x16, [x16, #:lo12:driver_table+1048]
  br x16
 .globl cuModuleGetFunction
 .type cuModuleGetFunction,%function
-cuModuleGetFunction: adrp x16, driver_table+1048
- ldr x16, [x16, #:lo12:driver_table+1048]
+cuModuleGetFunction: adrp x16, driver_table+1056
+ ldr x16, [x16, #:lo12:driver_table+1056]
  br x16
 .globl cuModuleGetGlobal_v2
 .type cuModuleGetGlobal_v2,%function
-cuModuleGetGlobal_v2: adrp x16, driver_table+1056
- ldr x16, [x16, #:lo12:driver_table+1056]
+cuModuleGetGlobal_v2: adrp x16, driver_table+1064
+ ldr x16, [x16, #:lo12:driver_table+1064]
  br x16
 .globl cuModuleGetSurfRef
 .type cuModuleGetSurfRef,%function
-cuModuleGetSurfRef: adrp x16, driver_table+1064
- ldr x16, [x16, #:lo12:driver_table+1064]
+cuModuleGetSurfRef: adrp x16, driver_table+1072
+ ldr x16, [x16, #:lo12:driver_table+1072]
  br x16
 .globl cuModuleGetTexRef
 .type cuModuleGetTexRef,%function
-cuModuleGetTexRef: adrp x16, driver_table+1072
- ldr x16, [x16, #:lo12:driver_table+1072]
+cuModuleGetTexRef: adrp x16, driver_table+1080
+ ldr x16, [x16, #:lo12:driver_table+1080]
  br x16
 .globl cuModuleLoad
 .type cuModuleLoad,%function
-cuModuleLoad: adrp x16, driver_table+1080
- ldr x16, [x16, #:lo12:driver_table+1080]
+cuModuleLoad: adrp x16, driver_table+1088
+ ldr x16, [x16, #:lo12:driver_table+1088]
  br x16
 .globl cuModuleLoadData
 .type cuModuleLoadData,%function
-cuModuleLoadData: adrp x16, driver_table+1088
- ldr x16, [x16, #:lo12:driver_table+1088]
+cuModuleLoadData: adrp x16, driver_table+1096
+ ldr x16, [x16, #:lo12:driver_table+1096]
  br x16
 .globl cuModuleLoadDataEx
 .type cuModuleLoadDataEx,%function
-cuModuleLoadDataEx: adrp x16, driver_table+1096
- ldr x16, [x16, #:lo12:driver_table+1096]
+cuModuleLoadDataEx: adrp x16, driver_table+1104
+ ldr x16, [x16, #:lo12:driver_table+1104]
  br x16
 .globl cuModuleLoadFatBinary
 .type cuModuleLoadFatBinary,%function
-cuModuleLoadFatBinary: adrp x16, driver_table+1104
- ldr x16, [x16, #:lo12:driver_table+1104]
+cuModuleLoadFatBinary: adrp x16, driver_table+1112
+ ldr x16, [x16, #:lo12:driver_table+1112]
  br x16
 .globl cuModuleUnload
 .type cuModuleUnload,%function
-cuModuleUnload: adrp x16, driver_table+1112
- ldr x16, [x16, #:lo12:driver_table+1112]
+cuModuleUnload: adrp x16, driver_table+1120
+ ldr x16, [x16, #:lo12:driver_table+1120]
  br x16
 .globl cuOccupancyMaxActiveBlocksPerMultiprocessor
 .type cuOccupancyMaxActiveBlocksPerMultiprocessor,%function
-cuOccupancyMaxActiveBlocksPerMultiprocessor: adrp x16, driver_table+1120
- ldr x16, [x16, #:lo12:driver_table+1120]
+cuOccupancyMaxActiveBlocksPerMultiprocessor: adrp x16, driver_table+1128
+ ldr x16, [x16, #:lo12:driver_table+1128]
  br x16
 .globl cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
 .type cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,%function
-cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags: adrp x16, driver_table+1128
- ldr x16, [x16, #:lo12:driver_table+1128]
+cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags: adrp x16, driver_table+1136
+ ldr x16, [x16, #:lo12:driver_table+1136]
  br x16
 .globl cuPointerGetAttribute
 .type cuPointerGetAttribute,%function
-cuPointerGetAttribute: adrp x16, driver_table+1136
- ldr x16, [x16, #:lo12:driver_table+1136]
+cuPointerGetAttribute: adrp x16, driver_table+1144
+ ldr x16, [x16, #:lo12:driver_table+1144]
  br x16
 .globl cuPointerSetAttribute
 .type cuPointerSetAttribute,%function
-cuPointerSetAttribute: adrp x16, driver_table+1144
- ldr x16, [x16, #:lo12:driver_table+1144]
+cuPointerSetAttribute: adrp x16, driver_table+1152
+ ldr x16, [x16, #:lo12:driver_table+1152]
  br x16
 .globl cuStreamAttachMemAsync
 .type cuStreamAttachMemAsync,%function
-cuStreamAttachMemAsync: adrp x16, driver_table+1152
- ldr x16, [x16, #:lo12:driver_table+1152]
+cuStreamAttachMemAsync: adrp x16, driver_table+1160
+ ldr x16, [x16, #:lo12:driver_table+1160]
  br x16
 .globl cuStreamBeginCapture_v2
 .type cuStreamBeginCapture_v2,%function
-cuStreamBeginCapture_v2: adrp x16, driver_table+1160
- ldr x16, [x16, #:lo12:driver_table+1160]
+cuStreamBeginCapture_v2: adrp x16, driver_table+1168
+ ldr x16, [x16, #:lo12:driver_table+1168]
  br x16
 .globl cuStreamCreate
 .type cuStreamCreate,%function
-cuStreamCreate: adrp x16, driver_table+1168
- ldr x16, [x16, #:lo12:driver_table+1168]
+cuStreamCreate: adrp x16, driver_table+1176
+ ldr x16, [x16, #:lo12:driver_table+1176]
  br x16
 .globl cuStreamCreateWithPriority
 .type cuStreamCreateWithPriority,%function
-cuStreamCreateWithPriority: adrp x16, driver_table+1176
- ldr x16, [x16, #:lo12:driver_table+1176]
+cuStreamCreateWithPriority: adrp x16, driver_table+1184
+ ldr x16, [x16, #:lo12:driver_table+1184]
  br x16
 .globl cuStreamDestroy_v2
 .type cuStreamDestroy_v2,%function
-cuStreamDestroy_v2: adrp x16, driver_table+1184
- ldr x16, [x16, #:lo12:driver_table+1184]
+cuStreamDestroy_v2: adrp x16, driver_table+1192
+ ldr x16, [x16, #:lo12:driver_table+1192]
  br x16
 .globl cuStreamEndCapture
 .type cuStreamEndCapture,%function
-cuStreamEndCapture: adrp x16, driver_table+1192
- ldr x16, [x16, #:lo12:driver_table+1192]
+cuStreamEndCapture: adrp x16, driver_table+1200
+ ldr x16, [x16, #:lo12:driver_table+1200]
  br x16
 .globl cuStreamGetFlags
 .type cuStreamGetFlags,%function
-cuStreamGetFlags: adrp x16, driver_table+1200
- ldr x16, [x16, #:lo12:driver_table+1200]
+cuStreamGetFlags: adrp x16, driver_table+1208
+ ldr x16, [x16, #:lo12:driver_table+1208]
  br x16
 .globl cuStreamGetPriority
 .type cuStreamGetPriority,%function
-cuStreamGetPriority: adrp x16, driver_table+1208
- ldr x16, [x16, #:lo12:driver_table+1208]
+cuStreamGetPriority: adrp x16, driver_table+1216
+ ldr x16, [x16, #:lo12:driver_table+1216]
  br x16
 .globl cuStreamQuery
 .type cuStreamQuery,%function
-cuStreamQuery: adrp x16, driver_table+1216
- ldr x16, [x16, #:lo12:driver_table+1216]
+cuStreamQuery: adrp x16, driver_table+1224
+ ldr x16, [x16, #:lo12:driver_table+1224]
  br x16
 .globl cuStreamSynchronize
 .type cuStreamSynchronize,%function
-cuStreamSynchronize: adrp x16, driver_table+1224
- ldr x16, [x16, #:lo12:driver_table+1224]
+cuStreamSynchronize: adrp x16, driver_table+1232
+ ldr x16, [x16, #:lo12:driver_table+1232]
  br x16
 .globl cuStreamWaitEvent
 .type cuStreamWaitEvent,%function
-cuStreamWaitEvent: adrp x16, driver_table+1232
- ldr x16, [x16, #:lo12:driver_table+1232]
+cuStreamWaitEvent: adrp x16, driver_table+1240
+ ldr x16, [x16, #:lo12:driver_table+1240]
  br x16
 .globl cuStreamWaitValue32
 .type cuStreamWaitValue32,%function
-cuStreamWaitValue32: adrp x16, driver_table+1240
- ldr x16, [x16, #:lo12:driver_table+1240]
+cuStreamWaitValue32: adrp x16, driver_table+1248
+ ldr x16, [x16, #:lo12:driver_table+1248]
  br x16
 .globl cuStreamWaitValue32_v2
 .type cuStreamWaitValue32_v2,%function
-cuStreamWaitValue32_v2: adrp x16, driver_table+1248
- ldr x16, [x16, #:lo12:driver_table+1248]
+cuStreamWaitValue32_v2: adrp x16, driver_table+1256
+ ldr x16, [x16, #:lo12:driver_table+1256]
  br x16
 .globl cuStreamWriteValue32
 .type cuStreamWriteValue32,%function
-cuStreamWriteValue32: adrp x16, driver_table+1256
- ldr x16, [x16, #:lo12:driver_table+1256]
+cuStreamWriteValue32: adrp x16, driver_table+1264
+ ldr x16, [x16, #:lo12:driver_table+1264]
  br x16
 .globl cuStreamWriteValue32_v2
 .type cuStreamWriteValue32_v2,%function
-cuStreamWriteValue32_v2: adrp x16, driver_table+1264
- ldr x16, [x16, #:lo12:driver_table+1264]
+cuStreamWriteValue32_v2: adrp x16, driver_table+1272
+ ldr x16, [x16, #:lo12:driver_table+1272]
  br x16
 .globl cuSurfRefGetArray
 .type cuSurfRefGetArray,%function
-cuSurfRefGetArray: adrp x16, driver_table+1272
- ldr x16, [x16, #:lo12:driver_table+1272]
+cuSurfRefGetArray: adrp x16, driver_table+1280
+ ldr x16, [x16, #:lo12:driver_table+1280]
  br x16
 .globl cuSurfRefSetArray
 .type cuSurfRefSetArray,%function
-cuSurfRefSetArray: adrp x16, driver_table+1280
- ldr x16, [x16, #:lo12:driver_table+1280]
+cuSurfRefSetArray: adrp x16, driver_table+1288
+ ldr x16, [x16, #:lo12:driver_table+1288]
  br x16
 .globl cuTensorMapEncodeTiled
 .type cuTensorMapEncodeTiled,%function
-cuTensorMapEncodeTiled: adrp x16, driver_table+1288
- ldr x16, [x16, #:lo12:driver_table+1288]
+cuTensorMapEncodeTiled: adrp x16, driver_table+1296
+ ldr x16, [x16, #:lo12:driver_table+1296]
  br x16
 .globl cuTexRefGetAddressMode
 .type cuTexRefGetAddressMode,%function
-cuTexRefGetAddressMode: adrp x16, driver_table+1296
- ldr x16, [x16, #:lo12:driver_table+1296]
+cuTexRefGetAddressMode: adrp x16, driver_table+1304
+ ldr x16, [x16, #:lo12:driver_table+1304]
  br x16
 .globl cuTexRefGetAddress_v2
 .type cuTexRefGetAddress_v2,%function
-cuTexRefGetAddress_v2: adrp x16, driver_table+1304
- ldr x16, [x16, #:lo12:driver_table+1304]
+cuTexRefGetAddress_v2: adrp x16, driver_table+1312
+ ldr x16, [x16, #:lo12:driver_table+1312]
  br x16
 .globl cuTexRefGetArray
 .type cuTexRefGetArray,%function
-cuTexRefGetArray: adrp x16, driver_table+1312
- ldr x16, [x16, #:lo12:driver_table+1312]
+cuTexRefGetArray: adrp x16, driver_table+1320
+ ldr x16, [x16, #:lo12:driver_table+1320]
  br x16
 .globl cuTexRefGetBorderColor
 .type cuTexRefGetBorderColor,%function
-cuTexRefGetBorderColor: adrp x16, driver_table+1320
- ldr x16, [x16, #:lo12:driver_table+1320]
+cuTexRefGetBorderColor: adrp x16, driver_table+1328
+ ldr x16, [x16, #:lo12:driver_table+1328]
  br x16
 .globl cuTexRefGetFilterMode
 .type cuTexRefGetFilterMode,%function
-cuTexRefGetFilterMode: adrp x16, driver_table+1328
- ldr x16, [x16, #:lo12:driver_table+1328]
+cuTexRefGetFilterMode: adrp x16, driver_table+1336
+ ldr x16, [x16, #:lo12:driver_table+1336]
  br x16
 .globl cuTexRefGetFlags
 .type cuTexRefGetFlags,%function
-cuTexRefGetFlags: adrp x16, driver_table+1336
- ldr x16, [x16, #:lo12:driver_table+1336]
+cuTexRefGetFlags: adrp x16, driver_table+1344
+ ldr x16, [x16, #:lo12:driver_table+1344]
  br x16
 .globl cuTexRefGetFormat
 .type cuTexRefGetFormat,%function
-cuTexRefGetFormat: adrp x16, driver_table+1344
- ldr x16, [x16, #:lo12:driver_table+1344]
+cuTexRefGetFormat: adrp x16, driver_table+1352
+ ldr x16, [x16, #:lo12:driver_table+1352]
  br x16
 .globl cuTexRefGetMaxAnisotropy
 .type cuTexRefGetMaxAnisotropy,%function
-cuTexRefGetMaxAnisotropy: adrp x16, driver_table+1352
- ldr x16, [x16, #:lo12:driver_table+1352]
+cuTexRefGetMaxAnisotropy: adrp x16, driver_table+1360
+ ldr x16, [x16, #:lo12:driver_table+1360]
  br x16
 .globl cuTexRefSetAddress2D_v3
 .type cuTexRefSetAddress2D_v3,%function
-cuTexRefSetAddress2D_v3: adrp x16, driver_table+1360
- ldr x16, [x16, #:lo12:driver_table+1360]
+cuTexRefSetAddress2D_v3: adrp x16, driver_table+1368
+ ldr x16, [x16, #:lo12:driver_table+1368]
  br x16
 .globl cuTexRefSetAddressMode
 .type cuTexRefSetAddressMode,%function
-cuTexRefSetAddressMode: adrp x16, driver_table+1368
- ldr x16, [x16, #:lo12:driver_table+1368]
+cuTexRefSetAddressMode: adrp x16, driver_table+1376
+ ldr x16, [x16, #:lo12:driver_table+1376]
  br x16
 .globl cuTexRefSetAddress_v2
 .type cuTexRefSetAddress_v2,%function
-cuTexRefSetAddress_v2: adrp x16, driver_table+1376
- ldr x16, [x16, #:lo12:driver_table+1376]
+cuTexRefSetAddress_v2: adrp x16, driver_table+1384
+ ldr x16, [x16, #:lo12:driver_table+1384]
  br x16
 .globl cuTexRefSetArray
 .type cuTexRefSetArray,%function
-cuTexRefSetArray: adrp x16, driver_table+1384
- ldr x16, [x16, #:lo12:driver_table+1384]
+cuTexRefSetArray: adrp x16, driver_table+1392
+ ldr x16, [x16, #:lo12:driver_table+1392]
  br x16
 .globl cuTexRefSetBorderColor
 .type cuTexRefSetBorderColor,%function
-cuTexRefSetBorderColor: adrp x16, driver_table+1392
- ldr x16, [x16, #:lo12:driver_table+1392]
+cuTexRefSetBorderColor: adrp x16, driver_table+1400
+ ldr x16, [x16, #:lo12:driver_table+1400]
  br x16
 .globl cuTexRefSetFilterMode
 .type cuTexRefSetFilterMode,%function
-cuTexRefSetFilterMode: adrp x16, driver_table+1400
- ldr x16, [x16, #:lo12:driver_table+1400]
+cuTexRefSetFilterMode: adrp x16, driver_table+1408
+ ldr x16, [x16, #:lo12:driver_table+1408]
  br x16
 .globl cuTexRefSetFlags
 .type cuTexRefSetFlags,%function
-cuTexRefSetFlags: adrp x16, driver_table+1408
- ldr x16, [x16, #:lo12:driver_table+1408]
+cuTexRefSetFlags: adrp x16, driver_table+1416
+ ldr x16, [x16, #:lo12:driver_table+1416]
  br x16
 .globl cuTexRefSetFormat
 .type cuTexRefSetFormat,%function
-cuTexRefSetFormat: adrp x16, driver_table+1416
- ldr x16, [x16, #:lo12:driver_table+1416]
+cuTexRefSetFormat: adrp x16, driver_table+1424
+ ldr x16, [x16, #:lo12:driver_table+1424]
  br x16
 .globl cuTexRefSetMaxAnisotropy
 .type cuTexRefSetMaxAnisotropy,%function
-cuTexRefSetMaxAnisotropy: adrp x16, driver_table+1424
- ldr x16, [x16, #:lo12:driver_table+1424]
+cuTexRefSetMaxAnisotropy: adrp x16, driver_table+1432
+ ldr x16, [x16, #:lo12:driver_table+1432]
  br x16
 .globl cuTexRefSetMipmapFilterMode
 .type cuTexRefSetMipmapFilterMode,%function
-cuTexRefSetMipmapFilterMode: adrp x16, driver_table+1432
- ldr x16, [x16, #:lo12:driver_table+1432]
+cuTexRefSetMipmapFilterMode: adrp x16, driver_table+1440
+ ldr x16, [x16, #:lo12:driver_table+1440]
  br x16
 .globl cuTexRefSetMipmapLevelBias
 .type cuTexRefSetMipmapLevelBias,%function
-cuTexRefSetMipmapLevelBias: adrp x16, driver_table+1440
- ldr x16, [x16, #:lo12:driver_table+1440]
+cuTexRefSetMipmapLevelBias: adrp x16, driver_table+1448
+ ldr x16, [x16, #:lo12:driver_table+1448]
  br x16
 .globl cuTexRefSetMipmapLevelClamp
 .type cuTexRefSetMipmapLevelClamp,%function
-cuTexRefSetMipmapLevelClamp: adrp x16, driver_table+1448
- ldr x16, [x16, #:lo12:driver_table+1448]
+cuTexRefSetMipmapLevelClamp: adrp x16, driver_table+1456
+ ldr x16, [x16, #:lo12:driver_table+1456]
  br x16
 #endif
 .section .note.GNU-stack,"",%progbits

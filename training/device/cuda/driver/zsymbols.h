@@ -32,6 +32,7 @@ static const char *const driver_names[] = {
     "cuDeviceGetDefaultMemPool",
     "cuDeviceGetName",
     "cuDeviceGetP2PAttribute",
+    "cuDeviceGetPCIBusId",
     "cuDeviceGetUuid",
     "cuDevicePrimaryCtxGetState",
     "cuDevicePrimaryCtxRelease_v2",

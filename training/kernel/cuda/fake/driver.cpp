@@ -84,6 +84,7 @@ int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
 int cuDeviceGetCount(int *n) { const char *e = getenv("FAKE_CUDA_DEVICES"); *n = e ? atoi(e) : 1; return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "fake CUDA device"); return 0; }
+int cuDeviceGetPCIBusId(char *s, int n, int d) { snprintf(s, n, "0000:01:%02x.0", d); return 0; }
 int cuDeviceGetUuid(P u, int d) { memset(u, d, 16); return 0; }
 int cuDeviceGetAttribute(int *v, int a, int) {
   const char *e = getenv("FAKE_CUDA_CAPABILITY"); // as in 90

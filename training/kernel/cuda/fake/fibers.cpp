@@ -52,6 +52,7 @@ struct Warp {
 };
 Warp warps[most_threads / 32];
 const std::function<void()> *body;
+bool barriers; // false: they are ignored, which shows that tests notice
 std::map<const void *, void *> declarations;
 unsigned char arena[shared_bytes];
 size_t used;
@@ -83,6 +84,7 @@ void *fresh(Fiber &f) {
 // run_block runs all threads of one block; a deadlock, threads that wait at different barriers, ends the process with a message.
 void run_block(const std::function<void()> &thread_body, size_t dynamic_bytes) {
   body = &thread_body;
+  barriers = !getenv("FAKE_CUDA_NO_BARRIERS");
   threads = live = blockDim.x * blockDim.y * blockDim.z;
   arrived = 0;
   declarations.clear();
@@ -117,6 +119,7 @@ void run_block(const std::function<void()> &thread_body, size_t dynamic_bytes) {
 }
 
 void sync_threads() {
+  if (!barriers) return;
   unsigned p = phase;
   if (++arrived == live) {
     arrived = 0;

@@ -1,0 +1,57 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+
+	"tempera/infra/temporalx"
+	"tempera/training/device/accelerator"
+	"tempera/workflows/stage"
+)
+
+// deviceParams are the parameters of a kind that computes with graphs. They are embedded; the runtime reads them.
+type deviceParams struct {
+	Device    string `json:"device,omitempty" doc:"Where it computes: cpu, cuda or cuda:N with the number of a GPU, which workers of the queue gpu offer, or auto (where left out): a GPU on that queue, else the CPU."`
+	Precision string `json:"precision,omitempty" doc:"Of a GPU: bf16 (where left out) stores activations in bfloat16, tf32 and f32 in float32; parameters are float32 in each." enum:"bf16,tf32,f32"`
+}
+
+// deviceFaults are what no single field shows.
+func (p deviceParams) deviceFaults() []error {
+	c, err := accelerator.ParseChoice(p.Device)
+	if err != nil {
+		return []error{err}
+	}
+	if err := accelerator.CheckPrecision(c, p.Precision); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// lease takes the GPU that the stage wants, if it wants one. Who waits for one heartbeats.
+func (a *attempt) lease(ctx context.Context) (*accelerator.Lease, error) {
+	var p deviceParams
+	if err := json.Unmarshal(a.request.Params, &p); err != nil {
+		return nil, fmt.Errorf("read the parameters device and precision: %w", err)
+	}
+	c, err := accelerator.ParseChoice(p.Device)
+	if err != nil {
+		return nil, Invalid(err)
+	}
+	pool := a.runtime.GPUs
+	onQueue := activity.GetInfo(ctx).TaskQueue == temporalx.ActivityQueue(string(stage.GPU))
+	if c == accelerator.CPU || c == accelerator.Auto && (!onQueue || len(pool.GPUs()) == 0 || !a.kind.Describe().HasParameter("device")) {
+		return nil, nil
+	}
+	if !onQueue {
+		return nil, Invalid(fmt.Errorf("device %v: the stage runs on the queue cpu: give it resources {queue: gpu}", c))
+	}
+	l, err := pool.Take(ctx, c, p.Precision)
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("device", "backend", l.Name(), "gpu", l.GPU.String())
+	return l, nil
+}
