@@ -22,6 +22,7 @@ type Backend struct {
 	staging   *staging
 	workspace workspace
 	products  *products
+	tables    ropeTables
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync
@@ -69,7 +70,7 @@ func (b *Backend) start() error {
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.staging.close(), b.device.Close())
 }
 
 // Info describes the device.

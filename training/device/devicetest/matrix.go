@@ -113,18 +113,18 @@ func (h heads) k(v *device.Value) device.Heads {
 
 // attend is the trials of one kind of attention: forward, backward, and backward that accumulates. extra are further operands, from value 9 on.
 func (h heads) attend(name string, change func(a *device.AttentionArgs, v []*device.Value), extra ...operand) []trial {
-	q, k := f(h.b, h.t, h.h, h.d), f(h.b, h.s, h.kv, h.d)
+	q, k := a(h.b, h.t, h.h, h.d), a(h.b, h.s, h.kv, h.d)
 	// queries, keys, values, output, log-sums, its gradient, gradients of queries, keys and values
 	values := append([]operand{q, k, k, q, f(h.b, h.h, h.t), q, q, k, k}, extra...)
 	forward := func(b device.Backend, v []*device.Value) device.AttentionArgs {
-		a := device.AttentionArgs{
+		args := device.AttentionArgs{
 			B: h.b, T: h.t, S: h.s, H: h.h, KVHeads: h.kv, D: h.d, Q: h.q(v[0]), K: h.k(v[1]), V: h.k(v[2]), O: h.q(v[3]), LogSumExp: v[4],
 		}
 		if change != nil {
-			change(&a, v)
+			change(&args, v)
 		}
-		b.Attention(a)
-		return a
+		b.Attention(args)
+		return args
 	}
 	backward := func(accumulate bool) func(b device.Backend, v []*device.Value) {
 		return func(b device.Backend, v []*device.Value) {
@@ -152,7 +152,49 @@ func attentionTrials() []trial {
 	add(heads{1, 11, 11, 2, 2, 4}.attend("of packed sequences, looking back", func(a *device.AttentionArgs, v []*device.Value) {
 		a.Packed, a.Causal = v[9], true
 	}, is(0, 4, 4, 11))...)
-	return append(ts, ropeTrials()...)
+	return slices.Concat(ts, tileTrials(), windowTrials(), ropeTrials())
+}
+
+// tileTrials are around the sizes of the tiles of blocked kernels.
+func tileTrials() []trial {
+	causal := func(a *device.AttentionArgs, _ []*device.Value) { a.Causal = true }
+	padded := func(a *device.AttentionArgs, v []*device.Value) { a.KeyLengths = v[9] }
+	packed := func(a *device.AttentionArgs, v []*device.Value) { a.Packed, a.Causal = v[9], true }
+	return slices.Concat(
+		heads{1, 1, 65, 2, 1, 64}.attend("of one query", causal),
+		heads{1, 64, 64, 2, 2, 64}.attend("of a whole tile, looking back", causal),
+		heads{1, 63, 129, 4, 2, 64}.attend("of a part of a tile, looking back, with shared keys", causal),
+		heads{1, 129, 63, 1, 1, 80}.attend("of more queries than keys, looking back, in a width that is padded", causal),
+		heads{1, 65, 200, 1, 1, 128}.attend("of two tiles to four", nil),
+		heads{2, 40, 70, 1, 1, 128}.attend("with padded keys of more than a tile", padded, is(65, 3)),
+		heads{1, 200, 200, 2, 1, 64}.attend("of packed sequences in several tiles, looking back, with shared keys", packed, is(0, 0, 50, 130, 131, 131, 200)),
+		heads{1, 33, 47, 1, 1, 144}.attend("in the largest width, looking back", causal),
+	)
+}
+
+// windowTrials have queries, keys and values in one tensor, and their gradients in another.
+func windowTrials() []trial {
+	var ts []trial
+	for name, h := range map[string]heads{"of one tensor": {2, 19, 19, 4, 2, 32}, "of one tensor of odd width": {2, 19, 19, 2, 1, 7}} {
+		width := (h.h + 2*h.kv) * h.d
+		part := func(v *device.Value, head int) device.Heads {
+			return device.Heads{Value: v, Offset: head * h.d, Batch: h.t * width, Token: width, Head: h.d}
+		}
+		packed, out := a(h.b, h.t, width), a(h.b, h.t, h.h, h.d)
+		ts = append(ts, trial{
+			method: "AttentionBackward", name: name, values: []operand{packed, out, f(h.b, h.h, h.t), out, packed},
+			call: func(b device.Backend, v []*device.Value) {
+				args := device.AttentionArgs{
+					B: h.b, T: h.t, S: h.s, H: h.h, KVHeads: h.kv, D: h.d, Q: part(v[0], 0), K: part(v[0], h.h), V: part(v[0], h.h+h.kv), O: h.q(v[1]), LogSumExp: v[2],
+				}
+				b.Attention(args)
+				b.AttentionBackward(device.AttentionBackwardArgs{
+					Forward: args, DO: h.q(v[3]), DQ: part(v[4], 0), DK: part(v[4], h.h), DV: part(v[4], h.h+h.kv),
+				})
+			},
+		})
+	}
+	return ts
 }
 
 func ropeTrials() []trial {
@@ -165,22 +207,41 @@ func ropeTrials() []trial {
 				panic(err)
 			}
 			shape := device.HeadsShape{T: t, H: h, D: d, Parts: 1}
-			a := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: o.inverse}
+			args := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: o.inverse}
 			if o.indexed {
-				a.Index = v[2]
+				args.Index = v[2]
 			}
-			be.RoPE(a)
+			be.RoPE(args)
 		}
 	}
 	line := device.RoPESpec{Width: d, Theta: 1e4, Rows: []int32{0, 1, 2, 3, 100, 5}}
 	grid := device.RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 0, 0, 1, 1, 1}, Cols: []int32{0, 1, 2, 0, 1, 2}}
 	scaled := device.RoPESpec{Width: d, Frequencies: []float64{1, 0.3, 0.01, 0.002}, Magnitude: 1.2, Rows: []int32{0, 1, 2, 3, 4, 5, 6}}
-	values := []operand{f(b, t, h, d), f(b, t, h, d), is(0, 1, 2, 0, 1, 0, 6, 5, 4, 3, 2, 1)}
+	values := []operand{a(b, t, h, d), a(b, t, h, d), is(0, 1, 2, 0, 1, 0, 6, 5, 4, 3, 2, 1)}
 	return []trial{
 		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, variant{})},
 		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, variant{})},
 		{method: "RoPE", name: "backwards", values: values, call: turn(line, variant{inverse: true})},
 		{method: "RoPE", name: "by index, scaled", values: values, call: turn(scaled, variant{indexed: true})},
 		{method: "RoPE", name: "by index, scaled, backwards", values: values, call: turn(scaled, variant{inverse: true, indexed: true})},
+		{method: "RoPE", name: "in place, in whole vectors", values: []operand{a(3, 50, 5, 64)}, call: ropeInPlace(3, 50, 5, 64)},
+		{method: "RoPE", name: "in place, in an odd window", values: []operand{a(2, 9, 3, 14)}, call: ropeInPlace(2, 9, 2, 14)},
+	}
+}
+
+// ropeInPlace turns the first h heads of a tensor that has one more, or as many.
+func ropeInPlace(b, t, h, d int) func(be device.Backend, v []*device.Value) {
+	return func(be device.Backend, v []*device.Value) {
+		spec := device.RoPESpec{Width: d, Theta: 1e4}
+		for i := range t {
+			spec.Rows = append(spec.Rows, int32(i))
+		}
+		table, err := be.NewRoPETable(spec)
+		if err != nil {
+			panic(err)
+		}
+		width := v[0].Size() / (b * t)
+		x := device.Heads{Value: v[0], Batch: t * width, Token: width, Head: d}
+		be.RoPE(device.RoPEArgs{B: b, T: t, H: h, D: d, X: x, Y: x, Table: table})
 	}
 }

@@ -46,6 +46,7 @@ inline unsigned thread() { return threadIdx.x + blockDim.x * (threadIdx.y + bloc
   T *name = (T *)fake::shared(&declaration_##name, sizeof(T) * (n))
 #define DYNAMIC_SHARED(T, name) T *name = (T *)fake::dynamic
 #define LOOP_UNROLLED
+#define LOOP_ROLLED
 #define __syncthreads() fake::sync_threads()
 #define __syncwarp(...) fake::sync_warp()
 
@@ -66,6 +67,7 @@ static inline void from_float(bf16 *p, float v) { // to the nearest, ties to eve
 
 static inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 static inline float fast_exp(float x) { return expf(x); }
+static inline float fast_exp2(float x) { return exp2f(x); }
 template <class T> T shuffle(T v, unsigned from) {
   uint32_t w[2] = {};
   memcpy(w, &v, sizeof v);
