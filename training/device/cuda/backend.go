@@ -20,6 +20,8 @@ type Backend struct {
 	precision Precision
 	modules   modules
 	staging   *staging
+	partials  scratch // of reductions
+	heads     scratch // of language heads, whose methods call others
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync
@@ -64,7 +66,7 @@ func (b *Backend) start() error {
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.partials.free(b), b.heads.free(b), b.staging.close(), b.device.Close())
 }
 
 // Info describes the device.
