@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"fmt"
 	"math/bits"
 
 	"tempera/training/device"
@@ -23,11 +24,17 @@ const (
 	heldSingle = 8
 )
 
-// groupsFor plans rows of cols elements of a type. The values are all that are read or written in rows.
+// groupsFor plans rows of cols elements of a type. The values are all that are read or written in rows, and what is the same for each row.
 func (b *Backend) groupsFor(rows, cols int, t device.DType, vs ...*device.Value) groups {
 	g := groups{rows: rows, even: cols%(16/t.Bytes()) == 0}
 	for _, v := range vs {
-		g.even = g.even && (v == nil || address(v, v.Desc().DType)%16 == 0)
+		if v == nil {
+			continue
+		}
+		if v.Size() != rows*cols && v.Size() != cols {
+			panic(fmt.Sprintf("cuda: %v for %d rows of %d", v, rows, cols))
+		}
+		g.even = g.even && address(v, v.Desc().DType)%16 == 0
 	}
 	each := heldSingle
 	if g.even {
@@ -40,6 +47,15 @@ func (b *Backend) groupsFor(rows, cols int, t device.DType, vs ...*device.Value)
 	g.most = (rows + perBlock - 1) / perBlock
 	g.grid.X = min(g.most, 32*b.device.Processors)
 	return g
+}
+
+// perRow panics where a value has another number of elements than there are rows.
+func perRow(rows int, vs ...*device.Value) {
+	for _, v := range vs {
+		if v != nil && v.Size() != rows {
+			panic(fmt.Sprintf("cuda: %v for %d rows", v, rows))
+		}
+	}
 }
 
 // rows ends a launch.

@@ -11,6 +11,7 @@ import (
 func (b *Backend) LayerNorm(a device.LayerNormArgs) {
 	t := activations(a.X, a.Y)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.X, a.Y, a.W, a.B)
+	perRow(a.Rows, a.Mean, a.RStd)
 	b.kernel("norm", "layer_norm", t).value(a.Y, t).floats(a.Mean).floats(a.RStd).value(a.X, t).floats(a.W).floats(a.B).
 		i64(a.Rows).i32(a.Cols).f32(a.Eps).i32(g.warps).flag(g.even).rows(g)
 }
@@ -19,6 +20,7 @@ func (b *Backend) LayerNorm(a device.LayerNormArgs) {
 func (b *Backend) RMSNorm(a device.RMSNormArgs) {
 	t := activations(a.X, a.Y)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.X, a.Y, a.W)
+	perRow(a.Rows, a.RStd)
 	b.kernel("norm", "rms_norm", t).value(a.Y, t).floats(a.RStd).value(a.X, t).floats(a.W).
 		i64(a.Rows).i32(a.Cols).f32(a.Eps).i32(g.warps).flag(g.even).rows(g)
 }
@@ -27,6 +29,7 @@ func (b *Backend) RMSNorm(a device.RMSNormArgs) {
 func (b *Backend) L2Normalize(a device.L2NormalizeArgs) {
 	t := activations(a.X, a.Y)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.X, a.Y)
+	perRow(a.Rows, a.Inv)
 	b.kernel("norm", "l2_normalize", t).value(a.Y, t).floats(a.Inv).value(a.X, t).
 		i64(a.Rows).i32(a.Cols).f32(a.Eps).i32(g.warps).flag(g.even).rows(g)
 }
@@ -35,6 +38,7 @@ func (b *Backend) L2Normalize(a device.L2NormalizeArgs) {
 func (b *Backend) L2NormalizeBackward(a device.L2NormalizeBackwardArgs) {
 	t := activations(a.Y, a.DY, a.DX)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.Y, a.DY, a.DX)
+	perRow(a.Rows, a.Inv)
 	b.kernel("norm", "l2_normalize_backward", t).value(a.DX, t).value(a.Y, t).value(a.DY, t).floats(a.Inv).
 		i64(a.Rows).i32(a.Cols).f32(1 / a.Eps).i32(g.warps).flag(g.even).flag(a.Accumulate).rows(g)
 }
@@ -43,6 +47,7 @@ func (b *Backend) L2NormalizeBackward(a device.L2NormalizeBackwardArgs) {
 func (b *Backend) LayerNormBackward(a device.LayerNormBackwardArgs) {
 	t := activations(a.X, a.DY, a.DX)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.X, a.DY, a.DX, a.W)
+	perRow(a.Rows, a.Mean, a.RStd)
 	b.summing(g, a.Cols, a.DW, a.DB, func(g groups, dw, db driver.Pointer) {
 		b.kernel("norm", "layer_norm_backward", t).value(a.DX, t).pointer(dw).pointer(db).value(a.X, t).value(a.DY, t).floats(a.W).floats(a.Mean).floats(a.RStd).
 			i64(a.Rows).i32(a.Cols).i32(g.warps).flag(g.even).flag(a.Accumulate).rows(g)
@@ -53,6 +58,7 @@ func (b *Backend) LayerNormBackward(a device.LayerNormBackwardArgs) {
 func (b *Backend) RMSNormBackward(a device.RMSNormBackwardArgs) {
 	t := activations(a.X, a.DY, a.DX)
 	g := b.groupsFor(a.Rows, a.Cols, t, a.X, a.DY, a.DX, a.W)
+	perRow(a.Rows, a.RStd)
 	b.summing(g, a.Cols, a.DW, nil, func(g groups, dw, _ driver.Pointer) {
 		b.kernel("norm", "rms_norm_backward", t).value(a.DX, t).pointer(dw).value(a.X, t).value(a.DY, t).floats(a.W).floats(a.RStd).
 			i64(a.Rows).i32(a.Cols).i32(g.warps).flag(g.even).flag(a.Accumulate).rows(g)
@@ -64,6 +70,7 @@ func (b *Backend) summing(g groups, cols int, dw, db *device.Value, run func(g g
 	if g.rows == 0 {
 		return
 	}
+	perRow(cols, dw, db)
 	g.grid.X = min(g.most, rowThreads/g.grid.ThreadsX*b.device.Processors) // as many as run at once: their registers allow no more
 	g.grid.Shared = cols * device.WordBytes
 	if g.warps == g.grid.ThreadsX/32 {

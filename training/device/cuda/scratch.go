@@ -3,57 +3,43 @@
 package cuda
 
 import (
+	"errors"
 	"sync"
 
 	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
 )
 
-// scratch is memory for what kernels of one method leave for each other. It grows to the most that was asked for.
+// scratch is memory for what the kernels of a method leave for each other. It only grows.
 type scratch struct {
 	mu    sync.Mutex
-	p     driver.Pointer
+	all   []driver.Pointer // the last is in use; recorded work may still name the others
 	bytes int
 }
 
-// with calls f with memory that holds anything. No other call has it while f asks for work, so that work in the order of the calls has it alone.
-// Where there is no memory f is not called, and the fault is the next Sync's.
+// with calls f with memory that holds anything. No other call has it while f asks for work, and so none before that work is done. Where there is no
+// memory f is not called, and the fault is the next Sync's.
 func (s *scratch) with(b *Backend, bytes int, f func(p driver.Pointer)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.grow(b, bytes); err != nil {
-		b.fail(err)
-		return
+	if bytes > s.bytes {
+		size := max(bytes, 2*s.bytes, 1<<20)
+		p, err := b.device.Alloc(size)
+		if err != nil {
+			b.fail(err)
+			return
+		}
+		s.all, s.bytes = append(s.all, p), size
 	}
-	f(s.p)
+	f(s.all[len(s.all)-1])
 }
 
-func (s *scratch) grow(b *Backend, bytes int) error {
-	if bytes <= s.bytes {
-		return nil
-	}
-	if err := s.free(b); err != nil {
-		return err
-	}
-	p, err := b.device.Alloc(bytes)
-	if err != nil {
-		return err
-	}
-	s.p, s.bytes = p, bytes
-	return nil
-}
-
-// free waits for the work that has been asked for: it may still use the memory.
 func (s *scratch) free(b *Backend) error {
-	if s.bytes == 0 {
-		return nil
+	var errs []error
+	for _, p := range s.all {
+		errs = append(errs, b.device.Free(p))
 	}
-	if err := b.compute.Sync(); err != nil {
-		return err
-	}
-	err := b.device.Free(s.p)
-	s.p, s.bytes = 0, 0
-	return err
+	return errors.Join(errs...)
 }
 
 // layout cuts scratch memory into parts.

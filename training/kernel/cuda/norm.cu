@@ -28,10 +28,10 @@ template <Norm kind, int N, class T> DEVICE void normalise(Forward<T> a, float *
     const T *x = a.x + row * a.cols;
     T *y = a.y + row * a.cols;
     Few<T, N> xs[K];
-    LOOP_UNROLLED for (int k = 0; k < K; k++) xs[k] = s.load(x, k, 0.f);
+    LOOP_UNROLLED for (int k = 0; k < K; k++) xs[k] = s.few(x, k, 0, 0.f);
     auto each = [&](auto f) {
       LOOP_UNROLLED for (int k = 0; k < K; k++) f(k, xs[k]);
-      LOOP_ROLLED for (int k = K; k < s.steps(); k++) f(k, s.load(x, k, 0.f));
+      LOOP_ROLLED for (int k = K; k < s.steps(); k++) f(k, s.few(x, k, 0, 0.f));
     };
     float mean = 0.f, squares = 0.f;
     if (kind == LAYER) {
@@ -54,8 +54,8 @@ template <Norm kind, int N, class T> DEVICE void normalise(Forward<T> a, float *
     }
     each([&](int k, const Few<T, N> &f) {
       float v[N], gain[N], bias[N];
-      if (kind != LENGTH) s.floats(gain, a.w, k, 0.f);
-      if (kind == LAYER && a.b) s.floats(bias, a.b, k, 0.f);
+      if (kind != LENGTH) s.load(gain, a.w, k, 0.f);
+      if (kind == LAYER && a.b) s.load(bias, a.b, k, 0.f);
       LOOP_UNROLLED for (int i = 0; i < N; i++) {
         v[i] = (to_float(f.v[i]) - mean) * scale;
         if (kind != LENGTH) v[i] *= gain[i];
@@ -130,15 +130,15 @@ template <Norm kind, int N, class T> DEVICE void norm_backward(Backward<T> a, fl
     const T *x = a.x + row * a.cols, *dy = a.dy + row * a.cols;
     Few<T, N> xs[K], dys[K];
     LOOP_UNROLLED for (int k = 0; k < K; k++) {
-      xs[k] = s.load(x, k, 0.f);
-      dys[k] = s.load(dy, k, 0.f);
+      xs[k] = s.few(x, k, 0, 0.f);
+      dys[k] = s.few(dy, k, 0, 0.f);
     }
     float scale = live ? a.scales[row] : 0.f, mean = kind == LAYER && live ? a.means[row] : 0.f;
     float along[2] = {0.f, 0.f}; // of dy w, and of dy w n
     // gather adds to them and makes dy n and dy.
     auto gather = [&](int k, const Few<T, N> &f, const Few<T, N> &d, float(&n)[N], float(&e)[N]) {
       float gain[N];
-      if (kind != LENGTH) s.floats(gain, a.w, k, 0.f);
+      if (kind != LENGTH) s.load(gain, a.w, k, 0.f);
       LOOP_UNROLLED for (int i = 0; i < N; i++) {
         e[i] = to_float(d.v[i]);
         n[i] = kind == LENGTH ? to_float(f.v[i]) : (to_float(f.v[i]) - mean) * scale;
@@ -157,7 +157,7 @@ template <Norm kind, int N, class T> DEVICE void norm_backward(Backward<T> a, fl
       }
     }
     LOOP_ROLLED for (int k = K; k < s.steps(); k++) {
-      gather(k, s.load(x, k, 0.f), s.load(dy, k, 0.f), n, e);
+      gather(k, s.few(x, k, 0, 0.f), s.few(dy, k, 0, 0.f), n, e);
       if (dw.row) s.store(dw.row, k, n, first != g.first_row());
       if (db.row) s.store(db.row, k, e, first != g.first_row());
     }
@@ -170,7 +170,7 @@ template <Norm kind, int N, class T> DEVICE void norm_backward(Backward<T> a, fl
     if (kind == LENGTH) slope = scale < a.limit ? along[1] : 0.f;
     auto write = [&](int k, const Few<T, N> &f, const Few<T, N> &d) {
       float v[N], gain[N];
-      if (kind != LENGTH) s.floats(gain, a.w, k, 0.f);
+      if (kind != LENGTH) s.load(gain, a.w, k, 0.f);
       LOOP_UNROLLED for (int i = 0; i < N; i++) {
         float n = kind == LENGTH ? to_float(f.v[i]) : (to_float(f.v[i]) - mean) * scale;
         v[i] = scale * (kind == LENGTH ? to_float(d.v[i]) - n * slope : to_float(d.v[i]) * gain[i] - shift - n * slope);
@@ -178,7 +178,7 @@ template <Norm kind, int N, class T> DEVICE void norm_backward(Backward<T> a, fl
       s.store(a.dx + row * a.cols, k, v, a.accumulate);
     };
     LOOP_UNROLLED for (int k = 0; k < K; k++) write(k, xs[k], dys[k]);
-    LOOP_ROLLED for (int k = K; k < s.steps(); k++) write(k, s.load(x, k, 0.f), s.load(dy, k, 0.f));
+    LOOP_ROLLED for (int k = K; k < s.steps(); k++) write(k, s.few(x, k, 0, 0.f), s.few(dy, k, 0, 0.f));
   }
   if (kind == LENGTH) return;
   Share<N> all = {g.thread, g.threads, a.cols};

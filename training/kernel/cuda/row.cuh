@@ -31,32 +31,37 @@ template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16
   T v[N];
 };
 
-// Share is what one of `threads` threads has of n elements, a multiple of N: N of them at every step, beside those of its neighbours.
-template <int N> struct Share {
+// Share is what one of `threads` threads has of n elements, a multiple of N: at every step U times N of them, each N beside those of its neighbours.
+template <int N, int U = 1> struct Share {
+  static constexpr int M = U * N;
   int thread, threads, n;
 
-  MEMBER int steps() const { return (n + threads * N - 1) / (threads * N); }
-  MEMBER int at(int step) const { return (step * threads + thread) * N; }
-  MEMBER bool has(int step) const { return at(step) < n; }
+  MEMBER int steps() const { return (n + threads * M - 1) / (threads * M); }
+  // Element i of a step, below M.
+  MEMBER int at(int step, int i = 0) const { return ((step * U + i / N) * threads + thread) * N + i % N; }
+  MEMBER bool has(int step, int i = 0) const { return at(step, i) < n; }
 
-  // load reads what the thread has at a step, or numbers that stand for nothing.
-  template <class T> MEMBER Few<T, N> load(const T *row, int step, float nothing) const {
-    if (has(step)) return *(const Few<T, N> *)(row + at(step));
+  // few reads N elements, i being the first, or numbers that stand for nothing.
+  template <class T> MEMBER Few<T, N> few(const T *row, int step, int i, float nothing) const {
+    if (has(step, i)) return *(const Few<T, N> *)(row + at(step, i));
     Few<T, N> f;
-    LOOP_UNROLLED for (int i = 0; i < N; i++) from_float(&f.v[i], nothing);
+    LOOP_UNROLLED for (int j = 0; j < N; j++) from_float(&f.v[j], nothing);
     return f;
   }
-  // floats is load of numbers to compute with.
-  template <class T> MEMBER void floats(float (&v)[N], const T *row, int step, float nothing) const {
-    Few<T, N> f = load(row, step, nothing);
-    LOOP_UNROLLED for (int i = 0; i < N; i++) v[i] = to_float(f.v[i]);
+  // load reads what the thread has at a step.
+  template <class T> MEMBER void load(float (&v)[M], const T *row, int step, float nothing) const {
+    Few<T, N> f[U];
+    LOOP_UNROLLED for (int u = 0; u < U; u++) f[u] = few(row, step, u * N, nothing);
+    LOOP_UNROLLED for (int i = 0; i < M; i++) v[i] = to_float(f[i / N].v[i % N]);
   }
-  template <class T> MEMBER void store(T *row, int step, const float (&v)[N], bool accumulate = false) const {
-    if (!has(step)) return;
-    Few<T, N> *to = (Few<T, N> *)(row + at(step)), f;
-    if (accumulate) f = *to;
-    LOOP_UNROLLED for (int i = 0; i < N; i++) put(&f.v[i], v[i], accumulate);
-    *to = f;
+  template <class T> MEMBER void store(T *row, int step, const float (&v)[M], bool accumulate = false) const {
+    LOOP_UNROLLED for (int u = 0; u < U; u++) {
+      if (!has(step, u * N)) return;
+      Few<T, N> *to = (Few<T, N> *)(row + at(step, u * N)), f;
+      if (accumulate) f = *to;
+      LOOP_UNROLLED for (int i = 0; i < N; i++) put(&f.v[i], v[u * N + i], accumulate);
+      *to = f;
+    }
   }
 };
 
