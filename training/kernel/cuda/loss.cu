@@ -92,14 +92,14 @@ template <class T, class S> DEVICE void soft_cross_entropy(const Rows<T> &a, T *
       float z[M], w[M];
       s.load(z, x, k, -INFINITY);
       s.load(w, q, k, 0.f);
-      sums[2] -= e.reach(e.largest(z)) * sums[1];
+      sums[2] -= e.reach(e.largest(z)).by * sums[1];
       LOOP_UNROLLED for (int i = 0; i < M; i++) {
         e.sum += fast_exp(z[i] - e.top);
         sums[1] += w[i];
         sums[2] += w[i] != 0.f ? w[i] * (z[i] - e.top) : 0.f;
       }
     }
-    sums[2] -= e.reach(g.max(e.top)) * sums[1];
+    sums[2] -= e.reach(g.max(e.top)).by * sums[1];
     sums[0] = e.sum;
     g.sum(sums);
     if (s.n && g.thread == 0) losses[row] = sums[1] * logf(sums[0]) - sums[2];
