@@ -37,8 +37,7 @@ func headShapes() []headShape {
 		{rows: 3, width: 5, classes: 33, held: 3, transposed: true},
 		{rows: 150, width: 2, classes: 5, held: 140},
 		{rows: 3, width: 2, classes: 4104, held: 2},
-		{rows: 2, width: 2, classes: 50257, held: 1, transposed: true},
-		{rows: 2, width: 2, classes: 8196, held: 2},
+		{rows: 2, width: 2, classes: 4101, held: 1, transposed: true},
 	}
 }
 
