@@ -23,6 +23,8 @@ type Backend struct {
 	workspace workspace
 	products  *products
 	tables    ropeTables
+	partials  scratch // of reductions
+	heads     scratch // of language heads, whose methods call others
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync
@@ -70,7 +72,7 @@ func (b *Backend) start() error {
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.partials.free(b), b.heads.free(b), b.staging.close(), b.device.Close())
 }
 
 // Info describes the device.

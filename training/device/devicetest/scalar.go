@@ -66,52 +66,6 @@ func broadcastTrials() []trial {
 	}
 }
 
-func lossTrials() []trial {
-	const n, c = 9, 37
-	targets := is(3, 0, device.IgnoreIndex, 36, 5, 5, device.IgnoreIndex, 1, 2)
-	// logits, targets, row losses, mean, gradient
-	hard := []operand{f(n, c), targets, f(n), f(1), f(n, c)}
-	cross := func(change func(a *device.CrossEntropyArgs, v []*device.Value)) func(b device.Backend, v []*device.Value) {
-		return func(b device.Backend, v []*device.Value) {
-			a := device.CrossEntropyArgs{Rows: n, Classes: c, Logits: v[0], Targets: v[1], RowLoss: v[2], Mean: v[3], DLogits: v[4]}
-			change(&a, v)
-			b.CrossEntropy(a)
-		}
-	}
-	draws := []operand{f(6, 6), positive(6), is(0, 1, 0, 2, 3, 4), is(0, 0, 0, 0, 0, 0)}
-	return []trial{
-		{method: "CrossEntropy", values: hard, call: cross(func(*device.CrossEntropyArgs, []*device.Value) {})},
-		{method: "CrossEntropy", name: "with smoothing, in place", values: hard, call: cross(func(a *device.CrossEntropyArgs, v []*device.Value) {
-			a.Smoothing, a.DLogits = 0.1, v[0]
-		})},
-		{method: "CrossEntropy", name: "without gradient", values: hard, call: cross(func(a *device.CrossEntropyArgs, _ []*device.Value) { a.DLogits = nil })},
-		{method: "CrossEntropy", name: "against distributions", values: []operand{f(n, c), positive(n, c), f(n), f(1), f(n, c)}, call: cross(func(a *device.CrossEntropyArgs, v []*device.Value) {
-			a.Targets, a.SoftTargets = nil, v[1]
-		})},
-		{method: "SigLIP", values: []operand{f(n, n), f(n), f(1), f(n, n)}, call: func(b device.Backend, v []*device.Value) {
-			b.SigLIP(device.SigLIPArgs{Rows: n, Logits: v[0], RowLoss: v[1], Mean: v[2], DLogits: v[3]})
-		}},
-		{method: "Softmax", values: []operand{f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.Softmax(device.SoftmaxArgs{Rows: n, Cols: c, X: v[0], Y: v[1]})
-		}},
-		{method: "Softmax", name: "as logarithms, in place", values: []operand{f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.Softmax(device.SoftmaxArgs{Rows: n, Cols: c, X: v[0], Y: v[0], Log: true})
-		}},
-		{method: "MixTargets", values: []operand{f(n, c), scalar(0.4), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.MixTargets(device.MixTargetsArgs{Rows: n, Cols: c, Logits: v[0], Alpha: v[1], Y: v[2]})
-		}},
-		{method: "SampleNegatives", values: draws, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 6, Sim: v[0], Uniform: v[1], Index: v[3]})
-		}},
-		{method: "SampleNegatives", name: "of other groups", values: draws, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 6, Sim: v[0], Uniform: v[1], Groups: v[2], Index: v[3]})
-		}},
-		{method: "SampleNegatives", name: "where all are of one group", values: []operand{f(4, 4), positive(4), is(1, 1, 1, 1), is(0, 0, 0, 0)}, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 4, Sim: v[0], Uniform: v[1], Groups: v[2], Index: v[3]})
-		}},
-	}
-}
-
 func optimiserTrials() []trial {
 	const n, many = 131, 9001
 	return []trial{
