@@ -2,49 +2,61 @@ package devicetest
 
 import "tempera/training/device"
 
-// expertTrials route 37 tokens to 3 of 7 experts each; every trial makes the plan first. Values: logits, balance, plan, then the trial's own.
+// expertTrials route tokens to some of several experts each; every trial makes the plan first. Values: logits, balance, plan, then the trial's own.
 func expertTrials() []trial {
-	const tokens, active, experts, c = 37, 3, 7, 19
-	shape := device.Routing{Tokens: tokens, Active: active, Experts: experts}
+	few := routing{"", device.Routing{Tokens: 37, Active: 3, Experts: 7}, 19}.trials()
+	many := routing{" of many", device.Routing{Tokens: 529, Active: 5, Experts: 300}, 16}.trials()
+	return append(few, many...)
+}
+
+type routing struct {
+	name  string
+	shape device.Routing
+	cols  int
+}
+
+func (x routing) trials() []trial {
+	shape, c := x.shape, x.cols
+	tokens, active, experts := shape.Tokens, shape.Active, shape.Experts
 	route := func(b device.Backend, v []*device.Value) device.Routing { return plan(b, shape, v) }
 	on := func(own ...operand) []operand {
 		return append([]operand{f(tokens, experts), f(experts), is(make([]int32, shape.PlanSize())...)}, own...)
 	}
-	const rows = tokens * active
+	rows := tokens * active
 	combine := func(weighted, accumulate bool) func(b device.Backend, v []*device.Value) {
 		return func(b device.Backend, v []*device.Value) {
-			a := device.CombineArgs{Routing: route(b, v), Cols: c, X: v[3], Y: v[4], Accumulate: accumulate}
+			args := device.CombineArgs{Routing: route(b, v), Cols: c, X: v[3], Y: v[4], Accumulate: accumulate}
 			if weighted {
-				a.Weights = v[5]
+				args.Weights = v[5]
 			}
-			b.Combine(a)
+			b.Combine(args)
 		}
 	}
-	rowsToTokens := on(f(rows, c), f(tokens, c), f(tokens, active))
+	rowsToTokens := on(a(rows, c), a(tokens, c), f(tokens, active))
 	return []trial{
-		{method: "Route", values: on(), call: func(b device.Backend, v []*device.Value) { route(b, v) }},
-		{method: "Gate", values: on(f(tokens, active)), call: func(b device.Backend, v []*device.Value) {
+		{method: "Route", name: x.name, values: on(), call: func(b device.Backend, v []*device.Value) { route(b, v) }},
+		{method: "Gate", name: x.name, values: on(f(tokens, active)), call: func(b device.Backend, v []*device.Value) {
 			b.Gate(device.GateArgs{Routing: route(b, v), Scale: 2.5, Logits: v[0], Weights: v[3]})
 		}},
-		{method: "GateBackward", values: on(f(tokens, active), f(tokens, experts)), call: func(b device.Backend, v []*device.Value) {
+		{method: "GateBackward", name: x.name, values: on(f(tokens, active), f(tokens, experts)), call: func(b device.Backend, v []*device.Value) {
 			b.GateBackward(device.GateBackwardArgs{Routing: route(b, v), Scale: 2.5, Logits: v[0], DWeights: v[3], DLogits: v[4]})
 		}},
-		{method: "GateBackward", name: "that accumulates", values: on(f(tokens, active), f(tokens, experts)), call: func(b device.Backend, v []*device.Value) {
+		{method: "GateBackward", name: "that accumulates" + x.name, values: on(f(tokens, active), f(tokens, experts)), call: func(b device.Backend, v []*device.Value) {
 			b.GateBackward(device.GateBackwardArgs{Routing: route(b, v), Scale: 2.5, Logits: v[0], DWeights: v[3], DLogits: v[4], Accumulate: true})
 		}},
-		{method: "Dispatch", values: on(f(tokens, c), f(rows, c)), call: func(b device.Backend, v []*device.Value) {
+		{method: "Dispatch", name: x.name, values: on(a(tokens, c), a(rows, c)), call: func(b device.Backend, v []*device.Value) {
 			b.Dispatch(device.DispatchArgs{Routing: route(b, v), Cols: c, X: v[3], Y: v[4]})
 		}},
-		{method: "Dispatch", name: "with weights", values: on(f(tokens, c), f(rows, c), f(tokens, active)), call: func(b device.Backend, v []*device.Value) {
+		{method: "Dispatch", name: "with weights" + x.name, values: on(a(tokens, c), a(rows, c), f(tokens, active)), call: func(b device.Backend, v []*device.Value) {
 			b.Dispatch(device.DispatchArgs{Routing: route(b, v), Cols: c, X: v[3], Y: v[4], Weights: v[5]})
 		}},
-		{method: "Combine", values: rowsToTokens, call: combine(false, false)},
-		{method: "Combine", name: "with weights", values: rowsToTokens, call: combine(true, false)},
-		{method: "Combine", name: "with weights, that accumulates", values: rowsToTokens, call: combine(true, true)},
-		{method: "CombineDot", values: rowsToTokens, call: func(b device.Backend, v []*device.Value) {
+		{method: "Combine", name: x.name, values: rowsToTokens, call: combine(false, false)},
+		{method: "Combine", name: "with weights" + x.name, values: rowsToTokens, call: combine(true, false)},
+		{method: "Combine", name: "with weights, that accumulates" + x.name, values: rowsToTokens, call: combine(true, true)},
+		{method: "CombineDot", name: x.name, values: rowsToTokens, call: func(b device.Backend, v []*device.Value) {
 			b.CombineDot(device.CombineDotArgs{Routing: route(b, v), Cols: c, X: v[3], DY: v[4], DWeights: v[5]})
 		}},
-		{method: "CombineDot", name: "that accumulates", values: rowsToTokens, call: func(b device.Backend, v []*device.Value) {
+		{method: "CombineDot", name: "that accumulates" + x.name, values: rowsToTokens, call: func(b device.Backend, v []*device.Value) {
 			b.CombineDot(device.CombineDotArgs{Routing: route(b, v), Cols: c, X: v[3], DY: v[4], DWeights: v[5], Accumulate: true})
 		}},
 	}

@@ -28,11 +28,11 @@ func elementwiseTrials() []trial {
 	}
 	for name, factor := range map[string]device.Factor{"times": device.Times, "times the exponential": device.TimesExp, "divided": device.DividedBy} {
 		for how, accumulate := range map[string]bool{"": false, ", that accumulates": true} {
-			ts = append(ts, trial{method: "ScaleBy", name: name + how, values: []operand{f(n), scalar(0.6), f(n)}, call: func(b device.Backend, v []*device.Value) {
+			ts = append(ts, trial{method: "ScaleBy", name: name + how, values: []operand{a(n), scalar(0.6), a(n)}, call: func(b device.Backend, v []*device.Value) {
 				b.ScaleBy(device.ScaleByArgs{Factor: factor, X: v[0], S: v[1], Y: v[2], Accumulate: accumulate})
 			}})
 		}
-		ts = append(ts, trial{method: "ScaleByBackward", name: name, values: []operand{f(n), scalar(0.6), f(n), scalar(2)}, call: func(b device.Backend, v []*device.Value) {
+		ts = append(ts, trial{method: "ScaleByBackward", name: name, values: []operand{a(n), scalar(0.6), a(n), scalar(2)}, call: func(b device.Backend, v []*device.Value) {
 			b.ScaleByBackward(device.ScaleByBackwardArgs{Factor: factor, X: v[0], S: v[1], DY: v[2], DS: v[3]})
 		}})
 	}
@@ -40,28 +40,57 @@ func elementwiseTrials() []trial {
 }
 
 func broadcastTrials() []trial {
-	const n, c = 6, 21
+	var ts []trial
+	// as ever, of a width of whole vectors, and of more rows than one block sums
+	for name, s := range map[string]struct{ n, c int }{"": {6, 21}, ", wide": {9, 264}, ", narrow": {300, 8}} {
+		ts = append(ts, gateTrials(name, s.n, s.c)...)
+		ts = append(ts, periodTrials(name, s.n, s.c)...)
+	}
+	sum := func(b device.Backend, v []*device.Value) {
+		b.SumRows(device.SumRowsArgs{Rows: v[0].Size() / v[1].Size(), Cols: v[1].Size(), Period: 1, X: v[0], DP: v[1]})
+	}
+	return append(ts,
+		trial{method: "SumRows", name: "of columns", values: []operand{a(301, 21), f(21)}, call: sum},
+		trial{method: "SumRows", name: "of many columns", values: []operand{a(5, 1031), f(1031)}, call: sum},
+		trial{method: "SumRows", name: "of one column", values: []operand{a(2500), f(1)}, call: sum},
+		trial{method: "SumRows", name: "to an activation", values: []operand{a(201, 40), a(40)}, call: sum},
+		trial{method: "AddRows", name: "of one element", values: []operand{a(203), scalar(0.7), a(203)}, call: func(b device.Backend, v []*device.Value) {
+			b.AddRows(device.AddRowsArgs{Rows: 203, Cols: 1, Period: 1, X: v[0], P: v[1], Y: v[2]})
+		}},
+		trial{method: "Axpy", name: "of activations to a gradient", values: []operand{f(37), a(37)}, call: func(b device.Backend, v []*device.Value) {
+			b.Axpy(v[0], v[1], 0.7)
+		}})
+}
+
+func gateTrials(name string, n, c int) []trial {
+	x := a(n, c)
 	return []trial{
-		{method: "SwiGLU", values: []operand{f(n, c), f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLU", name: "of two matrices" + name, values: []operand{x, x, x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLU(device.SwiGLUArgs{Rows: n, Cols: c, Gate: v[0], Up: v[1], Y: v[2]})
 		}},
-		{method: "SwiGLU", name: "of one matrix", values: []operand{f(n, 2*c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLU", name: "of one matrix" + name, values: []operand{a(n, 2*c), x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLU(device.SwiGLUArgs{Rows: n, Cols: c, Gate: v[0], Y: v[1]})
 		}},
-		{method: "SwiGLUBackward", values: []operand{f(n, c), f(n, c), f(n, c), f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLUBackward", name: "of two matrices" + name, values: []operand{x, x, x, x, x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLUBackward(device.SwiGLUBackwardArgs{Rows: n, Cols: c, Gate: v[0], Up: v[1], DY: v[2], DGate: v[3], DUp: v[4]})
 		}},
-		{method: "SwiGLUBackward", name: "of one matrix", values: []operand{f(n, 2*c), f(n, c), f(n, 2*c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLUBackward", name: "of one matrix" + name, values: []operand{a(n, 2*c), x, a(n, 2*c)}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLUBackward(device.SwiGLUBackwardArgs{Rows: n, Cols: c, Gate: v[0], DY: v[1], DGate: v[2]})
 		}},
-		{method: "AddRows", values: []operand{f(n, c), f(3, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+	}
+}
+
+func periodTrials(name string, n, c int) []trial {
+	x := a(n, c)
+	return []trial{
+		{method: "AddRows", name: "with a period" + name, values: []operand{x, f(3, c), x}, call: func(b device.Backend, v []*device.Value) {
 			b.AddRows(device.AddRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], P: v[1], Y: v[2]})
 		}},
-		{method: "SumRows", name: "with a period", values: []operand{f(n, c), f(3, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.SumRows(device.SumRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], DP: v[1]})
+		{method: "AddRows", name: "in place" + name, values: []operand{x, a(c)}, call: func(b device.Backend, v []*device.Value) {
+			b.AddRows(device.AddRowsArgs{Rows: n, Cols: c, Period: 1, X: v[0], P: v[1], Y: v[0]})
 		}},
-		{method: "SumRows", name: "of columns", values: []operand{f(301, c), f(c)}, call: func(b device.Backend, v []*device.Value) {
-			b.SumRows(device.SumRowsArgs{Rows: 301, Cols: c, Period: 1, X: v[0], DP: v[1]})
+		{method: "SumRows", name: "with a period" + name, values: []operand{x, f(3, c)}, call: func(b device.Backend, v []*device.Value) {
+			b.SumRows(device.SumRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], DP: v[1]})
 		}},
 	}
 }

@@ -92,6 +92,8 @@ static inline unsigned __ballot_sync(unsigned, int p) {
   for (int i = 0; i < 32; i++) r |= all[i][0] << i;
   return r;
 }
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
 static inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
