@@ -6,7 +6,7 @@ type Elementwise interface {
 	Add(dst, a, b *Value)
 	// Scale writes dst = alpha x; dst may be x.
 	Scale(dst, x *Value, alpha float32)
-	// Axpy accumulates dst += alpha x.
+	// Axpy accumulates dst += alpha x; the two may be of two float types.
 	Axpy(dst, x *Value, alpha float32)
 	Activate(a ActivateArgs)
 	ActivateBackward(a ActivateBackwardArgs)
@@ -43,13 +43,13 @@ type SwiGLUBackwardArgs struct {
 	Gate, Up, DY, DGate, DUp *Value
 }
 
-// AddRowsArgs is y = x + p where row r of Rows x Cols takes row r mod Period of P. Y may be X.
+// AddRowsArgs is y = x + p where row r of Rows x Cols takes row r mod Period of P, which may be of another float type. Y may be X.
 type AddRowsArgs struct {
 	Rows, Cols, Period int
 	X, P, Y            *Value
 }
 
-// SumRowsArgs accumulates DP[r mod Period] += X[r]: the gradient of AddRows; with Period 1, column sums.
+// SumRowsArgs accumulates DP[r mod Period] += X[r]: the gradient of AddRows; with Period 1, column sums. DP may be of another float type than X.
 type SumRowsArgs struct {
 	Rows, Cols, Period int
 	X, DP              *Value

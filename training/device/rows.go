@@ -13,23 +13,23 @@ type Rows interface {
 	GridBackward(a GridBackwardArgs)
 }
 
-// GatherArgs copies row Index[i] of the TableRows x Cols Table, of either type, to row i of Y, whose rows are LDY apart (0: Cols); a negative
-// index gives zeros.
+// GatherArgs copies row Index[i] of the TableRows x Cols Table, of integers or floats, to row i of Y, whose rows are LDY apart (0: Cols); a negative
+// index gives zeros. Table and Y may be of two float types, as a table of embeddings and activations are.
 type GatherArgs struct {
 	TableRows, Cols int
 	Table, Index, Y *Value
 	LDY             int
 }
 
-// GatherBackwardArgs accumulates row i of DY into row Index[i] of DTable, in the order of i.
+// GatherBackwardArgs accumulates row i of DY into row Index[i] of DTable, in the order of i. The two may be of two float types.
 type GatherBackwardArgs struct {
 	TableRows, Cols   int
 	DTable, Index, DY *Value
 	LDDY              int
 }
 
-// CopyBlockArgs writes (tensors of either type) or accumulates (float32) Rows x Cols elements of X from word OffsetX on, rows LDX apart, to Y
-// likewise. An LD of 0 means Cols.
+// CopyBlockArgs writes (integers or floats) or accumulates (floats) Rows x Cols elements of X from element OffsetX on, rows LDX apart, to Y
+// likewise. An LD of 0 means Cols. X and Y may be of two float types.
 type CopyBlockArgs struct {
 	Rows, Cols       int
 	X, Y             *Value
@@ -38,7 +38,7 @@ type CopyBlockArgs struct {
 	Accumulate       bool
 }
 
-// PatchifyArgs relates Images (B, Channels, Height, Width) and Patches (B, Height/Patch Width/Patch, Channels Patch Patch); a patch's columns run
+// PatchifyArgs relates Images, which may be float32 where activations are not, (B, Channels, Height, Width) and Patches (B, Height/Patch Width/Patch, Channels Patch Patch); a patch's columns run
 // channel by channel, each row by row.
 type PatchifyArgs struct {
 	B, Channels, Height, Width, Patch int

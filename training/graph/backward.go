@@ -69,7 +69,7 @@ func (r *reversePass) request(n *Node) Backprop {
 func (b *backwardStep) plan() {
 	b.bp = b.r.request(b.n)
 	for _, i := range b.bp.Through {
-		if in := b.n.in[i].base; b.want[i] && in.param == nil {
+		if in := b.n.in[i].base; b.want[i] && in.param == nil && in.desc.DType == b.n.desc.DType {
 			b.r.give(in, b.dout)
 			b.want[i] = false
 		}

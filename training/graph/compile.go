@@ -69,7 +69,7 @@ func (g *Graph) addReverse(loss *Node) (map[*Node]*slot, error) {
 	if loss == nil && len(g.seeds) > 0 {
 		return g.reverse(nil)
 	}
-	if loss == nil || loss.graph != g || loss.desc.DType != device.Float32 || loss.desc.Size() != 1 {
+	if loss == nil || loss.graph != g || !loss.desc.DType.Float() || loss.desc.Size() != 1 {
 		return nil, fmt.Errorf("graph: training needs a loss of one float32; got %v", loss)
 	}
 	if loss.base.leaf() {

@@ -27,6 +27,9 @@
 // reads is kept until then, but for what lies inside a Graph.Block where Options.Checkpoint is set: that is computed again. Graphs that never run at
 // once can share an Arena, and any number of graphs share parameters and gradients.
 //
+// Types. What operations yield is stored as the backend stores activations (device.ActivationsOf), and gradients like what they belong to, but for
+// losses and what is Exact. Parameters, their gradients and inputs are what they were declared; the host sees float32.
+//
 // Gorgonia. Steps run in the order in which they were defined: each is a child of the one before, which is also what makes sums of gradients the same
 // bits whatever else a graph holds. Nodes ignore the values that the machine hands them and use the places given at Compile, because the
 // machine forgets its registers at each reset; each run checks that the machine keeps the order that the

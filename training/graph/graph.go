@@ -191,6 +191,7 @@ func (g *Graph) Apply(op Op, in ...*Node) *Node {
 	if err != nil {
 		panic(faultOf(op.Name(), in, err.Error()))
 	}
+	d.DType = g.stored(op, in, d)
 	n := &Node{graph: g, id: g.nextID(), desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d), block: g.block}
 	n.base = n
 	n.hosted = &hosted{name: op.Name(), id: n.id, out: d, run: op.Forward}
@@ -198,6 +199,17 @@ func (g *Graph) Apply(op Op, in ...*Node) *Node {
 	n.name = n.hosted.String()
 	g.nodes = append(g.nodes, n)
 	return n
+}
+
+// stored is the type of an operation's output.
+func (g *Graph) stored(op Op, in []*Node, d device.Desc) device.DType {
+	if !d.DType.Float() {
+		return d.DType
+	}
+	if e, ok := op.(Exact); d.Size() == 1 || ok && e.Exact(descsOf(in)) {
+		return device.Float32
+	}
+	return device.ActivationsOf(g.backend)
 }
 
 // Block defines a part of the graph, such as a layer, that the reverse pass of a graph with Options.Checkpoint computes again. What comes in
@@ -226,7 +238,7 @@ func (g *Graph) Gradient(name string, n *Node) {
 	if !g.options.Train {
 		fault("gradient", "the graph of %s does not train", n.name)
 	}
-	if n.desc.DType != device.Float32 {
+	if !n.desc.DType.Float() {
 		fault("gradient", "%v has no gradient", n)
 	}
 	g.nameOutput(name)
@@ -237,10 +249,10 @@ func (g *Graph) Gradient(name string, n *Node) {
 // what is fed instead of 1: so a part of a batch takes its share in the loss of the whole. Seeded features take the gradients that a
 // loss over more rows than the graph holds has for them.
 func (g *Graph) Seed(name string, n *Node) {
-	if !g.options.Train || n.desc.DType != device.Float32 || n.base.leaf() {
+	if !g.options.Train || !n.desc.DType.Float() || n.base.leaf() {
 		fault("seed", "%v is no result with a gradient in a training graph", n)
 	}
-	g.seeds = append(g.seeds, seed{n, g.Input(name, device.Float32, n.desc.Shape...)})
+	g.seeds = append(g.seeds, seed{n, g.Input(name, n.desc.DType, n.desc.Shape...)})
 }
 
 func (g *Graph) nameOutput(name string) {

@@ -68,4 +68,4 @@ func once(seen map[*Param]bool, p *Param) int64 {
 	return bytesOf(p.Value.Desc())
 }
 
-func bytesOf(d device.Desc) int64 { return int64(d.Size()) * device.WordBytes }
+func bytesOf(d device.Desc) int64 { return int64(d.Words()) * device.WordBytes }

@@ -6,11 +6,18 @@ import "tempera/training/device"
 type Op interface {
 	// Name is the operation in errors and traces, such as "linear".
 	Name() string
-	// Infer checks the inputs and describes the output. Its error states the rule that is broken;
+	// Infer checks the inputs and describes the output; of floats the graph chooses the type, see Exact. Its error states the rule that is broken;
 	// the graph adds the names and shapes of the inputs.
 	Infer(in []device.Desc) (device.Desc, error)
 	// Forward writes all of c.Out.
 	Forward(c *Call)
+}
+
+// Exact is an Op that can do without the rounding of activations. On a backend that stores activations in another type than float32 (device.Rounding), the
+// graph gives an op's float output that type, whatever Infer says, unless it has one element or is exact.
+type Exact interface {
+	// Exact tells for these inputs whether the output is float32: results that losses are made of, or that have the type of float32 inputs.
+	Exact(in []device.Desc) bool
 }
 
 // Scratcher is an Op whose forward needs memory that it forgets.
@@ -58,7 +65,7 @@ type Backprop struct {
 	Scratch  []device.Desc // Call.Scratch of the backward
 
 	// Through lists inputs whose gradient is the output's gradient itself. Where the graph can, it passes that on and
-	// leaves Call.DIn nil; where it cannot (the input is a parameter), Backward adds it.
+	// leaves Call.DIn nil; where it cannot (the input is a parameter, or of another type than the output), Backward writes or adds it.
 	Through []int
 	// Accumulates lists inputs to whose gradient Backward can as well add: Call.Add may be set for them although they are no parameters, which
 	// saves the graph a sum where a tensor has several users.

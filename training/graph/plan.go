@@ -135,22 +135,22 @@ func (g *Graph) layout() (arena, separate int) {
 	for _, s := range g.slots {
 		if !s.fixed && s.from <= s.to {
 			todo = append(todo, s)
-			separate += roundUp(s.desc.Size())
+			separate += roundUp(s.desc.Words())
 		}
 	}
 	if g.options.NoReuse {
 		for _, s := range todo {
 			s.offset = arena
-			arena += roundUp(s.desc.Size())
+			arena += roundUp(s.desc.Words())
 		}
 		return arena, separate
 	}
 	slices.SortStableFunc(todo, func(a, b *slot) int {
-		return cmp.Or(cmp.Compare(b.desc.Size(), a.desc.Size()), cmp.Compare(a.from, b.from))
+		return cmp.Or(cmp.Compare(b.desc.Words(), a.desc.Words()), cmp.Compare(a.from, b.from))
 	})
 	placed := make([]*slot, 0, len(todo)) // by offset
 	for _, s := range todo {
-		size := roundUp(s.desc.Size())
+		size := roundUp(s.desc.Words())
 		s.offset = 0
 		for _, p := range placed {
 			if p.from > s.to || s.from > p.to {
@@ -159,7 +159,7 @@ func (g *Graph) layout() (arena, separate int) {
 			if s.offset+size <= p.offset {
 				break
 			}
-			s.offset = max(s.offset, p.offset+roundUp(p.desc.Size()))
+			s.offset = max(s.offset, p.offset+roundUp(p.desc.Words()))
 		}
 		arena = max(arena, s.offset+size)
 		at, _ := slices.BinarySearchFunc(placed, s, func(p, s *slot) int { return cmp.Compare(p.offset, s.offset) })

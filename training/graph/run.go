@@ -21,7 +21,7 @@ func (g *Graph) Feed(name string, data any) error {
 	length := -1
 	switch d := data.(type) {
 	case []float32:
-		if n.desc.DType == device.Float32 {
+		if n.desc.DType.Float() {
 			length = len(d)
 		}
 		if length == n.desc.Size() {
@@ -41,7 +41,7 @@ func (g *Graph) Feed(name string, data any) error {
 	return fmt.Errorf("graph: feed %s: got %d elements, the input is %v", name, length, n.desc)
 }
 
-// FeedValue copies a tensor of the same backend, such as another graph's output, to an input.
+// FeedValue copies a tensor of the same backend, such as another graph's output, to an input. Of two float types the input has the nearest numbers.
 func (g *Graph) FeedValue(name string, v *device.Value) error {
 	n := g.inputs[name]
 	if n == nil {
@@ -50,7 +50,7 @@ func (g *Graph) FeedValue(name string, v *device.Value) error {
 	if err := g.prepare(); err != nil {
 		return fmt.Errorf("graph: feed %s: %w", name, err)
 	}
-	if d := v.Desc(); d.DType != n.desc.DType || d.Size() != n.desc.Size() {
+	if d := v.Desc(); d.DType.Float() != n.desc.DType.Float() || d.Size() != n.desc.Size() {
 		return fmt.Errorf("graph: feed %s: got %v, the input is %v", name, v, n.desc)
 	}
 	g.backend.Copy(n.slot.value, v)
@@ -97,13 +97,13 @@ func (g *Graph) Value(name string) (*device.Value, error) {
 	return g.reads[name], nil
 }
 
-// Read copies a float32 output or wanted gradient to the host.
+// Read copies an output of floats or a wanted gradient to the host.
 func (g *Graph) Read(name string) ([]float32, error) {
 	v, err := g.Value(name)
 	if err != nil {
 		return nil, err
 	}
-	if v.Desc().DType != device.Float32 {
+	if !v.Desc().DType.Float() {
 		return nil, fmt.Errorf("graph: read %s: it is %v: use ReadInts", name, v)
 	}
 	return device.ReadFloats(g.backend, v)

@@ -76,6 +76,9 @@ func NewRoPETable(s RoPESpec) *RoPETable {
 	return t
 }
 
+// Rotations are the cosines and sines of a table, (tokens, width / 2): pairs in order, part after part. They must not be changed.
+func (t *RoPETable) Rotations() (cos, sin []float32) { return t.cos, t.sin }
+
 // RoPEArgs turns the heads of X (B,T,H,D) into Y; Y may be X. Token t of every batch row takes entry t of the table, which has at least T
 // entries, or entry Index[b T + t] (packed sequences, decoding). Inverse turns backwards: it is the gradient.
 type RoPEArgs struct {

@@ -88,7 +88,7 @@ func (s Score) list(l *lister, width int) {
 // Scores are the numbers that the score head gives to states (..., C): (N, 1), one for each row.
 func (m *Model) Scores(g *graph.Graph, states *graph.Node) *graph.Node {
 	rows := g.Reshape(states, states.Desc().Rows(), states.Dim(-1))
-	return op.Linear(g, rows, m.p(g, scoreWeight), nil, op.LinearOptions{})
+	return op.Linear(g, rows, m.p(g, scoreWeight), nil, op.LinearOptions{Exact: true})
 }
 
 // ScoresAt are the scores of chosen rows of the states, int32 (K) by their numbers: (K, 1).

@@ -190,15 +190,15 @@ func (m *Model) TextFeature(g *graph.Graph, states *graph.Node, t Texts) *graph.
 // MatchLogits judges what GroundedStates returned by its first token: (B, 2),
 // class 1 meaning that text and image belong together.
 func (m *Model) MatchLogits(g *graph.Graph, states *graph.Node) *graph.Node {
-	return m.linear(g, "match", op.SelectToken(g, states, 0), op.LinearOptions{})
+	return m.linear(g, "match", op.SelectToken(g, states, 0), op.LinearOptions{Exact: true})
 }
 
 // TokenLogits is the language head: (B, T, C) to (B, T, V).
 func (m *Model) TokenLogits(g *graph.Graph, states *graph.Node) *graph.Node {
 	if m.Config.Text.TieHead {
-		return op.Linear(g, states, m.p(g, "text.token"), m.optional(g, "text.head.bias"), op.LinearOptions{Transposed: true})
+		return op.Linear(g, states, m.p(g, "text.token"), m.optional(g, "text.head.bias"), op.LinearOptions{Transposed: true, Exact: true})
 	}
-	return m.linear(g, "text.head", states, op.LinearOptions{})
+	return m.linear(g, "text.head", states, op.LinearOptions{Exact: true})
 }
 
 // TokenLoss is the mean cross-entropy of TokenLogits against the targets, int32 (B, T), without holding all logits of a large vocabulary.

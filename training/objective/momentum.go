@@ -125,7 +125,8 @@ func (mo *momentum) enqueue(step int64, image, text *device.Value) {
 	rows, width := mo.image.Rows(), mo.image.Cols()
 	at := int(step*int64(mo.batch)%int64(rows)) * width
 	for _, q := range []struct{ queue, keys *device.Value }{{mo.image, image}, {mo.text, text}} {
-		mo.backend.Copy(device.NewValue(q.keys.Desc(), q.queue.Buffer(), q.queue.Offset()+at), q.keys)
+		place := device.NewValue(device.Floats(q.keys.Shape()...), q.queue.Buffer(), q.queue.Offset()+at)
+		mo.backend.Copy(place, q.keys)
 	}
 }
 

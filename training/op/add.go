@@ -7,7 +7,7 @@ import (
 	"tempera/training/graph"
 )
 
-// Add is a + b for equal shapes.
+// Add is a + b for equal shapes. Where one is float32 and the other is stored in another type, so is the sum.
 //
 // Backward passes the gradient on without a copy. Saved: nothing.
 func Add(g *graph.Graph, a, b *graph.Node) *graph.Node { return g.Apply(add{}, a, b) }
@@ -23,7 +23,20 @@ func (add) Infer(in []device.Desc) (device.Desc, error) {
 	return in[0], sameShape(in[0], in[1])
 }
 
-func (add) Forward(c *graph.Call) { c.Backend.Add(c.Out, c.In[0], c.In[1]) }
+// Exact is part of graph.Exact.
+func (add) Exact(in []device.Desc) bool {
+	return sameType(in...) == nil && in[0].DType == device.Float32
+}
+
+func (add) Forward(c *graph.Call) {
+	a, b := c.In[0], c.In[1]
+	if a.Desc().DType == b.Desc().DType {
+		c.Backend.Add(c.Out, a, b)
+		return
+	}
+	c.Backend.Copy(c.Out, a)
+	c.Backend.Axpy(c.Out, b, 1)
+}
 
 func (add) Wrt() []bool { return []bool{true, true} }
 
@@ -45,6 +58,7 @@ func AddBias(g *graph.Graph, x, p *graph.Node) *graph.Node {
 }
 
 type addRows struct {
+	likeFirst
 	bias            bool
 	n, cols, period int
 }

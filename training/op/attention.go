@@ -56,6 +56,7 @@ func applyAttention(g *graph.Graph, p attentionParts, o AttentionOptions, in ...
 }
 
 type attention struct {
+	likeFirst
 	parts           attentionParts
 	o               AttentionOptions
 	tensors         int // operands that hold queries, keys or values
@@ -67,8 +68,8 @@ func (a *attention) Name() string { return "attention" }
 
 func (a *attention) Infer(in []device.Desc) (device.Desc, error) {
 	for i, d := range in {
-		if i < a.tensors && (d.DType != device.Float32 || d.Rank() != 3) || i >= a.tensors && (d.DType != device.Int32 || d.Rank() != 1) {
-			return device.Desc{}, errors.New("wants float32 (B, T, C) tensors and int32 vectors as masks")
+		if i < a.tensors && (d.DType != in[0].DType || !d.DType.Float() || d.Rank() != 3) || i >= a.tensors && (d.DType != device.Int32 || d.Rank() != 1) {
+			return device.Desc{}, errors.New("wants (B, T, C) tensors of one float type and int32 vectors as masks")
 		}
 	}
 	h, kv := a.o.Heads, cmp.Or(a.o.KVHeads, a.o.Heads)

@@ -8,22 +8,40 @@ import (
 	"tempera/training/graph"
 )
 
-// types checks element types: a letter per input, f for float32, i for int32.
+// types checks element types: a letter per input, f for floats, i for int32. Floats may be of several types.
 func types(in []device.Desc, letters string) error {
 	if len(in) != len(letters) {
 		return fmt.Errorf("takes %d operands, got %d", len(letters), len(in))
 	}
 	for i, d := range in {
-		want := device.Float32
-		if letters[i] == 'i' {
-			want = device.Int32
-		}
-		if d.DType != want {
-			return fmt.Errorf("operand %d must be %v", i, want)
+		if want := letters[i] == 'f'; d.DType.Float() != want {
+			return fmt.Errorf("operand %d must be %s", i, map[bool]string{true: "floats", false: "int32"}[want])
 		}
 	}
 	return nil
 }
+
+// sameType checks that floats are of one type, for kernels that take no others.
+func sameType(in ...device.Desc) error {
+	for _, d := range in {
+		if d.DType != in[0].DType {
+			return fmt.Errorf("operands are of the types %v and %v", in[0].DType, d.DType)
+		}
+	}
+	return nil
+}
+
+// likeFirst is embedded by operations whose output has the type of their first operand.
+type likeFirst struct{}
+
+// Exact is part of graph.Exact.
+func (likeFirst) Exact(in []device.Desc) bool { return in[0].DType == device.Float32 }
+
+// always is embedded by operations whose output is never rounded.
+type always struct{}
+
+// Exact is part of graph.Exact.
+func (always) Exact([]device.Desc) bool { return true }
 
 func rank(d device.Desc, operand string, ranks ...int) error {
 	if !slices.Contains(ranks, d.Rank()) {
@@ -75,7 +93,7 @@ func pass(c *graph.Call, i int) {
 	switch d := c.DIn[i]; {
 	case d == nil:
 	case c.Add[i]:
-		c.Backend.Add(d, d, c.DOut)
+		c.Backend.Axpy(d, c.DOut, 1)
 	default:
 		c.Backend.Copy(d, c.DOut)
 	}

@@ -13,7 +13,7 @@ type CrossEntropyOptions struct {
 }
 
 // CrossEntropy is the mean over rows of -log softmax(logits)[target], a scalar. logits is (..., V). targets is int32 with one entry per row,
-// where device.IgnoreIndex leaves a row out, or float32 (..., V): a distribution per row. Targets get no gradient.
+// where device.IgnoreIndex leaves a row out, or floats (..., V): a distribution per row. Targets get no gradient.
 //
 // Method: loss and gradient in one pass. Saved: the gradient, over the logits if nobody else reads them; it becomes that of the logits in place.
 func CrossEntropy(g *graph.Graph, logits, targets *graph.Node, o CrossEntropyOptions) *graph.Node {
@@ -30,14 +30,14 @@ func (x *crossEntropy) Name() string { return "crossentropy" }
 
 func (x *crossEntropy) Infer(in []device.Desc) (device.Desc, error) {
 	logits, targets := in[0], in[1]
-	x.n, x.v, x.soft = logits.Rows(), logits.Cols(), targets.DType == device.Float32
+	x.n, x.v, x.soft = logits.Rows(), logits.Cols(), targets.DType.Float()
 	want := x.n
 	if x.soft {
 		want *= x.v
 	}
 	switch {
-	case logits.DType != device.Float32:
-		return device.Desc{}, fmt.Errorf("logits must be float32")
+	case !logits.DType.Float():
+		return device.Desc{}, fmt.Errorf("logits must be floats")
 	case targets.Size() != want:
 		return device.Desc{}, fmt.Errorf("%d rows of %d logits need %d targets of this type, got %d", x.n, x.v, want, targets.Size())
 	case x.smoothing < 0 || x.smoothing >= 1 || x.soft && x.smoothing != 0:

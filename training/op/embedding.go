@@ -14,7 +14,7 @@ func Embedding(g *graph.Graph, ids, table *graph.Node) *graph.Node {
 	return g.Apply(&gather{name: "embedding"}, ids, table)
 }
 
-// GatherRows selects items: index int32 (N) of x (M, ...), of either type, gives (N, ...). It is differentiable in a float32 x; an index may repeat.
+// GatherRows selects items: index int32 (N) of x (M, ...), of integers or floats, gives (N, ...). It is differentiable in an x of floats; an index may repeat.
 func GatherRows(g *graph.Graph, x, index *graph.Node) *graph.Node {
 	return g.Apply(&gather{name: "gatherrows", items: true}, index, x)
 }
@@ -32,7 +32,7 @@ func (e *gather) Infer(in []device.Desc) (device.Desc, error) {
 	ids, table := in[0], in[1]
 	e.ints = table.DType == device.Int32
 	if ids.DType != device.Int32 || e.ints && !e.items {
-		return device.Desc{}, errors.New("wants int32 indices, and a float32 table if it is one of embeddings")
+		return device.Desc{}, errors.New("wants int32 indices, and a table of floats if it is one of embeddings")
 	}
 	if !e.items && table.Rank() != 2 || e.items && (table.Rank() < 1 || ids.Rank() != 1) {
 		return device.Desc{}, errors.New("wants a table (V, C), or items (M, ...) and a vector of indices")

@@ -29,6 +29,7 @@ func (r *routed) rows() int { return r.Tokens * r.Active }
 
 // dispatch copies tokens (N, C) into the rows of a plan (N Active, C).
 type dispatch struct {
+	likeFirst
 	routed
 	c int
 }
@@ -56,6 +57,7 @@ func (d *dispatch) Backward(c *graph.Call) {
 
 // combine adds up the rows of each token, weighted: rows (N Active, C) and weights (N, Active) give (N, C).
 type combine struct {
+	likeFirst
 	routed
 	c int
 }

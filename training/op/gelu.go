@@ -9,13 +9,16 @@ import (
 //
 // Saved: nothing; the backward reads x.
 func Activate(g *graph.Graph, x *graph.Node, f device.Activation) *graph.Node {
-	return g.Apply(&activate{f}, x)
+	return g.Apply(&activate{f: f}, x)
 }
 
 // GELU is Activate with the exact form.
 func GELU(g *graph.Graph, x *graph.Node) *graph.Node { return Activate(g, x, device.GELUErf) }
 
-type activate struct{ f device.Activation }
+type activate struct {
+	likeFirst
+	f device.Activation
+}
 
 func (a *activate) Name() string { return "activate" }
 

@@ -32,6 +32,7 @@ func headLogProbsOf(g *graph.Graph, in []*graph.Node, o LogProbOptions, block in
 }
 
 type headLogProbs struct {
+	always
 	headOperands
 	temperature float32
 	block       int // logits that exist at once

@@ -107,7 +107,11 @@ func (h *headCrossEntropy) Backprop(r graph.Request) graph.Backprop {
 	if !h.whole() {
 		return h.backprop(r, h.logits())
 	}
-	return graph.Backprop{Accumulates: []int{0, 1}, ReadsIn: which(r.Want[1], r.Want[0]), Saved: []device.Desc{h.logits()}}
+	b := graph.Backprop{Accumulates: []int{0, 1}, ReadsIn: which(r.Want[1], r.Want[0]), Saved: []device.Desc{h.logits()}}
+	if x := r.In[0].DType; x != device.Float32 { // products read the gradient in the type of x: it is rounded once for both
+		b.Scratch = []device.Desc{{DType: x, Shape: b.Saved[0].Shape}}
+	}
+	return b
 }
 
 func (h *headCrossEntropy) Backward(c *graph.Call) {
@@ -120,6 +124,15 @@ func (h *headCrossEntropy) Backward(c *graph.Call) {
 	if !c.Unit {
 		c.Backend.ScaleBy(device.ScaleByArgs{X: d, S: c.DOut, Y: d})
 	}
+	if h.bias > 0 {
+		if bias := accumulator(c, h.bias); bias != nil {
+			c.Backend.SumRows(device.SumRowsArgs{Rows: h.n, Cols: h.v, Period: 1, X: d, DP: bias})
+		}
+	}
+	if len(c.Scratch) > 0 {
+		c.Backend.Copy(c.Scratch[0], d)
+		d = c.Scratch[0]
+	}
 	if dx := c.DIn[0]; dx != nil {
 		c.Backend.Gemm(device.GemmArgs{M: h.n, N: h.c, K: h.v, A: d, B: c.In[1], C: dx, TransB: !h.transposed, Accumulate: c.Add[0]})
 	}
@@ -129,10 +142,5 @@ func (h *headCrossEntropy) Backward(c *graph.Call) {
 			a.M, a.N, a.A, a.B = h.v, h.c, d, c.In[0]
 		}
 		c.Backend.Gemm(a)
-	}
-	if h.bias > 0 {
-		if bias := accumulator(c, h.bias); bias != nil {
-			c.Backend.SumRows(device.SumRowsArgs{Rows: h.n, Cols: h.v, Period: 1, X: d, DP: bias})
-		}
 	}
 }

@@ -29,8 +29,8 @@ func (h *hostLoss) Name() string { return h.name }
 func (h *hostLoss) Infer(in []device.Desc) (device.Desc, error) {
 	h.in, h.grad = make([][]float64, len(in)), make([][]float64, len(in))
 	for i, d := range in {
-		if d.DType != device.Float32 {
-			return device.Desc{}, fmt.Errorf("operand %d must be float32", i)
+		if !d.DType.Float() {
+			return device.Desc{}, fmt.Errorf("operand %d must be floats", i)
 		}
 		h.in[i], h.grad[i] = make([]float64, d.Size()), make([]float64, d.Size())
 	}

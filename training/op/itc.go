@@ -58,7 +58,10 @@ func itcSide(g *graph.Graph, a ITCArgs, r itcRows) *graph.Node {
 }
 
 // mixTargets is alpha softmax(logits) + (1 - alpha) onehot with the diagonal as the hard targets. It has no gradient.
-type mixTargets struct{ n, v int }
+type mixTargets struct {
+	always
+	n, v int
+}
 
 func (m *mixTargets) Name() string { return "mixtargets" }
 

@@ -22,6 +22,7 @@ func LayerNorm(g *graph.Graph, x, gamma, beta *graph.Node, eps float32) *graph.N
 }
 
 type layerNorm struct {
+	likeFirst
 	eps  float32
 	beta bool
 	n, c int

@@ -15,6 +15,8 @@ type LinearOptions struct {
 	// Transposed takes the weight as (O, I): a tied output head reads the embedding's table so.
 	Transposed bool
 	LoRA       *LoRA // nil: none
+	// Exact keeps the result in float32: logits and scores of which losses are made. A residual decides it instead.
+	Exact bool
 }
 
 // Linear is y = f(x W + b) + r for x (..., I), W (I, O), b (O) or nil, r (..., O) or absent; with LoRA, x W has scale (x A) B added.
@@ -25,7 +27,7 @@ func Linear(g *graph.Graph, x, w, b *graph.Node, o LinearOptions) *graph.Node {
 	if o.LoRA != nil {
 		return lowRank(g, x, w, b, o)
 	}
-	l := &linear{activation: o.Activation, transposed: o.Transposed, bias: -1, residual: -1}
+	l := &linear{activation: o.Activation, transposed: o.Transposed, exact: o.Exact, bias: -1, residual: -1}
 	in := []*graph.Node{x, w}
 	if b != nil {
 		l.bias = len(in)
@@ -38,14 +40,15 @@ func Linear(g *graph.Graph, x, w, b *graph.Node, o LinearOptions) *graph.Node {
 	return g.Apply(l, in...)
 }
 
-// MatMulT is y = a bᵀ for a (N, C) and b (M, C): all inner products of two sets of rows, (N, M).
+// MatMulT is y = a bᵀ for a (N, C) and b (M, C): all inner products of two sets of rows, (N, M), in float32.
 func MatMulT(g *graph.Graph, a, b *graph.Node) *graph.Node {
-	return Linear(g, a, b, nil, LinearOptions{Transposed: true})
+	return Linear(g, a, b, nil, LinearOptions{Transposed: true, Exact: true})
 }
 
 type linear struct {
 	activation     device.Activation
 	transposed     bool
+	exact          bool
 	bias, residual int // positions of the operands; -1: absent
 	n, i, o        int // rows, input and output width
 }
@@ -79,6 +82,14 @@ func (l *linear) Infer(in []device.Desc) (device.Desc, error) {
 		}
 	}
 	return y, nil
+}
+
+// Exact is part of graph.Exact: a product is added to its residual in one type.
+func (l *linear) Exact(in []device.Desc) bool {
+	if l.residual > 0 {
+		return in[l.residual].DType == device.Float32
+	}
+	return l.exact
 }
 
 func operand(vs []*device.Value, i int) *device.Value {

@@ -15,7 +15,7 @@ type LoRA struct {
 // frozen; the second product has the first as its residual. It adds three or four nodes.
 func lowRank(g *graph.Graph, x, w, b *graph.Node, o LinearOptions) *graph.Node {
 	l := o.LoRA
-	base := LinearOptions{Transposed: o.Transposed}
+	base := LinearOptions{Transposed: o.Transposed, Exact: o.Exact}
 	if o.Activation == device.Identity {
 		base.Residual = o.Residual
 	}

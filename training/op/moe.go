@@ -27,7 +27,7 @@ type MixtureArgs struct {
 func Mixture(g *graph.Graph, x *graph.Node, a MixtureArgs) (y, loads *graph.Node) {
 	c := x.Dim(-1)
 	tokens := g.Reshape(x, x.Desc().Rows(), c)
-	logits := Linear(g, tokens, a.Router, nil, LinearOptions{}) // (N, E)
+	logits := Linear(g, tokens, a.Router, nil, LinearOptions{Exact: true}) // (N, E)
 	r := routed{device.Routing{Tokens: tokens.Dim(0), Active: a.Active, Experts: logits.Dim(1)}}
 	plan := g.Apply(&route{r}, logits, a.Balance)
 	weights := g.Apply(&gate{routed: r, scale: a.Scale}, logits, plan) // (N, Active)
@@ -56,6 +56,7 @@ func (r *route) Forward(c *graph.Call) {
 
 // gate weighs the chosen experts by their logits (N, E): (N, Active).
 type gate struct {
+	always
 	routed
 	scale float32
 }

@@ -13,7 +13,10 @@ const normalizeEps = 1e-12
 // Saved: the reciprocal length of each row; the backward reads the output.
 func L2Normalize(g *graph.Graph, x *graph.Node) *graph.Node { return g.Apply(&l2Normalize{}, x) }
 
-type l2Normalize struct{ n, c int }
+type l2Normalize struct {
+	likeFirst
+	n, c int
+}
 
 func (l *l2Normalize) Name() string { return "l2normalize" }
 

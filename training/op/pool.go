@@ -19,7 +19,10 @@ func MeanPool(g *graph.Graph, x, lengths *graph.Node) *graph.Node {
 	return g.Apply(&meanPool{lengths: 1}, x, lengths)
 }
 
-type meanPool struct{ lengths, b, t, c int }
+type meanPool struct {
+	likeFirst
+	lengths, b, t, c int
+}
 
 func (m *meanPool) Name() string { return "meanpool" }
 

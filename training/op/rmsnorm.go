@@ -15,6 +15,7 @@ func RMSNorm(g *graph.Graph, x, gamma *graph.Node, eps float32) *graph.Node {
 }
 
 type rmsNorm struct {
+	likeFirst
 	eps  float32
 	n, c int
 }

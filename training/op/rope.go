@@ -58,6 +58,7 @@ func Grid(height, width int) (rows, cols []int32) {
 }
 
 type rope struct {
+	likeFirst
 	o              RoPEOptions
 	table          device.RoPETable
 	err            error

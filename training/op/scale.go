@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 
 	"tempera/training/device"
@@ -16,10 +17,13 @@ func Scale(g *graph.Graph, x *graph.Node, alpha float32) *graph.Node {
 //
 // Saved: nothing.
 func WeightedSum(g *graph.Graph, weights []float32, xs ...*graph.Node) *graph.Node {
-	return g.Apply(&weightedSum{weights}, xs...)
+	return g.Apply(&weightedSum{weights: weights}, xs...)
 }
 
-type weightedSum struct{ weights []float32 }
+type weightedSum struct {
+	likeFirst
+	weights []float32
+}
 
 func (w *weightedSum) Name() string { return "weightedsum" }
 
@@ -28,10 +32,10 @@ func (w *weightedSum) Infer(in []device.Desc) (device.Desc, error) {
 		return device.Desc{}, fmt.Errorf("%d weights for %d operands", len(w.weights), len(in))
 	}
 	for _, d := range in {
-		if d.DType != device.Float32 {
-			return in[0], fmt.Errorf("operands must be float32")
+		if !d.DType.Float() {
+			return in[0], fmt.Errorf("operands must be floats")
 		}
-		if err := sameShape(in[0], d); err != nil {
+		if err := errors.Join(sameShape(in[0], d), sameType(in[0], d)); err != nil {
 			return in[0], err
 		}
 	}
@@ -71,10 +75,13 @@ func (w *weightedSum) Backward(c *graph.Call) {
 //
 // Saved: nothing; the gradient of s reads x.
 func ScaleBy(g *graph.Graph, x, s *graph.Node, f device.Factor) *graph.Node {
-	return g.Apply(&scaleBy{f}, x, s)
+	return g.Apply(&scaleBy{factor: f}, x, s)
 }
 
-type scaleBy struct{ factor device.Factor }
+type scaleBy struct {
+	likeFirst
+	factor device.Factor
+}
 
 func (s *scaleBy) Name() string { return "scaleby" }
 

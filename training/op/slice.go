@@ -56,7 +56,7 @@ func (s *sliceTokens) Backward(c *graph.Call) {
 	})
 }
 
-// Concat joins tensors of one type along an axis; the other dimensions are equal. Axis 0 joins batches or rows, axis 1 of (B, T, C) tokens.
+// Concat joins tensors of integers, or of floats, along an axis; the other dimensions are equal. Axis 0 joins batches or rows, axis 1 of (B, T, C) tokens.
 //
 // Saved: nothing.
 func Concat(g *graph.Graph, axis int, xs ...*graph.Node) *graph.Node {
@@ -85,7 +85,7 @@ func (k *concat) Infer(in []device.Desc) (device.Desc, error) {
 	out.Shape[k.axis] = 0
 	for _, d := range in {
 		rest := slices.Clone(d.Shape)
-		if d.DType != in[0].DType || d.Rank() != in[0].Rank() {
+		if d.DType.Float() == k.ints || d.Rank() != in[0].Rank() {
 			return out, errors.New("operands must be of one type and rank")
 		}
 		out.Shape[k.axis] += d.Shape[k.axis]
@@ -103,6 +103,11 @@ func (k *concat) Infer(in []device.Desc) (device.Desc, error) {
 		k.total += d.Size() / k.rows
 	}
 	return out, nil
+}
+
+// Exact is part of graph.Exact: what is float32 in all parts stays so.
+func (k *concat) Exact(in []device.Desc) bool {
+	return sameType(in...) == nil && in[0].DType == device.Float32
 }
 
 func (k *concat) Forward(c *graph.Call) {

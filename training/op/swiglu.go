@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 
 	"tempera/training/device"
@@ -18,6 +19,7 @@ func SwiGLU(g *graph.Graph, gate, up *graph.Node) *graph.Node {
 }
 
 type swiGLU struct {
+	likeFirst
 	packed bool
 	n, f   int
 }
@@ -30,7 +32,7 @@ func (s *swiGLU) Infer(in []device.Desc) (device.Desc, error) {
 	}
 	s.n, s.f = in[0].Rows(), in[0].Cols()
 	if !s.packed {
-		return in[0], sameShape(in[0], in[1])
+		return in[0], errors.Join(sameShape(in[0], in[1]), sameType(in...))
 	}
 	if s.f%2 != 0 {
 		return device.Desc{}, fmt.Errorf("width %d must be even", s.f)

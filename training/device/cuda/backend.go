@@ -21,6 +21,10 @@ type Backend struct {
 	modules   modules
 	staging   *staging
 	workspace workspace
+	products  *products
+	tables    ropeTables
+	partials  scratch // of reductions
+	heads     scratch // of language heads, whose methods call others
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync
@@ -59,13 +63,16 @@ func Open(o Options) (*Backend, error) {
 
 func (b *Backend) start() error {
 	var err error
-	b.staging, err = newStaging(b)
+	if b.staging, err = newStaging(b); err != nil {
+		return err
+	}
+	b.products, err = newProducts(b)
 	return err
 }
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.workspace.close(b.device), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.partials.free(b), b.heads.free(b), b.staging.close(), b.device.Close())
 }
 
 // Info describes the device.

@@ -80,7 +80,7 @@ func TestMemoryThatIsReadBeforeItIsWrittenIsNoNumber(t *testing.T) {
 	b := open(t, Full)
 	p, err := b.device.Alloc(64)
 	check(t, err)
-	v := device.NewValue(device.Floats(16), &buffer{p, 16}, 0) // Alloc of the backend clears
+	v := device.NewValue(device.Floats(16), &buffer{p: p, words: 16}, 0) // Alloc of the backend clears
 	got, err := device.ReadFloats(b, v)
 	check(t, err)
 	for i, x := range got {

@@ -142,11 +142,19 @@ func (c *call) each(elements int) {
 	c.launch(driver.Grid{X: min((elements+threads-1)/threads, most), ThreadsX: threads})
 }
 
-// address is where a value lies.
+// address is where a value lies, for whoever may write it: a narrow copy of its buffer is stale from now on.
 func address(v *device.Value, t device.DType) driver.Pointer {
 	if v == nil {
 		return 0
 	}
+	if c := v.Buffer().(*buffer).copy.Load(); c != nil {
+		c.fresh.Store(false)
+	}
+	return reading(v, t)
+}
+
+// reading is where a value lies that will only be read.
+func reading(v *device.Value, t device.DType) driver.Pointer {
 	if v.Desc().DType != t {
 		panic(fmt.Sprintf("cuda: %v where %v is needed", v, t))
 	}

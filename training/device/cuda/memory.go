@@ -3,7 +3,9 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 
 	"tempera/training/device"
@@ -13,6 +15,28 @@ import (
 type buffer struct {
 	p     driver.Pointer
 	words int
+	copy  atomic.Pointer[narrow] // of all of it, if products have asked for one
+}
+
+// narrow is a copy in bfloat16.
+type narrow struct {
+	p     driver.Pointer
+	fresh atomic.Bool // the buffer may not have been written since the copy
+}
+
+// address is 0 where there is no copy.
+func (n *narrow) address() driver.Pointer {
+	if n == nil {
+		return 0
+	}
+	return n.p
+}
+
+// renewed says that a kernel has written the copy too.
+func (n *narrow) renewed() {
+	if n != nil {
+		n.fresh.Store(true)
+	}
 }
 
 func (b *buffer) Words() int       { return b.words }
@@ -24,11 +48,18 @@ func (b *Backend) Alloc(words int) (device.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &buffer{p, words}, b.compute.Clear(p, words*device.WordBytes)
+	return &buffer{p: p, words: words}, b.compute.Clear(p, words*device.WordBytes)
 }
 
 // Free is part of device.Memory.
-func (b *Backend) Free(m device.Buffer) error { return b.device.Free(m.(*buffer).p) }
+func (b *Backend) Free(m device.Buffer) error {
+	own := m.(*buffer)
+	err := b.device.Free(own.p)
+	if c := own.copy.Load(); c != nil {
+		err = errors.Join(err, b.device.Free(c.p))
+	}
+	return err
+}
 
 // FreeBytes is part of device.Separate.
 func (b *Backend) FreeBytes() (int64, error) {

@@ -21,16 +21,25 @@ func (b *Backend) withWorkspace(bytes int, f func(p driver.Pointer)) {
 	w := &b.workspace
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	p, err := w.grown(b.device, bytes)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	f(p)
+}
+
+// grown is memory of so many bytes. The caller keeps others from it.
+func (w *workspace) grown(d *driver.Device, bytes int) (driver.Pointer, error) {
 	if bytes > w.bytes || w.all == nil {
 		size := max(bytes, 2*w.bytes, 1<<20)
-		p, err := b.device.Alloc(size)
+		p, err := d.Alloc(size)
 		if err != nil {
-			b.fail(err)
-			return
+			return 0, err
 		}
 		w.all, w.bytes = append(w.all, p), size
 	}
-	f(w.all[len(w.all)-1])
+	return w.all[len(w.all)-1], nil
 }
 
 func (w *workspace) close(d *driver.Device) error {

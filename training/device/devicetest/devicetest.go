@@ -53,7 +53,7 @@ func scalar(x float64) operand {
 
 // trials are all trials, family by family.
 func trials() []trial {
-	return slices.Concat(memoryTrials(), linearTrials(), attentionTrials(), normTrials(), elementwiseTrials(), lossTrials(), headTrials(), divergenceTrials(), rowTrials(), gridTrials(), expertTrials(), optimiserTrials())
+	return slices.Concat(memoryTrials(), linearTrials(), attentionTrials(), normTrials(), elementwiseTrials(), lossTrials(), headTrials(), divergenceTrials(), rowTrials(), gridTrials(), expertTrials(), expertProducts(), optimiserTrials())
 }
 
 // Run holds a backend to the reference.

@@ -14,8 +14,9 @@ func gridTrials() []trial {
 	add(3, 7, 21)
 	add(9, 4, 30)
 	add(side, side, side*side)
+	add(20, 20, 300)
 	n := len(down)
-	values := []operand{is(down...), is(across...), is(heights...), is(widths...), f(side*side, cols), f(n, cols)}
+	values := []operand{is(down...), is(across...), is(heights...), is(widths...), f(side*side, cols), a(n, cols)}
 	return []trial{
 		{method: "Grid", values: values, call: func(b device.Backend, v []*device.Value) {
 			b.Grid(device.GridArgs{Side: side, Cols: cols, Down: v[0], Across: v[1], Heights: v[2], Widths: v[3], Table: v[4], Y: v[5]})

@@ -1,6 +1,10 @@
 package devicetest
 
-import "tempera/training/device"
+import (
+	"slices"
+
+	"tempera/training/device"
+)
 
 func memoryTrials() []trial {
 	return []trial{
@@ -10,8 +14,34 @@ func memoryTrials() []trial {
 	}
 }
 
+// linearTrials multiply odd sizes and such that vectors and tiles of matrix units divide, or just do not.
 func linearTrials() []trial {
-	const m, n, k = 37, 53, 29
+	return slices.Concat(gemmTrials("", 37, 53, 29), gemmTrials(" of even sizes", 40, 56, 24), []trial{
+		gemmTrial("of one row", device.GemmArgs{M: 1, N: 33, K: 70}),
+		gemmTrial("of one even row", device.GemmArgs{M: 1, N: 64, K: 72}),
+		gemmTrial("of one column", device.GemmArgs{M: 33, N: 1, K: 8}),
+		gemmTrial("of long sums", device.GemmArgs{M: 5, N: 9, K: 700}),
+		gemmTrial("of no sums", device.GemmArgs{M: 5, N: 9}),
+		gemmTrial("beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35}),
+		gemmTrial("of a transposed A beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35, TransA: true}),
+		gemmTrial("of a transposed B beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35, TransB: true}),
+		gemmTrial("of both transposed, many rows", device.GemmArgs{M: 259, N: 3, K: 64, TransA: true, TransB: true}),
+	})
+}
+
+// gemmTrial has nothing but a product.
+func gemmTrial(name string, shape device.GemmArgs) trial {
+	return trial{
+		method: "Gemm", name: name, values: []operand{a(shape.M, shape.K), a(shape.K, shape.N), a(shape.M, shape.N)},
+		call: func(b device.Backend, v []*device.Value) {
+			args := shape
+			args.A, args.B, args.C = v[0], v[1], v[2]
+			b.Gemm(args)
+		},
+	}
+}
+
+func gemmTrials(suffix string, m, n, k int) []trial {
 	gemm := func(change func(a *device.GemmArgs, v []*device.Value)) func(b device.Backend, v []*device.Value) {
 		return func(b device.Backend, v []*device.Value) {
 			a := device.GemmArgs{M: m, N: n, K: k, A: v[0], B: v[1], C: v[2]}
@@ -19,27 +49,49 @@ func linearTrials() []trial {
 			b.Gemm(a)
 		}
 	}
-	plain := []operand{f(m, k), f(k, n), f(m, n)}
-	more := append(plain, f(n), f(m, n), f(m, n))
+	// x, a parameter, the product, a bias, what the activation is of, a residual
+	plain := []operand{a(m, k), f(k, n), a(m, n)}
+	gradient := []operand{a(m, k), a(k, n), f(m, n)}
+	more := append(plain, f(n), a(m, n), a(m, n))
 	ts := []trial{
 		{method: "Gemm", values: plain, call: gemm(func(*device.GemmArgs, []*device.Value) {})},
+		{method: "Gemm", name: "of activations to float32", values: gradient, call: gemm(func(*device.GemmArgs, []*device.Value) {})},
+		{method: "Gemm", name: "of a transposed A that accumulates in float32", values: gradient, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
+			a.TransA, a.Accumulate = true, true
+		})},
+		{method: "Gemm", name: "with bias to float32", values: append(gradient, f(n)), call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias = v[3] })},
 		{method: "Gemm", name: "of a transposed A", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA = true })},
 		{method: "Gemm", name: "of a transposed B that accumulates", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
 			a.TransB, a.Accumulate = true, true
 		})},
 		{method: "Gemm", name: "of both transposed", values: plain, call: gemm(func(a *device.GemmArgs, _ []*device.Value) { a.TransA, a.TransB = true, true })},
+		{method: "Gemm", name: "with bias", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias = v[3] })},
 		{method: "Gemm", name: "with bias and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias, a.Residual = v[3], v[5] })},
-		{method: "Gemm", name: "of one row", values: []operand{f(1, 70), f(70, 33), f(1, 33)}, call: func(b device.Backend, v []*device.Value) {
-			b.Gemm(device.GemmArgs{M: 1, N: 33, K: 70, A: v[0], B: v[1], C: v[2]})
-		}},
-		{method: "Gemm", name: "of long sums", values: []operand{f(5, 700), f(700, 9), f(5, 9)}, call: func(b device.Backend, v []*device.Value) {
-			b.Gemm(device.GemmArgs{M: 5, N: 9, K: 700, A: v[0], B: v[1], C: v[2]})
-		}},
+		{method: "Gemm", name: "with bias and residual that is the output", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) { a.Bias, a.Residual = v[3], v[2] })},
+		{method: "Gemm", name: "with bias, kept, and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+			a.Bias, a.Pre, a.Residual = v[3], v[4], v[5]
+		})},
+		{method: "Gemm", name: "with bias and residual that accumulates", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+			a.Bias, a.Residual, a.Accumulate = v[3], v[5], true
+		})},
 	}
 	for name, act := range activations() {
-		ts = append(ts, trial{method: "Gemm", name: "with bias, " + name + " and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
-			a.Bias, a.Activation, a.Pre, a.Residual = v[3], act, v[4], v[5]
-		})})
+		ts = append(ts,
+			trial{method: "Gemm", name: "with bias, " + name + " and residual", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Bias, a.Activation, a.Pre, a.Residual = v[3], act, v[4], v[5]
+			})},
+			trial{method: "Gemm", name: "with bias and " + name, values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Bias, a.Activation, a.Pre = v[3], act, v[4]
+			})},
+			trial{method: "Gemm", name: "with " + name + " that accumulates", values: more, call: gemm(func(a *device.GemmArgs, v []*device.Value) {
+				a.Activation, a.Pre, a.Accumulate = act, v[4], true
+			})},
+			trial{method: "Gemm", name: "with " + name + " of which nothing is kept", values: more, call: gemm(func(a *device.GemmArgs, _ []*device.Value) {
+				a.Activation = act
+			})})
+	}
+	for i := range ts {
+		ts[i].name += suffix
 	}
 	return ts
 }
@@ -61,18 +113,18 @@ func (h heads) k(v *device.Value) device.Heads {
 
 // attend is the trials of one kind of attention: forward, backward, and backward that accumulates. extra are further operands, from value 9 on.
 func (h heads) attend(name string, change func(a *device.AttentionArgs, v []*device.Value), extra ...operand) []trial {
-	q, k := f(h.b, h.t, h.h, h.d), f(h.b, h.s, h.kv, h.d)
+	q, k := a(h.b, h.t, h.h, h.d), a(h.b, h.s, h.kv, h.d)
 	// queries, keys, values, output, log-sums, its gradient, gradients of queries, keys and values
 	values := append([]operand{q, k, k, q, f(h.b, h.h, h.t), q, q, k, k}, extra...)
 	forward := func(b device.Backend, v []*device.Value) device.AttentionArgs {
-		a := device.AttentionArgs{
+		args := device.AttentionArgs{
 			B: h.b, T: h.t, S: h.s, H: h.h, KVHeads: h.kv, D: h.d, Q: h.q(v[0]), K: h.k(v[1]), V: h.k(v[2]), O: h.q(v[3]), LogSumExp: v[4],
 		}
 		if change != nil {
-			change(&a, v)
+			change(&args, v)
 		}
-		b.Attention(a)
-		return a
+		b.Attention(args)
+		return args
 	}
 	backward := func(accumulate bool) func(b device.Backend, v []*device.Value) {
 		return func(b device.Backend, v []*device.Value) {
@@ -100,7 +152,49 @@ func attentionTrials() []trial {
 	add(heads{1, 11, 11, 2, 2, 4}.attend("of packed sequences, looking back", func(a *device.AttentionArgs, v []*device.Value) {
 		a.Packed, a.Causal = v[9], true
 	}, is(0, 4, 4, 11))...)
-	return append(ts, ropeTrials()...)
+	return slices.Concat(ts, tileTrials(), windowTrials(), ropeTrials())
+}
+
+// tileTrials are around the sizes of the tiles of blocked kernels.
+func tileTrials() []trial {
+	causal := func(a *device.AttentionArgs, _ []*device.Value) { a.Causal = true }
+	padded := func(a *device.AttentionArgs, v []*device.Value) { a.KeyLengths = v[9] }
+	packed := func(a *device.AttentionArgs, v []*device.Value) { a.Packed, a.Causal = v[9], true }
+	return slices.Concat(
+		heads{1, 1, 65, 2, 1, 64}.attend("of one query", causal),
+		heads{1, 64, 64, 2, 2, 64}.attend("of a whole tile, looking back", causal),
+		heads{1, 63, 129, 4, 2, 64}.attend("of a part of a tile, looking back, with shared keys", causal),
+		heads{1, 129, 63, 1, 1, 80}.attend("of more queries than keys, looking back, in a width that is padded", causal),
+		heads{1, 65, 200, 1, 1, 128}.attend("of two tiles to four", nil),
+		heads{2, 40, 70, 1, 1, 128}.attend("with padded keys of more than a tile", padded, is(65, 3)),
+		heads{1, 200, 200, 2, 1, 64}.attend("of packed sequences in several tiles, looking back, with shared keys", packed, is(0, 0, 50, 130, 131, 131, 200)),
+		heads{1, 33, 47, 1, 1, 144}.attend("in the largest width, looking back", causal),
+	)
+}
+
+// windowTrials have queries, keys and values in one tensor, and their gradients in another.
+func windowTrials() []trial {
+	var ts []trial
+	for name, h := range map[string]heads{"of one tensor": {2, 19, 19, 4, 2, 32}, "of one tensor of odd width": {2, 19, 19, 2, 1, 7}} {
+		width := (h.h + 2*h.kv) * h.d
+		part := func(v *device.Value, head int) device.Heads {
+			return device.Heads{Value: v, Offset: head * h.d, Batch: h.t * width, Token: width, Head: h.d}
+		}
+		packed, out := a(h.b, h.t, width), a(h.b, h.t, h.h, h.d)
+		ts = append(ts, trial{
+			method: "AttentionBackward", name: name, values: []operand{packed, out, f(h.b, h.h, h.t), out, packed},
+			call: func(b device.Backend, v []*device.Value) {
+				args := device.AttentionArgs{
+					B: h.b, T: h.t, S: h.s, H: h.h, KVHeads: h.kv, D: h.d, Q: part(v[0], 0), K: part(v[0], h.h), V: part(v[0], h.h+h.kv), O: h.q(v[1]), LogSumExp: v[2],
+				}
+				b.Attention(args)
+				b.AttentionBackward(device.AttentionBackwardArgs{
+					Forward: args, DO: h.q(v[3]), DQ: part(v[4], 0), DK: part(v[4], h.h), DV: part(v[4], h.h+h.kv),
+				})
+			},
+		})
+	}
+	return ts
 }
 
 func ropeTrials() []trial {
@@ -113,22 +207,41 @@ func ropeTrials() []trial {
 				panic(err)
 			}
 			shape := device.HeadsShape{T: t, H: h, D: d, Parts: 1}
-			a := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: o.inverse}
+			args := device.RoPEArgs{B: b, T: t, H: h, D: d, X: device.HeadsOf(v[0], shape), Y: device.HeadsOf(v[1], shape), Table: table, Inverse: o.inverse}
 			if o.indexed {
-				a.Index = v[2]
+				args.Index = v[2]
 			}
-			be.RoPE(a)
+			be.RoPE(args)
 		}
 	}
 	line := device.RoPESpec{Width: d, Theta: 1e4, Rows: []int32{0, 1, 2, 3, 100, 5}}
 	grid := device.RoPESpec{Width: d, Theta: 100, Rows: []int32{0, 0, 0, 1, 1, 1}, Cols: []int32{0, 1, 2, 0, 1, 2}}
 	scaled := device.RoPESpec{Width: d, Frequencies: []float64{1, 0.3, 0.01, 0.002}, Magnitude: 1.2, Rows: []int32{0, 1, 2, 3, 4, 5, 6}}
-	values := []operand{f(b, t, h, d), f(b, t, h, d), is(0, 1, 2, 0, 1, 0, 6, 5, 4, 3, 2, 1)}
+	values := []operand{a(b, t, h, d), a(b, t, h, d), is(0, 1, 2, 0, 1, 0, 6, 5, 4, 3, 2, 1)}
 	return []trial{
 		{method: "NewRoPETable", name: "of a line", values: values, call: turn(line, variant{})},
 		{method: "RoPE", name: "of a grid", values: values, call: turn(grid, variant{})},
 		{method: "RoPE", name: "backwards", values: values, call: turn(line, variant{inverse: true})},
 		{method: "RoPE", name: "by index, scaled", values: values, call: turn(scaled, variant{indexed: true})},
 		{method: "RoPE", name: "by index, scaled, backwards", values: values, call: turn(scaled, variant{inverse: true, indexed: true})},
+		{method: "RoPE", name: "in place, in whole vectors", values: []operand{a(3, 50, 5, 64)}, call: ropeInPlace(3, 50, 5, 64)},
+		{method: "RoPE", name: "in place, in an odd window", values: []operand{a(2, 9, 3, 14)}, call: ropeInPlace(2, 9, 2, 14)},
+	}
+}
+
+// ropeInPlace turns the first h heads of a tensor that has one more, or as many.
+func ropeInPlace(b, t, h, d int) func(be device.Backend, v []*device.Value) {
+	return func(be device.Backend, v []*device.Value) {
+		spec := device.RoPESpec{Width: d, Theta: 1e4}
+		for i := range t {
+			spec.Rows = append(spec.Rows, int32(i))
+		}
+		table, err := be.NewRoPETable(spec)
+		if err != nil {
+			panic(err)
+		}
+		width := v[0].Size() / (b * t)
+		x := device.Heads{Value: v[0], Batch: t * width, Token: width, Head: d}
+		be.RoPE(device.RoPEArgs{B: b, T: t, H: h, D: d, X: x, Y: x, Table: table})
 	}
 }

@@ -28,11 +28,11 @@ func elementwiseTrials() []trial {
 	}
 	for name, factor := range map[string]device.Factor{"times": device.Times, "times the exponential": device.TimesExp, "divided": device.DividedBy} {
 		for how, accumulate := range map[string]bool{"": false, ", that accumulates": true} {
-			ts = append(ts, trial{method: "ScaleBy", name: name + how, values: []operand{f(n), scalar(0.6), f(n)}, call: func(b device.Backend, v []*device.Value) {
+			ts = append(ts, trial{method: "ScaleBy", name: name + how, values: []operand{a(n), scalar(0.6), a(n)}, call: func(b device.Backend, v []*device.Value) {
 				b.ScaleBy(device.ScaleByArgs{Factor: factor, X: v[0], S: v[1], Y: v[2], Accumulate: accumulate})
 			}})
 		}
-		ts = append(ts, trial{method: "ScaleByBackward", name: name, values: []operand{f(n), scalar(0.6), f(n), scalar(2)}, call: func(b device.Backend, v []*device.Value) {
+		ts = append(ts, trial{method: "ScaleByBackward", name: name, values: []operand{a(n), scalar(0.6), a(n), scalar(2)}, call: func(b device.Backend, v []*device.Value) {
 			b.ScaleByBackward(device.ScaleByBackwardArgs{Factor: factor, X: v[0], S: v[1], DY: v[2], DS: v[3]})
 		}})
 	}
@@ -40,81 +40,67 @@ func elementwiseTrials() []trial {
 }
 
 func broadcastTrials() []trial {
-	const n, c = 6, 21
+	var ts []trial
+	// as ever, of a width of whole vectors, and of more rows than one block sums
+	for name, s := range map[string]struct{ n, c int }{"": {6, 21}, ", wide": {9, 264}, ", narrow": {300, 8}} {
+		ts = append(ts, gateTrials(name, s.n, s.c)...)
+		ts = append(ts, periodTrials(name, s.n, s.c)...)
+	}
+	sum := func(b device.Backend, v []*device.Value) {
+		b.SumRows(device.SumRowsArgs{Rows: v[0].Size() / v[1].Size(), Cols: v[1].Size(), Period: 1, X: v[0], DP: v[1]})
+	}
+	return append(ts,
+		trial{method: "SumRows", name: "of columns", values: []operand{a(301, 21), f(21)}, call: sum},
+		trial{method: "SumRows", name: "of many columns", values: []operand{a(5, 1031), f(1031)}, call: sum},
+		trial{method: "SumRows", name: "of one column", values: []operand{a(2500), f(1)}, call: sum},
+		trial{method: "SumRows", name: "to an activation", values: []operand{a(201, 40), a(40)}, call: sum},
+		trial{method: "AddRows", name: "of one element", values: []operand{a(203), scalar(0.7), a(203)}, call: func(b device.Backend, v []*device.Value) {
+			b.AddRows(device.AddRowsArgs{Rows: 203, Cols: 1, Period: 1, X: v[0], P: v[1], Y: v[2]})
+		}},
+		trial{method: "Axpy", name: "of activations to a gradient", values: []operand{f(37), a(37)}, call: func(b device.Backend, v []*device.Value) {
+			b.Axpy(v[0], v[1], 0.7)
+		}})
+}
+
+func gateTrials(name string, n, c int) []trial {
+	x := a(n, c)
 	return []trial{
-		{method: "SwiGLU", values: []operand{f(n, c), f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLU", name: "of two matrices" + name, values: []operand{x, x, x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLU(device.SwiGLUArgs{Rows: n, Cols: c, Gate: v[0], Up: v[1], Y: v[2]})
 		}},
-		{method: "SwiGLU", name: "of one matrix", values: []operand{f(n, 2*c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLU", name: "of one matrix" + name, values: []operand{a(n, 2*c), x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLU(device.SwiGLUArgs{Rows: n, Cols: c, Gate: v[0], Y: v[1]})
 		}},
-		{method: "SwiGLUBackward", values: []operand{f(n, c), f(n, c), f(n, c), f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLUBackward", name: "of two matrices" + name, values: []operand{x, x, x, x, x}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLUBackward(device.SwiGLUBackwardArgs{Rows: n, Cols: c, Gate: v[0], Up: v[1], DY: v[2], DGate: v[3], DUp: v[4]})
 		}},
-		{method: "SwiGLUBackward", name: "of one matrix", values: []operand{f(n, 2*c), f(n, c), f(n, 2*c)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SwiGLUBackward", name: "of one matrix" + name, values: []operand{a(n, 2*c), x, a(n, 2*c)}, call: func(b device.Backend, v []*device.Value) {
 			b.SwiGLUBackward(device.SwiGLUBackwardArgs{Rows: n, Cols: c, Gate: v[0], DY: v[1], DGate: v[2]})
-		}},
-		{method: "AddRows", values: []operand{f(n, c), f(3, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.AddRows(device.AddRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], P: v[1], Y: v[2]})
-		}},
-		{method: "SumRows", name: "with a period", values: []operand{f(n, c), f(3, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.SumRows(device.SumRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], DP: v[1]})
-		}},
-		{method: "SumRows", name: "of columns", values: []operand{f(301, c), f(c)}, call: func(b device.Backend, v []*device.Value) {
-			b.SumRows(device.SumRowsArgs{Rows: 301, Cols: c, Period: 1, X: v[0], DP: v[1]})
 		}},
 	}
 }
 
-func lossTrials() []trial {
-	const n, c = 9, 37
-	targets := is(3, 0, device.IgnoreIndex, 36, 5, 5, device.IgnoreIndex, 1, 2)
-	// logits, targets, row losses, mean, gradient
-	hard := []operand{f(n, c), targets, f(n), f(1), f(n, c)}
-	cross := func(change func(a *device.CrossEntropyArgs, v []*device.Value)) func(b device.Backend, v []*device.Value) {
-		return func(b device.Backend, v []*device.Value) {
-			a := device.CrossEntropyArgs{Rows: n, Classes: c, Logits: v[0], Targets: v[1], RowLoss: v[2], Mean: v[3], DLogits: v[4]}
-			change(&a, v)
-			b.CrossEntropy(a)
-		}
-	}
-	draws := []operand{f(6, 6), positive(6), is(0, 1, 0, 2, 3, 4), is(0, 0, 0, 0, 0, 0)}
+func periodTrials(name string, n, c int) []trial {
+	x := a(n, c)
 	return []trial{
-		{method: "CrossEntropy", values: hard, call: cross(func(*device.CrossEntropyArgs, []*device.Value) {})},
-		{method: "CrossEntropy", name: "with smoothing, in place", values: hard, call: cross(func(a *device.CrossEntropyArgs, v []*device.Value) {
-			a.Smoothing, a.DLogits = 0.1, v[0]
-		})},
-		{method: "CrossEntropy", name: "without gradient", values: hard, call: cross(func(a *device.CrossEntropyArgs, _ []*device.Value) { a.DLogits = nil })},
-		{method: "CrossEntropy", name: "against distributions", values: []operand{f(n, c), positive(n, c), f(n), f(1), f(n, c)}, call: cross(func(a *device.CrossEntropyArgs, v []*device.Value) {
-			a.Targets, a.SoftTargets = nil, v[1]
-		})},
-		{method: "SigLIP", values: []operand{f(n, n), f(n), f(1), f(n, n)}, call: func(b device.Backend, v []*device.Value) {
-			b.SigLIP(device.SigLIPArgs{Rows: n, Logits: v[0], RowLoss: v[1], Mean: v[2], DLogits: v[3]})
+		{method: "AddRows", name: "with a period" + name, values: []operand{x, f(3, c), x}, call: func(b device.Backend, v []*device.Value) {
+			b.AddRows(device.AddRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], P: v[1], Y: v[2]})
 		}},
-		{method: "Softmax", values: []operand{f(n, c), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.Softmax(device.SoftmaxArgs{Rows: n, Cols: c, X: v[0], Y: v[1]})
+		{method: "AddRows", name: "in place" + name, values: []operand{x, a(c)}, call: func(b device.Backend, v []*device.Value) {
+			b.AddRows(device.AddRowsArgs{Rows: n, Cols: c, Period: 1, X: v[0], P: v[1], Y: v[0]})
 		}},
-		{method: "Softmax", name: "as logarithms, in place", values: []operand{f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.Softmax(device.SoftmaxArgs{Rows: n, Cols: c, X: v[0], Y: v[0], Log: true})
-		}},
-		{method: "MixTargets", values: []operand{f(n, c), scalar(0.4), f(n, c)}, call: func(b device.Backend, v []*device.Value) {
-			b.MixTargets(device.MixTargetsArgs{Rows: n, Cols: c, Logits: v[0], Alpha: v[1], Y: v[2]})
-		}},
-		{method: "SampleNegatives", values: draws, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 6, Sim: v[0], Uniform: v[1], Index: v[3]})
-		}},
-		{method: "SampleNegatives", name: "of other groups", values: draws, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 6, Sim: v[0], Uniform: v[1], Groups: v[2], Index: v[3]})
-		}},
-		{method: "SampleNegatives", name: "where all are of one group", values: []operand{f(4, 4), positive(4), is(1, 1, 1, 1), is(0, 0, 0, 0)}, call: func(b device.Backend, v []*device.Value) {
-			b.SampleNegatives(device.SampleNegativesArgs{B: 4, Sim: v[0], Uniform: v[1], Groups: v[2], Index: v[3]})
+		{method: "SumRows", name: "with a period" + name, values: []operand{x, f(3, c)}, call: func(b device.Backend, v []*device.Value) {
+			b.SumRows(device.SumRowsArgs{Rows: n, Cols: c, Period: 3, X: v[0], DP: v[1]})
 		}},
 	}
 }
 
 func optimiserTrials() []trial {
-	const n = 131
+	const n, many = 131, 9001
 	return []trial{
+		{method: "AdamW", name: "in its first step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
+			b.AdamW(device.AdamWArgs{P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1})
+		}},
 		{method: "AdamW", name: "in its third step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
 			b.AdamW(device.AdamWArgs{
 				P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, GradScale: 0.5, Step: 3,
@@ -126,9 +112,12 @@ func optimiserTrials() []trial {
 		{method: "Muon", name: "on a tall matrix", values: []operand{f(19, 6), f(19, 6), f(19, 6)}, call: func(b device.Backend, v []*device.Value) {
 			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
 		}},
+		{method: "Muon", name: "on many elements", values: []operand{f(72, 136), f(72, 136), f(72, 136)}, call: func(b device.Backend, v []*device.Value) {
+			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
+		}},
 		{method: "EMA", values: []operand{f(n), f(n)}, call: func(b device.Backend, v []*device.Value) { b.EMA(v[0], v[1], 0.9) }},
 		{method: "Clamp", exact: true, values: []operand{f(n)}, call: func(b device.Backend, v []*device.Value) { b.Clamp(v[0], -0.5, 1) }},
-		{method: "SumSquares", values: []operand{f(n), f(7, 3), scalar(0)}, call: func(b device.Backend, v []*device.Value) {
+		{method: "SumSquares", values: []operand{f(many), f(7, 3), scalar(0)}, call: func(b device.Backend, v []*device.Value) {
 			sum, err := b.SumSquares(v[:2])
 			if err == nil {
 				err = b.UploadFloats(v[2], []float32{float32(sum)})

@@ -17,7 +17,13 @@ typedef __nv_bfloat16 bf16;
   extern __shared__ __align__(16) unsigned char dynamic_[]; \
   T *name = (T *)dynamic_
 #define LOOP_UNROLLED _Pragma("unroll")
+#define LOOP_ROLLED _Pragma("unroll 1")
 DEVICE float fast_exp(float x) { return __expf(x); }
+DEVICE float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 DEVICE float to_float(bf16 v) { return __bfloat162float(v); }
 DEVICE void from_float(bf16 *p, float v) { *p = __float2bfloat16(v); }
 #else

@@ -1,5 +1,6 @@
 // A stand-in for libcuda.so.1 that runs the kernels of this folder on the CPU, for tests on machines without a GPU.
 #include "host.h"
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,7 @@ std::recursive_mutex lock;       // the device does one thing at a time
 int lost;                        // the error of all calls, after FAKE_CUDA_LOSE_AFTER launches
 long launches, lose_after = -1;
 int one; // what handles point at
+std::atomic<int> holders; // of the context: memory is gone with the last
 double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 int emit(Work w) {
@@ -57,6 +59,8 @@ int release(uint64_t d) {
   blocks.erase(b);
   return 0;
 }
+} // namespace
+
 // range tells whether device memory holds n bytes from d on.
 bool range(uint64_t d, size_t n) {
   std::lock_guard<std::recursive_mutex> hold(lock);
@@ -65,7 +69,6 @@ bool range(uint64_t d, size_t n) {
   --b;
   return d + n <= (uint64_t)b->first + b->second;
 }
-} // namespace
 void add(const char *name, Kernel k) { kernels()[name] = k; }
 int run_work(std::function<void()> w) { return emit(w); }
 } // namespace fake
@@ -94,8 +97,12 @@ int cuDeviceGetAttribute(int *v, int a, int) {
 }
 int cuDeviceTotalMem_v2(size_t *n, int) { *n = total; return 0; }
 int cuMemGetInfo_v2(size_t *a, size_t *b) { *a = total - used; *b = total; return 0; }
-int cuDevicePrimaryCtxRetain(P *c, int) { *c = &one; return 0; }
-int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+int cuDevicePrimaryCtxRetain(P *c, int) { holders++; *c = &one; return 0; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+  if (--holders == 0)
+    while (!blocks.empty()) release((uint64_t)blocks.begin()->first);
+  return 0;
+}
 int cuCtxSetCurrent(P) { return 0; }
 int cuCtxSynchronize() { return lost; }
 int cuStreamCreate(P *s, unsigned) { *s = &one; return 0; }

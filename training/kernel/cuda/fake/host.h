@@ -46,6 +46,7 @@ inline unsigned thread() { return threadIdx.x + blockDim.x * (threadIdx.y + bloc
   T *name = (T *)fake::shared(&declaration_##name, sizeof(T) * (n))
 #define DYNAMIC_SHARED(T, name) T *name = (T *)fake::dynamic
 #define LOOP_UNROLLED
+#define LOOP_ROLLED
 #define __syncthreads() fake::sync_threads()
 #define __syncwarp(...) fake::sync_warp()
 
@@ -66,6 +67,7 @@ static inline void from_float(bf16 *p, float v) { // to the nearest, ties to eve
 
 static inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 static inline float fast_exp(float x) { return expf(x); }
+static inline float fast_exp2(float x) { return exp2f(x); }
 template <class T> T shuffle(T v, unsigned from) {
   uint32_t w[2] = {};
   memcpy(w, &v, sizeof v);
@@ -90,6 +92,8 @@ static inline unsigned __ballot_sync(unsigned, int p) {
   for (int i = 0; i < 32; i++) r |= all[i][0] << i;
   return r;
 }
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
 static inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
