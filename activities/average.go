@@ -146,17 +146,14 @@ func (a *averaging) meet(ctx context.Context) error {
 // recall reads momentum and measurements of the rounds before.
 func (a *averaging) recall(ctx context.Context) (err error) {
 	t, round := a.task, a.replicas[0].Round
+	velocity := a.tensors(func(s model.Spec, n int) []float32 {
+		a.velocity[s.Name] = make([]float32, n)
+		return a.velocity[s.Name]
+	})
 	state, ok := t.Input("state")
 	if !ok {
 		if round > 0 {
 			return Invalid(fmt.Errorf("the replicas are of round %d and there is no state: give that of the average of round %d", round, round-1))
-		}
-		for _, s := range a.model.weights.Config.Params() {
-			v, err := a.model.weights.Get(s.Name)
-			if err != nil {
-				return err
-			}
-			a.velocity[s.Name] = make([]float32, len(v))
 		}
 		return nil
 	}
@@ -186,10 +183,7 @@ func (a *averaging) recall(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return stream.Fill(a.tensors(func(s model.Spec, n int) []float32 {
-		a.velocity[s.Name] = make([]float32, n)
-		return a.velocity[s.Name]
-	}))
+	return stream.Fill(velocity)
 }
 
 // tensors are those of the momentum, with values for each parameter.
