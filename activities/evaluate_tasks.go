@@ -36,7 +36,7 @@ func (p evaluateTasksParams) Validate() error {
 // evaluateTasks measures how many problems a model solves.
 func evaluateTasks() Kind {
 	return define(stage.Descriptor{
-		Name: "evaluate_tasks", Version: 1, Queue: stage.CPU,
+		Name: "evaluate_tasks", Version: 2, Queue: stage.CPU,
 		Headline: []string{"pass_1", "reward", "gain", "length"},
 		Summary:  "Measure how many problems a model solves: pass@k, maj@k, rewards, lengths",
 		Inputs: []stage.Port{

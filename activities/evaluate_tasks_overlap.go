@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tempera/datagen/example"
+	"tempera/datagen/overlap"
 	"tempera/infra/artifact"
 	"tempera/training/score"
 )
@@ -19,9 +20,6 @@ type OverlapNote struct {
 	Clean    *score.Interval   `json:"clean"` // pass@1, in per cent, of the others; absent where there are none
 }
 
-// gramWords is the length of a run of words that tells that a problem was seen (Brown et al. 2020, appendix C).
-const gramWords = 13
-
 // overlap notes the problems that the training has seen. It holds the runs of the problems, not those of the training.
 func (e *taskEvaluation) overlap(ctx context.Context) error {
 	inputs := e.task.Inputs["training"]
@@ -35,12 +33,12 @@ func (e *taskEvaluation) overlap(ctx context.Context) error {
 		}
 		asked := normalPrompt(g.row)
 		prompts[asked] = append(prompts[asked], i)
-		for run := range wordRuns(asked) {
+		for run := range overlap.Runs(asked, overlap.GramWords) {
 			runs[run] = append(runs[run], i)
 		}
 	}
 	same, near := make([]bool, len(e.groups)), make([]bool, len(e.groups))
-	note := &OverlapNote{Words: gramWords}
+	note := &OverlapNote{Words: overlap.GramWords}
 	for _, a := range inputs {
 		note.Training = append(note.Training, a.Digest)
 		for row, err := range example.All(ctx, e.task.Store, a) {
@@ -50,7 +48,7 @@ func (e *taskEvaluation) overlap(ctx context.Context) error {
 			if row.Prompt != nil {
 				mark(same, prompts[normalPrompt(row)])
 			}
-			for run := range wordRuns(normal(allTexts(row))) {
+			for run := range overlap.Runs(allTexts(row), overlap.GramWords) {
 				mark(near, runs[run])
 			}
 		}
@@ -94,16 +92,4 @@ func allTexts(row *example.Example) string {
 		parts = append(parts, t.String())
 	}
 	return strings.Join(append(parts, row.Steps...), " ")
-}
-
-// wordRuns yields the runs of gramWords words of a normal text.
-func wordRuns(text string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		words := strings.Fields(text)
-		for i := 0; i+gramWords <= len(words); i++ {
-			if !yield(strings.Join(words[i:i+gramWords], " ")) {
-				return
-			}
-		}
-	}
 }

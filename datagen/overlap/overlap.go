@@ -7,6 +7,7 @@ package overlap
 
 import (
 	"hash/maphash"
+	"iter"
 	"strings"
 	"unicode"
 )
@@ -15,6 +16,18 @@ import (
 // digits, in lower case.
 func Words(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
+}
+
+// Runs yields the runs of n words of a text, with single spaces.
+func Runs(text string, n int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		words := Words(text)
+		for i := 0; i+n <= len(words); i++ {
+			if !yield(strings.Join(words[i:i+n], " ")) {
+				return
+			}
+		}
+	}
 }
 
 // GramWords is how many words in a row two texts must share to overlap, as for

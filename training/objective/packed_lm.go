@@ -29,18 +29,12 @@ type PackedShape struct {
 type PackedLM struct {
 	model   *model.Model
 	plan    Plan
-	graphs  []packedGraph
+	graphs  shapedGraphs[PackedShape]
 	arena   *graph.Arena
 	options TuneOptions
 	step    PackedShape // of the last step
 	ends    []int32     // of a micro-batch
 	drawn   []float32   // its noise
-}
-
-// packedGraph computes micro-batches of the batches of one shape.
-type packedGraph struct {
-	*graph.Graph
-	shape PackedShape // of the batch
 }
 
 var _ training.Objective = (*PackedLM)(nil)
@@ -66,7 +60,7 @@ func NewTunedLM(m *model.Model, o TuneOptions, shapes ...PackedShape) (*PackedLM
 	}
 	l.step = shapes[0]
 	for _, s := range shapes {
-		if slices.ContainsFunc(l.graphs, func(g packedGraph) bool { return g.shape == s }) {
+		if _, err := l.graphs.of(s); err == nil { // there is one
 			continue
 		}
 		part := p
@@ -81,9 +75,9 @@ func NewTunedLM(m *model.Model, o TuneOptions, shapes ...PackedShape) (*PackedLM
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lm objective: %w", err), l.Close())
 		}
-		l.graphs = append(l.graphs, packedGraph{g, s})
+		l.graphs = append(l.graphs, shapedGraph[PackedShape]{g, s})
 	}
-	trainOnly(m, l.all()...)
+	trainOnly(m, l.graphs.all()...)
 	return l, nil
 }
 
@@ -174,7 +168,7 @@ func (l *PackedLM) Step(step int64, b *training.Batch) (training.Metrics, error)
 }
 
 // disturb feeds the noise of micro-batch i, where there is any.
-func (l *PackedLM) disturb(g packedGraph, t packedTexts, step int64, i int) error {
+func (l *PackedLM) disturb(g shapedGraph[PackedShape], t packedTexts, step int64, i int) error {
 	if l.options.Noise.Alpha == 0 {
 		return nil
 	}
@@ -184,18 +178,12 @@ func (l *PackedLM) disturb(g packedGraph, t packedTexts, step int64, i int) erro
 }
 
 // of finds the graph of a batch.
-func (l *PackedLM) of(b *training.Batch) (packedGraph, error) {
+func (l *PackedLM) of(b *training.Batch) (g shapedGraph[PackedShape], err error) {
 	v, err := b.ReadInt32s(Shape, 3)
 	if err != nil {
-		return packedGraph{}, err
+		return g, err
 	}
-	s := PackedShape{int(v[0]), int(v[1]), int(v[2])}
-	for _, g := range l.graphs {
-		if g.shape == s {
-			return g, nil
-		}
-	}
-	return packedGraph{}, fmt.Errorf("the batch has the shape %+v, which the objective was not built for", s)
+	return l.graphs.of(PackedShape{int(v[0]), int(v[1]), int(v[2])})
 }
 
 // part is micro-batch i, whose rows are whole, so that its documents are too.
@@ -294,21 +282,7 @@ func (l *PackedLM) Needs(batch int) (training.Needs, error) {
 }
 
 // Memory is what a step uses on the device.
-func (l *PackedLM) Memory() graph.Memory { return graph.Together(l.all()...) }
-
-func (l *PackedLM) all() []*graph.Graph {
-	gs := make([]*graph.Graph, len(l.graphs))
-	for i, g := range l.graphs {
-		gs[i] = g.Graph
-	}
-	return gs
-}
+func (l *PackedLM) Memory() graph.Memory { return graph.Together(l.graphs.all()...) }
 
 // Close frees the graphs. The model's parameters stay.
-func (l *PackedLM) Close() error {
-	var errs []error
-	for _, g := range l.graphs {
-		errs = append(errs, g.Close())
-	}
-	return errors.Join(errs...)
-}
+func (l *PackedLM) Close() error { return l.graphs.close() }

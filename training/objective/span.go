@@ -3,7 +3,6 @@ package objective
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"tempera/training"
 	"tempera/training/graph"
@@ -41,7 +40,7 @@ type Spans struct {
 	model   *model.Model
 	options SpanOptions
 	readout readout
-	graphs  []spanGraph
+	graphs  shapedGraphs[SpanShape]
 	arena   *graph.Arena
 	load    *balancer
 
@@ -49,12 +48,6 @@ type Spans struct {
 	extra   map[string][]float32
 	metrics training.Metrics // of it
 	step    SpanShape        // of the last step
-}
-
-// spanGraph computes parts of one shape.
-type spanGraph struct {
-	*graph.Graph
-	shape SpanShape
 }
 
 var _ training.Objective = (*Spans)(nil)
@@ -78,7 +71,7 @@ func NewSpans(m *model.Model, o SpanOptions, shapes ...SpanShape) (*Spans, error
 		return nil, fmt.Errorf("objective of spans: %w", err)
 	}
 	s.step = shapes[0]
-	trainOnly(m, s.all()...)
+	trainOnly(m, s.graphs.all()...)
 	return s, nil
 }
 
@@ -97,11 +90,11 @@ func readoutOf(m *model.Model, kind Readout) (readout, error) {
 }
 
 // buildSpans makes a graph for each shape. finish defines what follows the readout's tensors and returns the loss, if there is one.
-func buildSpans(m *model.Model, r readout, shapes []SpanShape, o graph.Options, finish func(g *graph.Graph, d model.Decoded, in []*graph.Node) *graph.Node) ([]spanGraph, error) {
+func buildSpans(m *model.Model, r readout, shapes []SpanShape, o graph.Options, finish func(g *graph.Graph, d model.Decoded, in []*graph.Node) *graph.Node) (shapedGraphs[SpanShape], error) {
 	if len(shapes) == 0 {
 		return nil, errors.New("batches have no shape")
 	}
-	var graphs []spanGraph
+	var graphs shapedGraphs[SpanShape]
 	for _, s := range shapes {
 		if err := s.Validate(); err != nil {
 			return nil, err
@@ -112,12 +105,9 @@ func buildSpans(m *model.Model, r readout, shapes []SpanShape, o graph.Options, 
 			return finish(g, d, r.tokens(m, g, d.States, in.targets))
 		})
 		if err != nil {
-			for _, g := range graphs {
-				err = errors.Join(err, g.Close())
-			}
-			return nil, err
+			return nil, errors.Join(err, graphs.close())
 		}
-		graphs = append(graphs, spanGraph{g, s})
+		graphs = append(graphs, shapedGraph[SpanShape]{g, s})
 	}
 	return graphs, nil
 }
@@ -158,7 +148,7 @@ func (s *Spans) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	if parts != s.options.Plan.parts() {
 		return nil, fmt.Errorf("the batch has %d parts, want %d", parts, s.options.Plan.parts())
 	}
-	g, err := graphOf(s.graphs, shape)
+	g, err := s.graphs.of(shape)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +180,7 @@ func (s *Spans) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 }
 
 // run does a part whose weight in the batch is given.
-func (s *Spans) run(g spanGraph, a spanArrays, weight float64) (float64, error) {
+func (s *Spans) run(g shapedGraph[SpanShape], a spanArrays, weight float64) (float64, error) {
 	s.part = a
 	err := a.feed(g.Graph)
 	if s.options.Plan.parts() > 1 {
@@ -232,14 +222,6 @@ func spanShares(a spanArrays, parts int) []float64 {
 	return shares
 }
 
-func graphOf(graphs []spanGraph, s SpanShape) (spanGraph, error) {
-	i := slices.IndexFunc(graphs, func(g spanGraph) bool { return g.shape == s })
-	if i < 0 {
-		return spanGraph{}, fmt.Errorf("the batch has the shape %+v, which nothing was built for", s)
-	}
-	return graphs[i], nil
-}
-
 // Updated is part of training.Objective: experts are balanced.
 func (s *Spans) Updated(int64) error { return s.load.update() }
 
@@ -270,21 +252,7 @@ func (s *Spans) Needs(batch int) (training.Needs, error) {
 }
 
 // Memory is what a step uses on the device.
-func (s *Spans) Memory() graph.Memory { return graph.Together(s.all()...) }
-
-func (s *Spans) all() []*graph.Graph {
-	gs := make([]*graph.Graph, len(s.graphs))
-	for i, g := range s.graphs {
-		gs[i] = g.Graph
-	}
-	return gs
-}
+func (s *Spans) Memory() graph.Memory { return graph.Together(s.graphs.all()...) }
 
 // Close frees the graphs. The model's parameters stay.
-func (s *Spans) Close() error {
-	var errs []error
-	for _, g := range s.graphs {
-		errs = append(errs, g.Close())
-	}
-	return errors.Join(errs...)
-}
+func (s *Spans) Close() error { return s.graphs.close() }

@@ -15,7 +15,7 @@ import (
 type SpanScorer struct {
 	model   *model.Model
 	readout readout
-	graphs  []spanGraph
+	graphs  shapedGraphs[SpanShape]
 
 	part   spanArrays // that is being computed
 	values []float64  // of it
@@ -56,7 +56,7 @@ func (s *SpanScorer) Values(b *training.Batch) (values []float64, tokens []int, 
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := graphOf(s.graphs, shape)
+	g, err := s.graphs.of(shape)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,10 +71,4 @@ func (s *SpanScorer) Values(b *training.Batch) (values []float64, tokens []int, 
 }
 
 // Close frees the graphs. The model's parameters stay.
-func (s *SpanScorer) Close() error {
-	var errs []error
-	for _, g := range s.graphs {
-		errs = append(errs, g.Close())
-	}
-	return errors.Join(errs...)
-}
+func (s *SpanScorer) Close() error { return s.graphs.close() }

@@ -5,33 +5,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
-	"strings"
 	"unicode/utf8"
 
 	"tempera/datagen/document"
 	"tempera/datagen/sample"
+	"tempera/datagen/source/place"
 	"tempera/infra/artifact"
 )
 
 // ErrNothing says that a place is there, but no documents in it.
-var ErrNothing = errors.New("there is nothing to read")
+var ErrNothing = place.ErrNothing
 
-const (
-	defaultMaxFile = 256 << 20
-	storeScheme    = "store:"
-)
+const defaultMaxFile = 256 << 20
 
 // reader goes through places; its methods return false where the caller wants
 // no more, or after an error.
 type reader struct {
-	names  artifact.Names
+	places place.Places
 	params Params
 }
 
@@ -50,18 +42,21 @@ func newReader(names artifact.Names, p Params) *reader {
 	if p.MaxFile == 0 {
 		p.MaxFile = defaultMaxFile
 	}
-	return &reader{names: names, params: p}
+	return &reader{place.Places{From: p.From, Names: names, Extensions: []string{".txt", ".md", ".jsonl"}}, p}
 }
 
 // documents yields the documents of all places, in the order they are listed.
 func (r *reader) documents(ctx context.Context) document.Stream {
 	return func(yield func(document.Document, error) bool) {
-		for _, from := range r.params.From {
-			var more bool
-			if prefix, ok := strings.CutPrefix(from, storeScheme); ok {
-				more = r.store(ctx, prefix, yield)
-			} else {
-				more = r.local(ctx, from, yield)
+		for f, err := range r.places.Files(ctx) {
+			more := false
+			switch {
+			case err == nil:
+				more = r.file(f.Name, f, yield)
+			case place.IsFault(err):
+				more = yield(document.Document{}, err)
+			default:
+				fail(yield, fmt.Errorf("documents: %w", err))
 			}
 			if !more {
 				return
@@ -70,114 +65,9 @@ func (r *reader) documents(ctx context.Context) document.Stream {
 	}
 }
 
-// kindOf returns the extension of a file that is read, "" of one that is not.
-func kindOf(name string) string {
-	switch ext := strings.ToLower(path.Ext(name)); ext {
-	case ".txt", ".md", ".jsonl":
-		return ext
-	}
-	return ""
-}
-
-// local reads a folder and those below it, in lexical order, or one file. Links
-// that lead out of the folder are refused.
-func (r *reader) local(ctx context.Context, place string, yield take) bool {
-	info, err := os.Stat(place)
-	if err != nil {
-		return fail(yield, fmt.Errorf("documents: %w", err))
-	}
-	dir, only := place, ""
-	if !info.IsDir() {
-		dir, only = filepath.Dir(place), filepath.Base(place)
-		if kindOf(only) == "" {
-			return fail(yield, fmt.Errorf("documents: %s is neither a folder nor a .txt, .md or .jsonl file", place))
-		}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fail(yield, fmt.Errorf("documents: %w", err))
-	}
-	defer func() { _ = root.Close() }()
-	more, found := true, false
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case d.IsDir() && only != "" && name != ".":
-			return fs.SkipDir
-		case d.IsDir() || kindOf(name) == "" || only != "" && name != only:
-			return nil
-		}
-		found = true
-		if more = r.rooted(root, name, yield); !more {
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("%w: put .txt, .md or .jsonl files into it", ErrNothing)
-	}
-	if err != nil {
-		return fail(yield, fmt.Errorf("documents: %s: %w", place, err))
-	}
-	return more
-}
-
-// rooted reads one file of a folder. A file that cannot be used is a fault.
-func (r *reader) rooted(root *os.Root, name string, yield take) bool {
-	info, err := root.Stat(filepath.FromSlash(name)) // before opening: a pipe would wait for a writer
-	switch {
-	case err != nil:
-		return yield(document.Document{}, sample.Faulty(name, sample.ReasonUnreadable, err))
-	case !info.Mode().IsRegular():
-		return yield(document.Document{}, sample.Faulty(name, sample.ReasonLink, nil))
-	}
-	f, err := root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return yield(document.Document{}, sample.Faulty(name, sample.ReasonUnreadable, err))
-	}
-	defer func() { _ = f.Close() }() // only read from
-	return r.file(name, f, yield)
-}
-
-// store reads every document file under a prefix.
-func (r *reader) store(ctx context.Context, prefix string, yield take) bool {
-	place := storeScheme + prefix
-	if r.names == nil {
-		return fail(yield, fmt.Errorf("documents: %s: there is no store here", place))
-	}
-	found := false
-	for n, err := range r.names.List(ctx, prefix) {
-		if err != nil {
-			return fail(yield, fmt.Errorf("documents: list %s: %w", place, err))
-		}
-		if kindOf(n.Name) == "" {
-			continue
-		}
-		found = true
-		body, _, err := r.names.Read(ctx, n.Name)
-		if err != nil {
-			return fail(yield, fmt.Errorf("documents: %s: %w", n.Name, err))
-		}
-		more := r.file(n.Name, body, yield)
-		if err := body.Close(); err != nil && more {
-			return fail(yield, fmt.Errorf("documents: %s: %w", n.Name, err))
-		}
-		if !more {
-			return false
-		}
-	}
-	if !found {
-		return fail(yield, fmt.Errorf("documents: %s: %w: put .txt, .md or .jsonl files under it", place, ErrNothing))
-	}
-	return true
-}
-
 // file reads the documents of one file.
 func (r *reader) file(name string, from io.Reader, yield take) bool {
-	if kindOf(name) == ".jsonl" {
+	if r.places.Extension(name) == ".jsonl" {
 		return r.lines(name, from, yield)
 	}
 	data, err := io.ReadAll(io.LimitReader(from, r.params.MaxFile+1))

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"tempera/datagen/example"
 	"tempera/datagen/sample"
-	"tempera/infra/artifact"
+	"tempera/datagen/source/place"
 )
 
 // reader goes through places; its methods return false where the caller wants no
@@ -54,12 +51,16 @@ func extension(name string) string {
 // all yields the rows of all places, in the order they are listed.
 func (r *reader) all(ctx context.Context) example.Stream {
 	return func(yield func(*example.Example, error) bool) {
-		for _, from := range r.params.From {
-			var more bool
-			if prefix, ok := strings.CutPrefix(from, storeScheme); ok {
-				more = r.store(ctx, prefix, yield)
-			} else {
-				more = r.local(ctx, from, yield)
+		places := place.Places{From: r.params.From, Names: r.env.Names, Extensions: extensions()}
+		for f, err := range places.Files(ctx) {
+			more := false
+			switch {
+			case err == nil:
+				more = r.file(ctx, &file{f.Name, f.Reader, f.Size, func(at string) ([]byte, error) { return r.beside(f, at) }}, yield)
+			case place.IsFault(err):
+				more = yield(nil, err)
+			default:
+				fail(yield, err)
 			}
 			if !more {
 				return
@@ -68,116 +69,9 @@ func (r *reader) all(ctx context.Context) example.Stream {
 	}
 }
 
-// local reads a folder and those below it, in lexical order, or one file. Links
-// that lead out of the folder are refused.
-func (r *reader) local(ctx context.Context, place string, yield take) bool {
-	info, err := os.Stat(place)
-	if err != nil {
-		return fail(yield, err)
-	}
-	dir, only := place, ""
-	if !info.IsDir() {
-		dir, only = filepath.Dir(place), filepath.Base(place)
-		if extension(only) == "" {
-			return fail(yield, fmt.Errorf("%s is neither a folder nor a %s file", place, strings.Join(extensions(), ", ")))
-		}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fail(yield, err)
-	}
-	defer func() { _ = root.Close() }() // only read from
-	more, found := true, false
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case d.IsDir() && only != "" && name != ".":
-			return fs.SkipDir
-		case d.IsDir() || extension(name) == "" || only != "" && name != only:
-			return nil
-		}
-		found = true
-		if more = r.rooted(ctx, root, name, yield); !more {
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("%w: put %s files into it", ErrNothing, strings.Join(extensions(), ", "))
-	}
-	if err != nil {
-		return fail(yield, fmt.Errorf("%s: %w", place, err))
-	}
-	return more
-}
-
-// rooted reads one file of a folder.
-func (r *reader) rooted(ctx context.Context, root *os.Root, name string, yield take) bool {
-	info, err := root.Stat(filepath.FromSlash(name)) // before opening: a pipe would wait for a writer
-	switch {
-	case err != nil:
-		return yield(nil, sample.Faulty(name, sample.ReasonUnreadable, err))
-	case !info.Mode().IsRegular():
-		return yield(nil, sample.Faulty(name, sample.ReasonLink, nil))
-	}
-	f, err := root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return yield(nil, sample.Faulty(name, sample.ReasonUnreadable, err))
-	}
-	defer func() { _ = f.Close() }() // only read from
-	return r.file(ctx, &file{name, f, info.Size(), func(at string) ([]byte, error) {
-		f, err := root.Open(filepath.FromSlash(path.Join(path.Dir(name), at)))
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }() // only read from
-		return r.image(f)
-	}}, yield)
-}
-
-// store reads every file of rows under a prefix.
-func (r *reader) store(ctx context.Context, prefix string, yield take) bool {
-	place := storeScheme + prefix
-	if r.env.Names == nil {
-		return fail(yield, fmt.Errorf("%s: there is no store here", place))
-	}
-	found := false
-	for n, err := range r.env.Names.List(ctx, prefix) {
-		if err != nil {
-			return fail(yield, fmt.Errorf("list %s: %w", place, err))
-		}
-		if extension(n.Name) == "" {
-			continue
-		}
-		found = true
-		body, _, err := r.env.Names.Read(ctx, n.Name)
-		if err != nil {
-			return fail(yield, fmt.Errorf("%s: %w", n.Name, err))
-		}
-		more := r.file(ctx, &file{n.Name, body, n.Size, func(at string) ([]byte, error) { return r.named(ctx, n.Name, at) }}, yield)
-		if err := body.Close(); err != nil && more {
-			return fail(yield, fmt.Errorf("%s: %w", n.Name, err))
-		}
-		if !more {
-			return false
-		}
-	}
-	if !found {
-		return fail(yield, fmt.Errorf("%s: %w: put %s files under it", place, ErrNothing, strings.Join(extensions(), ", ")))
-	}
-	return true
-}
-
-// named reads an image of the store, by its path from the folder of a name.
-func (r *reader) named(ctx context.Context, name, at string) ([]byte, error) {
-	at = path.Join(path.Dir(name), at)
-	if err := artifact.CheckName(at); err != nil {
-		return nil, err
-	}
-	body, _, err := r.env.Names.Read(ctx, at)
+// beside reads an image by its path from the folder of a file.
+func (r *reader) beside(f *place.File, at string) ([]byte, error) {
+	body, err := f.Beside(at)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +97,7 @@ func (r *reader) file(ctx context.Context, f *file, yield take) bool {
 			err = ctx.Err()
 		}
 		switch {
-		case err != nil && isFault(err):
+		case err != nil && place.IsFault(err):
 			return yield(nil, err)
 		case err != nil:
 			return fail(yield, err)
@@ -232,13 +126,6 @@ func (r *reader) file(ctx context.Context, f *file, yield take) bool {
 		}
 	}
 	return true
-}
-
-// isFault tells whether an error concerns one row only. A fatal error may have a
-// fault as its cause, so that the type itself counts.
-func isFault(err error) bool {
-	_, ok := err.(*sample.Fault) //nolint:errorlint // see above
-	return ok
 }
 
 // row makes the examples of a row.

@@ -20,11 +20,12 @@ import (
 
 	"tempera/datagen/example"
 	"tempera/datagen/picture"
+	"tempera/datagen/source/place"
 	"tempera/infra/artifact"
 )
 
 // ErrNothing says that a place is there, but no rows in it.
-var ErrNothing = errors.New("there is nothing to read")
+var ErrNothing = place.ErrNothing
 
 // Style is how the texts of rows are written.
 type Style string
@@ -62,10 +63,7 @@ type Env struct {
 	Skipped func(reason string) // is told of rows that say nothing, such as ties; may be nil
 }
 
-const (
-	defaultMaxFile = 256 << 20
-	storeScheme    = "store:"
-)
+const defaultMaxFile = 256 << 20
 
 // Validate reports every fault. It does not look whether the places are there.
 func (p Params) Validate() error {
