@@ -34,7 +34,7 @@ func reasoningRL() PostRL {
 
 // Validate returns every fault that no single field shows.
 func (p R1ZeroParams) Validate() error {
-	return errors.Join(append(p.Rows.faults("rows"), p.RL.faults("rl"))...)
+	return errors.Join(append(p.Rows.faults("rows"), p.RL.faults("rl"), p.Evaluate.fault(p.Rows))...)
 }
 
 // R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
@@ -99,7 +99,7 @@ func R1Defaults() R1Params {
 // Validate returns every fault that no single field shows.
 func (p R1Params) Validate() error {
 	faults := append(p.Rows.faults("rows"), p.General.faults("general")...)
-	return errors.Join(append(faults, p.Reasoning.faults("reasoning"), p.Scenarios.faults("scenarios"))...)
+	return errors.Join(append(faults, p.Reasoning.faults("reasoning"), p.Scenarios.faults("scenarios"), p.Evaluate.fault(p.Rows))...)
 }
 
 // R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted
