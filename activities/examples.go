@@ -57,7 +57,7 @@ func (p examplesParams) Validate() error {
 func examples() Kind {
 	return define(stage.Descriptor{
 		Name: "examples", Version: 1, Queue: stage.CPU,
-		Headline: []string{"examples", "held_out"},
+		Headline: []string{"rows", "held_out"},
 		Summary:  "Read rows for post-training of files, or make problems",
 		Inputs: []stage.Port{
 			{Name: "against", Type: artifact.TypeExamples, Many: true, Optional: true, Doc: "Rows that models are measured on: what says the same is left out."},

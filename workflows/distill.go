@@ -49,7 +49,7 @@ func DistillDefaults() DistillParams {
 
 // Validate returns every fault that no single field shows.
 func (p DistillParams) Validate() error {
-	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"))
+	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"), p.Evaluate.fault(p.Rows))
 	if p.Controls != nil {
 		faults = append(faults, p.Controls.RL.faults("controls.rl"))
 	}

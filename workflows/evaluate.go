@@ -28,7 +28,7 @@ func EvaluateDefaults() EvaluateParams {
 
 // Validate returns every fault that no single field shows.
 func (p EvaluateParams) Validate() error {
-	faults := p.Rows.faults("rows")
+	faults := append(p.Rows.faults("rows"), p.Evaluate.fault(p.Rows))
 	if p.Require != "" && p.Publish == "no" {
 		faults = append(faults, errors.New("require holds promotion back, and publish is no: give candidate or champion, or leave require out"))
 	}

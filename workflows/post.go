@@ -138,6 +138,14 @@ type PostEvaluation struct {
 	More      map[string]any `json:"more,omitempty" doc:"Any other parameter of the kind evaluate_tasks or evaluate_choices."`
 }
 
+// fault is that of measuring rows in a way that they do not allow.
+func (e PostEvaluation) fault(r PostRows) error {
+	if e.By == "likelihood" && r.Data == "" && r.Source != "files" {
+		return fmt.Errorf("evaluate.by is likelihood, and the problems of task %s are held out without completions: use tasks", r.Source)
+	}
+	return nil
+}
+
 // metrics are what models are compared by, the most important one first.
 func (e PostEvaluation) metrics() []string {
 	switch {
@@ -306,7 +314,7 @@ func (c *chain) train(id, kind string, in inputs, p params) string {
 // evaluate adds a measurement of a model, compared with an earlier one where there is a baseline, and returns it.
 func (c *chain) evaluate(m measured, e PostEvaluation) string {
 	in := inputs{"model": {m.model}, "data": {m.data}}
-	if m.baseline != "" {
+	if m.baseline != "" && e.By == "tasks" { // a likelihood is compared by the table alone
 		in["baseline"] = dag.Inputs{m.baseline}
 	}
 	p := params{"seed": c.Seed}

@@ -39,7 +39,7 @@ func reasoningRL() PostRL {
 
 // Validate returns every fault that no single field shows.
 func (p R1ZeroParams) Validate() error {
-	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"))
+	faults := append(p.Rows.faults("rows"), p.RL.faults("rl"), p.Evaluate.fault(p.Rows))
 	for i, name := range p.Against {
 		if name == p.RL.Algorithm || slices.Contains(p.Against[:i], name) {
 			faults = append(faults, fmt.Errorf("against has %s twice, or as rl.algorithm has it: name each algorithm once", name))
@@ -155,7 +155,7 @@ func R1Defaults() R1Params {
 // Validate returns every fault that no single field shows.
 func (p R1Params) Validate() error {
 	faults := append(p.Rows.faults("rows"), p.General.faults("general")...)
-	return errors.Join(append(faults, p.Reasoning.faults("reasoning"), p.Scenarios.faults("scenarios"))...)
+	return errors.Join(append(faults, p.Reasoning.faults("reasoning"), p.Scenarios.faults("scenarios"), p.Evaluate.fault(p.Rows))...)
 }
 
 // R1Spec builds the pipeline of DeepSeek-R1 (2025): cold start, reinforcement on problems, rejection sampling, training of the base on what was accepted

@@ -215,8 +215,11 @@ func (r *Run) attention(b *strings.Builder, states []State) {
 			fmt.Fprintf(b, "\n**%s** awaits approval: send the update approve with `{\"stage\": %q, \"by\": \"\", \"why\": \"\"}`.\n", id, id)
 			continue
 		}
-		fmt.Fprintf(b, "\n**%s** failed: %s  \nTo go on, send the update retry with `{\"stage\": %q, \"params\": {}}` (the parameters to change), skip or cancel.\n",
-			id, cell(r.stages[i].Message, detailText), id)
+		update := fmt.Sprintf("retry with `{\"stage\": %q, \"params\": {}}` (the parameters to change)", id)
+		if r.AtGate(id) {
+			update = fmt.Sprintf("approve with `{\"stage\": %q, \"by\": \"\", \"why\": \"\"}` (to let it through all the same)", id)
+		}
+		fmt.Fprintf(b, "\n**%s** failed: %s  \nTo go on, send the update %s, skip or cancel.\n", id, cell(r.stages[i].Message, detailText), update)
 	}
 	if more > 0 {
 		fmt.Fprintf(b, "\n%d more ask for attention.\n", more)

@@ -192,6 +192,12 @@ func (r *Run) Approve(id, by, why string) error {
 	return nil
 }
 
+// AtGate tells that a stage failed because its gate did not let it through: it has not run, and Approve lets it.
+func (r *Run) AtGate(id string) bool {
+	i, ok := r.index[id]
+	return ok && r.plan.Nodes[i].Gate != nil && r.stages[i].State == Failed && r.stages[i].Starts == 0
+}
+
 // Skip ends a stage that is not running without a result, see Run for what
 // becomes of those that wait for it.
 func (r *Run) Skip(id, why string) error {

@@ -18,14 +18,15 @@ import (
 // repainted, elsewhere one line a change.
 type board struct {
 	w       io.Writer
+	id      string // of the run
 	live    bool
 	began   time.Time
 	painted int               // lines on the terminal that belong to the board
 	seen    map[string]string // stage -> what was told last
 }
 
-func newBoard(a *app) *board {
-	return &board{w: a.err, live: a.live(a.err), began: time.Now(), seen: map[string]string{}}
+func newBoard(a *app, id string) *board {
+	return &board{w: a.err, id: id, live: a.live(a.err), began: time.Now(), seen: map[string]string{}}
 }
 
 // show tells the state of the run.
@@ -56,6 +57,28 @@ func (b *board) show(run *dag.Run) {
 		b.seen[n.ID] = text
 		fmt.Fprintf(b.w, "%7s  %s: %s\n", duration(time.Since(b.began).Round(time.Second)), n.ID, text)
 	}
+	for _, text := range repairs(run, b.id) {
+		if b.seen[text] == "" {
+			b.seen[text] = text
+			fmt.Fprintf(b.w, "%7s  %s\n", "", text)
+		}
+	}
+}
+
+// repairs tells how to mend the stages of a run that waits for it.
+func repairs(run *dag.Run, id string) (lines []string) {
+	c := run.Counts()
+	if run.Plan().Repair <= 0 || c.Running+c.Ready+c.Approval > 0 {
+		return nil
+	}
+	for _, s := range run.In(dag.Failed) {
+		do := "retry %[1]s %[2]s` runs it again, --set changes its parameters"
+		if run.AtGate(s) {
+			do = "approve %[1]s %[2]s` lets it through all the same"
+		}
+		lines = append(lines, fmt.Sprintf("the run waits: `tempera runs "+do+"; `tempera runs skip %[1]s %[2]s` leaves it out; `tempera runs cancel %[1]s` ends the run", id, s))
+	}
+	return lines
 }
 
 // tenths is the progress of a stage in steps of a tenth, so that a log grows by
@@ -168,6 +191,9 @@ type line struct{ colour, text string }
 // lines fits the run into room lines: what runs, failed or waits for a person
 // first, then what is done, then what waits.
 func (b *board) lines(run *dag.Run, room int) []line {
+	waiting := repairs(run, b.id)
+	waiting = waiting[:min(len(waiting), room/4)]
+	room -= len(waiting)
 	states := statesOf(run)
 	order := map[dag.State]int{dag.Failed: 0, dag.Approval: 0, dag.Running: 1, dag.Succeeded: 2, dag.Ready: 3}
 	nodes := run.Plan().Nodes
@@ -199,6 +225,9 @@ func (b *board) lines(run *dag.Run, room int) []line {
 	}
 	if hidden > 0 {
 		lines = append(lines, line{grey, fmt.Sprintf("and %d more stages", hidden)})
+	}
+	for _, text := range waiting {
+		lines = append(lines, line{yellow, text})
 	}
 	return lines
 }

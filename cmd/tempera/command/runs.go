@@ -21,6 +21,7 @@ import (
 	"tempera/infra/artifact"
 	"tempera/infra/devstack"
 	"tempera/infra/temporalx"
+	"tempera/workflows/dag"
 )
 
 func runsCommand(a *app) *cobra.Command {
@@ -235,7 +236,12 @@ func showSummary(w io.Writer, r runInfo) {
 		table(w, []string{"STAGE", "KIND", "STATE", "", "METRICS"}, rows)
 		fmt.Fprintln(w)
 	}
-	for _, text := range r.Results {
+	for _, id := range r.order {
+		if s := r.Stages[id]; s.State == string(dag.Failed) {
+			fmt.Fprintf(w, "%s failed: %s\n", id, oneLine(s.Message))
+		}
+	}
+	for _, text := range append(r.Repairs, r.Results...) {
 		fmt.Fprintln(w, text)
 	}
 	for _, link := range [][2]string{{"in Temporal's UI", r.UI}, {"in the console", r.Console}, {"in the bucket", r.Folder}} {

@@ -46,7 +46,7 @@ const pace = 500 * time.Millisecond
 func (a *app) follow(ctx context.Context, c client.Client, e devstack.Endpoints, id string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.GetWorkflow(ctx, id, "").Get(ctx, nil) }()
-	b := newBoard(a)
+	b := newBoard(a, id)
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	asked := a.json // with --json nothing is shown on the way
@@ -166,6 +166,7 @@ type runInfo struct {
 	Counts   *dag.Counts          `json:"counts,omitempty"`
 	Stages   map[string]stageInfo `json:"stages,omitempty"`
 	Results  []string             `json:"results,omitempty"` // the table of each comparison, in Markdown
+	Repairs  []string             `json:"repairs,omitempty"` // how to mend what failed, while the run waits for that
 	order    []string
 }
 
@@ -181,6 +182,9 @@ type stageInfo struct {
 func (r *runInfo) fill(run *dag.Run) {
 	counts := run.Counts()
 	r.Counts, r.Pipeline = &counts, run.Plan().Name
+	if r.Closed.IsZero() {
+		r.Repairs = repairs(run, r.Workflow)
+	}
 	r.Stages = make(map[string]stageInfo, len(run.Plan().Nodes))
 	for id, state := range statesOf(run) {
 		s := run.Status(id)

@@ -1,6 +1,11 @@
 package host
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +43,7 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 		stages                  []string // that have results
 	}{
 		{"SFT", "after SFT", tinySums + `, "sft": ` + tinyFit, []string{"before", "sft", "evaluate", "publish"}},
+		{"SFT", "perplexity", `"rows": {"source": "files", "from": [` + strconv.Quote(chats(t)) + `], "count": 0, "held_out": 5}, "evaluate": {"by": "likelihood"}, "sft": ` + tinyFit, []string{"before", "sft", "evaluate"}},
 		{"RewardModel", "reward model, true order", tinyRule + `, "reward_model": ` + tinyFit, []string{"reward_model", "accuracy", "accuracy_truth"}},
 		{"DPO", "DPO over SFT", tinyRule + `, "dpo": {"epochs": 1, "batch": 8, "learning_rate": 0.001, "warm_up": 1, "rounds": 2}, "evaluate": {"samples": 1}`, []string{"reference", "dpo", "pairs_2", "dpo_2", "win_rate"}},
 		{"PPO", "PPO, beta 0", tinyRule + `, "reward_model": ` + tinyFit + `, "unheld": true, "evaluate": {"samples": 1}, "rl": ` + tinyRL, []string{"ppo", "unheld", "win_rate"}},
@@ -51,6 +57,18 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 			require.Contains(t, reportOf(t, c.workflow, "{"+tinyCommon+", "+c.params+"}", c.stages), c.shown)
 		})
 	}
+}
+
+// chats writes a file of rows that nothing checks.
+func chats(t *testing.T) string {
+	t.Helper()
+	var lines strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&lines, "{\"prompt\": \"say %d\", \"completion\": \" it is %d\"}\n", i, i)
+	}
+	name := filepath.Join(t.TempDir(), "chats.jsonl")
+	require.NoError(t, os.WriteFile(name, []byte(lines.String()), 0o644))
+	return name
 }
 
 func TestRolloutsThatAreSpreadTrainTheSameModel(t *testing.T) {
@@ -76,11 +94,12 @@ func TestRolloutsThatAreSpreadTrainTheSameModel(t *testing.T) {
 	require.NotEqual(t, one, newest)
 }
 
-func TestFaultsOfRolloutsAreFoundBeforeTheRun(t *testing.T) {
+func TestFaultsAreFoundBeforeTheRun(t *testing.T) {
 	for params, want := range map[string]string{
 		`{"rl": {"rollouts": {"shards": 33}}}`:                          "rl.rollouts.shards is 33: give 1 to the 32 prompts",
 		`{"rl": {"rollouts": {"shards": 2}, "more": {"keep": "best"}}}`: "rl.more.keep is best",
 		`{"rl": {"rollouts": {"shards": 2, "stale": 1}}}`:               "staleness",
+		`{"evaluate": {"by": "likelihood"}}`:                            "the problems of task arithmetic are held out without completions",
 		`{"rl": {"rollouts": {"staleness": 1}}}`:                        "shards",
 	} {
 		n, err := workflows.Find("R1Zero")
