@@ -110,10 +110,3 @@ func equalBits(t *testing.T, got, want []float32) {
 		t.Fatal("other bits")
 	}
 }
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
