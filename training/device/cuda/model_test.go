@@ -57,8 +57,8 @@ func subjects() map[string]subject {
 		"clip":                          {config(model.CLIP), clip(plan)},
 		"clip in parts":                 {config(model.CLIP), clip(parts)},
 		"siglip":                        {sigmoid, clip(plan)},
-		"blip": {config(model.BLIP), func(m *model.Model) (training.Objective, error) { return objective.NewBLIP(m, blip) }},
-		"vlm":  {config(model.VLM), vlm},
+		"blip":                          {config(model.BLIP), func(m *model.Model) (training.Objective, error) { return objective.NewBLIP(m, blip) }},
+		"vlm":                           {config(model.VLM), vlm},
 	}
 }
 
