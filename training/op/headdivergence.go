@@ -19,9 +19,9 @@ type HeadOperand struct {
 // softmax(teacher's logits / temperature) and p that of the student, a scalar. The two widths may differ. targets is int32 with one entry per row, where
 // device.IgnoreIndex leaves a row out. The teacher gets no gradient.
 //
-// Method: the logits of both exist for some rows at a time, headBlock of them, and are made again by the backward. Saved: nothing.
+// Method: the logits of both exist for some rows at a time, a block of them, and are made again by the backward. Saved: nothing.
 func HeadDivergence(g *graph.Graph, student, teacher HeadOperand, targets *graph.Node, temperature float32) *graph.Node {
-	return headDivergenceOf(g, student, teacher, targets, headDivergence{temperature: temperature, block: headBlock})
+	return headDivergenceOf(g, student, teacher, targets, headDivergence{temperature: temperature, block: headBlockOf(g)})
 }
 
 func headDivergenceOf(g *graph.Graph, student, teacher HeadOperand, targets *graph.Node, d headDivergence) *graph.Node {

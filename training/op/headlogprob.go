@@ -20,10 +20,10 @@ type LogProbOptions struct {
 // log-probability of its target and the entropy of the distribution, in nats. x is (..., C) with N rows, W (C, V), targets int32 with one entry per row,
 // where device.IgnoreIndex makes the row zeros. Both columns have a gradient.
 //
-// Method: the logits exist for some rows at a time, headBlock of them, and are made again by the backward. Saved: a number per row; the
+// Method: the logits exist for some rows at a time, a block of them, and are made again by the backward. Saved: a number per row; the
 // backward reads the output.
 func HeadLogProbs(g *graph.Graph, x, w, targets *graph.Node, o LogProbOptions) *graph.Node {
-	return headLogProbsOf(g, []*graph.Node{x, w, targets}, o, headBlock)
+	return headLogProbsOf(g, []*graph.Node{x, w, targets}, o, headBlockOf(g))
 }
 
 func headLogProbsOf(g *graph.Graph, in []*graph.Node, o LogProbOptions, block int) *graph.Node {

@@ -7,12 +7,21 @@ import (
 	"tempera/training/graph"
 )
 
-// headWhole is the largest number of logits that HeadCrossEntropy keeps for its backward, 128 MiB. Where there are more it holds headBlock of
-// them at a time, 32 MiB.
+// headWhole is the largest number of logits that HeadCrossEntropy keeps for its backward, 128 MiB. Where there are more it holds a block of
+// them at a time: headBlock, 32 MiB, or separateBlock, 512 MiB, where the device has memory of its own, as a GPU reads all of W for each block.
 const (
-	headWhole = 1 << 25
-	headBlock = 1 << 23
+	headWhole     = 1 << 25
+	headBlock     = 1 << 23
+	separateBlock = 1 << 27
 )
+
+// headBlockOf is the logits of a block on the graph's device.
+func headBlockOf(g *graph.Graph) int {
+	if _, ok := g.Backend().(device.Separate); ok {
+		return separateBlock
+	}
+	return headBlock
+}
 
 // HeadOptions shape a language head and its loss.
 type HeadOptions struct {
@@ -29,7 +38,7 @@ type HeadOptions struct {
 // forward makes them for some rows at a time and saves the logarithm of each row's sum of exponentials, and the backward makes them again: a
 // product more, for memory that does not grow with N V.
 func HeadCrossEntropy(g *graph.Graph, x, w, targets *graph.Node, o HeadOptions) *graph.Node {
-	return headLoss(g, []*graph.Node{x, w, targets}, o, headLimits{headWhole, headBlock})
+	return headLoss(g, []*graph.Node{x, w, targets}, o, headLimits{headWhole, headBlockOf(g)})
 }
 
 // headLimits are the logits that may be kept, and that exist at once where they are not.

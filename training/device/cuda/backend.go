@@ -13,8 +13,6 @@ import (
 
 // Backend is one device. Methods ask for work on its compute stream and return; what goes wrong is the error of the next Sync or transfer.
 type Backend struct {
-	device.Backend // families that are still to come
-
 	device    *driver.Device
 	compute   driver.Stream
 	precision Precision
@@ -23,8 +21,7 @@ type Backend struct {
 	workspace workspace
 	products  *products
 	tables    ropeTables
-	partials  scratch // of reductions
-	heads     scratch // of language heads, whose methods call others
+	heads     workspace // of language heads, whose methods call others
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync
@@ -72,7 +69,7 @@ func (b *Backend) start() error {
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.partials.free(b), b.heads.free(b), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.heads.close(b.device), b.staging.close(), b.device.Close())
 }
 
 // Info describes the device.

@@ -102,7 +102,7 @@ func (b *Backend) SumRows(a device.SumRowsArgs) {
 		return
 	}
 	n := a.Period * a.Cols
-	b.partials.with(b, slabs*n*device.WordBytes, func(partial driver.Pointer) {
+	b.withWorkspace(slabs*n*device.WordBytes, func(partial driver.Pointer) {
 		sum(partial)
 		b.kernel("sums", "add_slabs", to).own(a.DP).pointer(partial).i64(n).i32(slabs).each(n)
 	})
@@ -112,7 +112,7 @@ func (b *Backend) SumRows(a device.SumRowsArgs) {
 func (b *Backend) dot(x, y *device.Value, f func(partial driver.Pointer, n int)) {
 	t := activations(x, y)
 	n := max(1, min(ceil(x.Size(), threads*part), 4*b.device.Processors))
-	b.partials.with(b, n*device.WordBytes, func(partial driver.Pointer) {
+	b.withWorkspace(n*device.WordBytes, func(partial driver.Pointer) {
 		b.kernel("sums", "dot", t).pointer(partial).value(x, t).value(y, t).i64(x.Size()).launch(driver.Grid{X: n, ThreadsX: threads})
 		f(partial, n)
 	})

@@ -33,7 +33,7 @@ func (b *Backend) Route(a device.RouteArgs) {
 	c.launch(driver.Grid{X: ceil(a.Tokens, routeWarps), ThreadsX: 32 * routeWarps, Shared: routeWarps * a.Experts * 8})
 	var l layout
 	spare, counts := l.part(n*device.WordBytes), l.part(orderBytes(n))
-	b.partials.with(b, l.bytes, func(w driver.Pointer) { b.order(p.experts, p.slots, w+spare, w+counts, n, a.Experts) })
+	b.withWorkspace(l.bytes, func(w driver.Pointer) { b.order(p.experts, p.slots, w+spare, w+counts, n, a.Experts) })
 	b.kernel("experts", "route_groups", single).pointer(p.ends).pointer(p.rows).pointer(p.slots).pointer(p.experts).i64(n).i32(a.Experts).each(n)
 }
 

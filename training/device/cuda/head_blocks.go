@@ -53,7 +53,7 @@ func (b *Backend) head(a device.HeadInput, d direction, f func(h *head)) {
 	if narrow {
 		dlogits = l.part(h.most * a.Classes * h.t.Bytes())
 	}
-	b.heads.with(b, l.bytes, func(p driver.Pointer) {
+	b.heads.lend(b, l.bytes, func(p driver.Pointer) {
 		h.counted, h.sums, h.logSums = h.counted+p, h.sums+p, h.logSums+p
 		if narrow {
 			n := device.Desc{DType: h.t, Shape: device.Shape{h.most, a.Classes}}

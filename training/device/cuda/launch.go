@@ -77,9 +77,13 @@ func (m *modules) function(n name) (driver.Function, error) {
 	return f, nil
 }
 
-// allow lets a kernel have all the shared memory there is; it takes what its launch says.
+// allow lets a kernel have all the shared memory that its own arrays leave; it takes what its launch says.
 func (m *modules) allow(f driver.Function) error {
-	return m.device.AllowShared(f, m.device.SharedPerBlock)
+	own, err := m.device.SharedBytes(f)
+	if err != nil {
+		return err
+	}
+	return m.device.AllowShared(f, m.device.SharedPerBlock-own)
 }
 
 // threads is the size of a block where nothing else decides.

@@ -21,7 +21,7 @@ func (b *Backend) CrossEntropy(a device.CrossEntropyArgs) {
 		b.mean(a.Mean, a.RowLoss, 0)
 		return
 	}
-	b.partials.with(b, device.WordBytes, func(counted driver.Pointer) {
+	b.withWorkspace(device.WordBytes, func(counted driver.Pointer) {
 		b.count(counted, a.Targets)
 		c, g := b.rowKernel("cross_entropy", t, a.Rows, a.Classes, a.Logits, a.DLogits)
 		c.value(a.DLogits, t).floats(a.RowLoss).ints(a.Targets).pointer(counted).f32(a.Smoothing).rows(g)

@@ -78,7 +78,7 @@ func (b *Backend) summing(g groups, cols int, dw, db *device.Value, run func(g g
 	}
 	var l layout
 	sumsW, sumsB := l.floats(g.grid.X*cols), l.floats(g.grid.X*cols)
-	b.partials.with(b, l.bytes, func(p driver.Pointer) {
+	b.withWorkspace(l.bytes, func(p driver.Pointer) {
 		if sumsW, sumsB = sumsW+p, sumsB+p; dw == nil {
 			sumsW = 0
 		}

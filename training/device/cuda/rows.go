@@ -40,7 +40,7 @@ func (b *Backend) GatherBackward(a device.GatherBackwardArgs) {
 	}
 	var l layout
 	sorted, spare, counts := l.part(n*device.WordBytes), l.part(n*device.WordBytes), l.part(orderBytes(n))
-	b.partials.with(b, l.bytes, func(p driver.Pointer) {
+	b.withWorkspace(l.bytes, func(p driver.Pointer) {
 		b.order(address(a.Index, device.Int32), p+sorted, p+spare, p+counts, n, a.TableRows)
 		c := b.pair("rows", "gather_sorted", from, to).own(a.DTable).own(a.DY).ints(a.Index).pointer(p + sorted)
 		c.i64(n).i64(a.TableRows).i64(a.Cols).i64(cmp.Or(a.LDDY, a.Cols)).warps(n, layers)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
 )
 
@@ -16,9 +17,12 @@ type workspace struct {
 	bytes int
 }
 
-// withWorkspace lends memory to the kernels that f asks for. It is not cleared.
-func (b *Backend) withWorkspace(bytes int, f func(p driver.Pointer)) {
-	w := &b.workspace
+// withWorkspace lends memory to the kernels that f asks for. It is not cleared. f calls no method that wants some too.
+func (b *Backend) withWorkspace(bytes int, f func(p driver.Pointer)) { b.workspace.lend(b, bytes, f) }
+
+// lend calls f with memory that no other call has while f asks for work, and so none before that work is done. Where there is no memory f is not
+// called, and the fault is the next Sync's.
+func (w *workspace) lend(b *Backend, bytes int, f func(p driver.Pointer)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p, err := w.grown(b.device, bytes)
@@ -49,3 +53,16 @@ func (w *workspace) close(d *driver.Device) error {
 	}
 	return errors.Join(errs...)
 }
+
+// layout cuts scratch memory into parts.
+type layout struct{ bytes int }
+
+// part is the offset of n bytes that no other part has, aligned for all accesses.
+func (l *layout) part(n int) driver.Pointer {
+	at := l.bytes
+	l.bytes += (n + 255) &^ 255
+	return driver.Pointer(at)
+}
+
+// floats is the part of n float32 numbers.
+func (l *layout) floats(n int) driver.Pointer { return l.part(n * device.WordBytes) }

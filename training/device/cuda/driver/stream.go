@@ -16,6 +16,10 @@ static CUresult driver_shared(CUcontext c, CUfunction f, int bytes) {
   CUresult r = driver_enter(c);
   return r ? r : cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
 }
+static CUresult driver_shared_bytes(CUcontext c, CUfunction f, int *bytes) {
+  CUresult r = driver_enter(c);
+  return r ? r : cuFuncGetAttribute(bytes, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, f);
+}
 static CUresult driver_to_device(CUcontext c, CUstream s, CUdeviceptr to, const void *from, size_t n) {
   CUresult r = driver_enter(c);
   return r ? r : cuMemcpyHtoDAsync(to, from, n, s);
@@ -139,6 +143,13 @@ func (s Stream) Launch(f Function, g Grid, a *Args) error {
 	arguments := unsafe.Pointer(&a.bytes) // a variable: cgo would copy the array to check a pointer that it is given in place
 	return failed("launch", C.driver_launch(s.device.c(), s.s, f.c(), one(g.X), one(g.Y), one(g.Z), one(g.ThreadsX), one(g.ThreadsY), 1,
 		C.uint(g.Shared), arguments, C.size_t(a.n)))
+}
+
+// SharedBytes is the shared memory of a kernel's own arrays.
+func (d *Device) SharedBytes(f Function) (int, error) {
+	var n C.int
+	err := failed("shared memory of a kernel", C.driver_shared_bytes(d.c(), f.c(), &n))
+	return int(n), err
 }
 
 // AllowShared lets a kernel have more than 48 KiB of dynamic shared memory.

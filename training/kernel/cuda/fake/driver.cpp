@@ -140,7 +140,8 @@ int cuModuleGetFunction(P *f, P, const char *n) {
   *f = &k->second;
   return 0;
 }
-int cuFuncSetAttribute(P, int, int) { return 0; }
+int cuFuncGetAttribute(int *v, int, P) { *v = 1024; return 0; } // of shared memory: the own arrays
+int cuFuncSetAttribute(P, int, int bytes) { return bytes > 232448 - 1024; }
 // A launch packs its arguments. A size that is not the sum of the kernel's parameters means that the two lists differ: an error, as on a device.
 int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned dynamic_bytes, P, P *, P *extra) {
   Kernel *k = (Kernel *)f;
