@@ -89,7 +89,7 @@ func (l *workshop) weights(r *stage.Result) artifact.Digest {
 }
 
 const (
-	textModel = `"model": {"width": 16, "text_layers": 1, "heads": 2, "context": 32, "config": {"text": {"form": "llama", "kv_heads": 1}}}`
+	smallText = `"model": {"width": 16, "text_layers": 1, "heads": 2, "context": 32, "config": {"text": {"form": "llama", "kv_heads": 1}}}`
 	textSteps = `"batch": 4, "learning_rate": 0.003, "warm_up": 2, "floor": 0.1, "weights": [3, 1]`
 	plain     = `, "outer_lr": 1, "outer_momentum": 0`
 )
@@ -100,7 +100,7 @@ func textTeam(t *testing.T) (team, trainingText) {
 	c := l.corpus()
 	return team{
 		workshop: l, data: []artifact.Artifact{c.a, c.b}, held: c.held, objective: "lm", params: textSteps, replicas: 2, local: 8, steps: 24,
-		start: l.output(execution{kind: initModel(), params: `{"kind": "lm", ` + textModel + `}`, inputs: ports{"tokenizer": {c.tokenizer}}}, "model"),
+		start: l.output(execution{kind: initModel(), params: `{"kind": "lm", ` + smallText + `}`, inputs: ports{"tokenizer": {c.tokenizer}}}, "model"),
 	}, c
 }
 
@@ -113,7 +113,7 @@ func TestOneReplicaIsTheSingleTraining(t *testing.T) {
 		m.replicas, m.outer = 1, plain
 		averages, _ := m.train()
 		single, err := m.run(execution{kind: pretrain(), threads: 1, inputs: ports{"data": m.data, "tokenizer": {c.tokenizer}, "held_out": {c.held}}, params: fmt.Sprintf(
-			`{"objective": "lm", "steps": 24, "evaluate_every": 8, %s, %s}`, textSteps, textModel)})
+			`{"objective": "lm", "steps": 24, "evaluate_every": 8, %s, %s}`, textSteps, smallText)})
 		require.NoError(t, err)
 		require.Equal(t, m.weights(single), m.weights(averages[2]))
 		require.Equal(t, single.Metrics["bits_per_byte"], averages[2].Metrics["bits_per_byte"])
