@@ -67,7 +67,7 @@ func away(g, w []float32, all float64) float64 {
 }
 
 func TestModelsLearnWhatTheyLearnOnTheCPU(t *testing.T) {
-	tolerances := map[Precision]struct{ loss, gradient float64 }{Full: {1e-5, 1e-3}, TF32: {2e-3, 2e-2}, Mixed: {0.01, 0.06}}
+	tolerances := map[Precision]struct{ loss, gradient float64 }{Full: {1e-5, 1e-4}, TF32: {2e-3, 1e-2}, Mixed: {0.01, 0.05}}
 	for name, s := range subjects() {
 		t.Run(name, func(t *testing.T) {
 			wantLoss, want := s.step(t, cpu(t))
@@ -86,11 +86,14 @@ func TestModelsLearnWhatTheyLearnOnTheCPU(t *testing.T) {
 					if len(got) != len(want) {
 						t.Fatalf("%d parameters have a gradient, on the CPU %d", len(got), len(want))
 					}
+					most := 0.0
 					for p, w := range want {
-						if d := away(got[p], w, math.Sqrt(squares)); !(d <= tolerance.gradient) {
+						d := away(got[p], w, math.Sqrt(squares))
+						if most = max(most, d); !(d <= tolerance.gradient) {
 							t.Errorf("the gradient of %s is off by %.4f of its length", p, d)
 						}
 					}
+					t.Logf("the loss is off by %.1e, the worst gradient by %.1e", math.Abs(loss-wantLoss)/wantLoss, most)
 				})
 			}
 		})
