@@ -15,7 +15,7 @@ import (
 // deviceParams are the parameters of a kind that computes with graphs. They are embedded; the runtime reads them.
 type deviceParams struct {
 	Device    string `json:"device,omitempty" doc:"Where it computes: cpu, cuda or cuda:N with the number of a GPU, which workers of the queue gpu offer, or auto (where left out): a GPU on that queue, else the CPU."`
-	Precision string `json:"precision,omitempty" doc:"Of a GPU: bf16 (where left out) stores activations in bfloat16, tf32 and f32 in float32; parameters are float32 in each." enum:"bf16,tf32,f32"`
+	Precision string `json:"precision,omitempty" doc:"Of a GPU: bf16 (where left out) stores activations in bfloat16, tf32 and f32 in float32; parameters are float32 in each."`
 }
 
 // deviceFaults are what no single field shows.

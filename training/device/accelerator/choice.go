@@ -3,6 +3,7 @@ package accelerator
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -60,6 +61,9 @@ const (
 
 // CheckPrecision finds what cannot be: a precision that the device does not have. "" is the device's best: BF16 on a GPU.
 func CheckPrecision(c Choice, precision string) error {
+	if !slices.Contains([]string{"", BF16, TF32, F32}, precision) {
+		return fmt.Errorf("precision %q: use %s, %s or %s", precision, BF16, TF32, F32)
+	}
 	if c == CPU && precision != "" && precision != F32 {
 		return fmt.Errorf("precision %s needs a GPU: the CPU computes in %s", precision, F32)
 	}
