@@ -3,8 +3,6 @@
 package cuda
 
 import (
-	"fmt"
-
 	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
 )
@@ -44,12 +42,6 @@ func (b *Backend) head(a device.HeadInput, d direction, f func(h *head)) {
 	h := &head{b: b, a: a, t: activations(a.X)}
 	if a.Rows > 0 {
 		h.most = min(a.Rows, a.Logits.Size()/a.Classes)
-		if h.t == device.BFloat16 && a.Width%2 == 1 && h.most < a.Rows { // blocks must begin at whole words
-			h.most &^= 1
-		}
-		if h.most == 0 {
-			panic(fmt.Sprintf("cuda: %v logits are too few for a head of %d classes and width %d", a.Logits, a.Classes, a.Width))
-		}
 		parts := min(mostParts, (partWaves*b.device.Processors+h.most-1)/h.most)
 		h.split = max(leastSplit, (a.Classes+parts-1)/parts)
 		h.split = (h.split + evenSplit - 1) / evenSplit * evenSplit
@@ -94,7 +86,11 @@ func (r span) of(v *device.Value) driver.Pointer {
 // among is the span of a matrix.
 func (r span) among(v *device.Value, cols int) *device.Value {
 	d := device.Desc{DType: v.Desc().DType, Shape: device.Shape{r.n, cols}}
-	return device.NewValue(d, v.Buffer(), v.Offset()+r.first*cols*d.DType.Bytes()/device.WordBytes)
+	at := r.first * cols * d.DType.Bytes()
+	if at%device.WordBytes != 0 { // bfloat16 rows of an odd width, which begin within a word
+		return device.NewValue(d, &buffer{p: address(v, d.DType) + driver.Pointer(at), words: d.Words()}, 0)
+	}
+	return device.NewValue(d, v.Buffer(), v.Offset()+at/device.WordBytes)
 }
 
 // logits makes those of a span.

@@ -30,14 +30,15 @@ func headShapes() []headShape {
 		{rows: 9, width: 11, classes: 37, held: 2},
 		{rows: 9, width: 11, classes: 37, held: 2, transposed: true},
 		{rows: 9, width: 11, classes: 37, held: 3},
-		{rows: 9, width: 8, classes: 36, held: 9, transposed: true},
+		{rows: 9, width: 8, classes: 36, held: 5, transposed: true},
 		{rows: 4, width: 8, classes: 36, held: 3, none: true},
 		{rows: 1, width: 1, classes: 1, held: 1},
 		{rows: 1, width: 6, classes: 2, held: 4},
 		{rows: 3, width: 5, classes: 33, held: 3, transposed: true},
+		{rows: 3, width: 2, classes: 7, held: 1},
 		{rows: 150, width: 2, classes: 5, held: 140},
 		{rows: 3, width: 2, classes: 4104, held: 2},
-		{rows: 2, width: 2, classes: 4101, held: 1, transposed: true},
+		{rows: 3, width: 2, classes: 4101, held: 2, transposed: true},
 	}
 }
 
@@ -135,9 +136,9 @@ func (s headShape) trials() []trial {
 	}
 }
 
-// divergenceTrials compare a head with a teacher's of width 6, whose weight is tied where the student's is not.
+// divergenceTrials compare a head with a teacher's of width 7, whose weight is tied where the student's is not.
 func divergenceTrials() []trial {
-	const wide = 6
+	const wide = 7
 	var ts []trial
 	for _, s := range headShapes() {
 		args := func(b device.Backend, v []*device.Value) device.HeadDivergenceArgs {
