@@ -150,6 +150,7 @@ func (a *attentionCall) keys() window    { return window{a.B, a.S, a.KVHeads, a.
 
 // queryRows and keyRows are what the blocks own that have tiles of queries or of keys.
 func (a *attentionCall) queryRows() attentionRows { return attentionRows{a.T, a.H, a.B, a.S} }
+
 func (a *attentionCall) keyRows() attentionRows {
 	return attentionRows{a.S, a.KVHeads, a.B, a.T * a.H / a.KVHeads}
 }

@@ -18,7 +18,7 @@ func attend(t *testing.T, b *Backend, d int) []float32 {
 	t.Helper()
 	const batch, tokens, heads, keyHeads = 2, 131, 4, 2
 	r := rand.New(rand.NewPCG(3, 5))
-	make := func(dtype device.DType, shape ...int) *device.Value {
+	fresh := func(dtype device.DType, shape ...int) *device.Value {
 		desc := device.Floats(shape...)
 		desc.DType = dtype
 		v, err := device.New(b, desc)
@@ -32,14 +32,14 @@ func attend(t *testing.T, b *Backend, d int) []float32 {
 		return v
 	}
 	queries := func() device.Heads {
-		return device.HeadsOf(make(b.Activations(), batch, tokens, heads, d), device.HeadsShape{T: tokens, H: heads, D: d, Parts: 1})
+		return device.HeadsOf(fresh(b.Activations(), batch, tokens, heads, d), device.HeadsShape{T: tokens, H: heads, D: d, Parts: 1})
 	}
 	keys := func() device.Heads {
-		return device.HeadsOf(make(b.Activations(), batch, tokens, keyHeads, d), device.HeadsShape{T: tokens, H: keyHeads, D: d, Parts: 1})
+		return device.HeadsOf(fresh(b.Activations(), batch, tokens, keyHeads, d), device.HeadsShape{T: tokens, H: keyHeads, D: d, Parts: 1})
 	}
 	a := device.AttentionArgs{
 		B: batch, T: tokens, S: tokens, H: heads, KVHeads: keyHeads, D: d, Q: queries(), K: keys(), V: keys(), O: queries(), Causal: true,
-		LogSumExp: make(device.Float32, batch, heads, tokens),
+		LogSumExp: fresh(device.Float32, batch, heads, tokens),
 	}
 	g := device.AttentionBackwardArgs{Forward: a, DO: queries(), DQ: queries(), DK: keys(), DV: keys()}
 	b.Attention(a)
