@@ -237,7 +237,7 @@ func TestWrongBatchesOfTexts(t *testing.T) {
 		"a position outside the row":       {func(b *training.Batch) { set(b, objective.Positions, 16, 1, 16) }, "position 1 of the batch is 16"},
 		"ends that go back":                {func(b *training.Batch) { set(b, objective.Ends, 4, 2, 1) }, "end 2 of the batch is 1 after 4"},
 		"ends that leave tokens out":       {func(b *training.Batch) { set(b, objective.Ends, 4, 3, 14) }, "end at 14 of 16"},
-		"a shape that was not planned":     {func(b *training.Batch) { set(b, objective.Shape, 3, 1, 8) }, "which the objective was not built for"},
+		"a shape that was not planned":     {func(b *training.Batch) { set(b, objective.Shape, 3, 1, 8) }, "which nothing was built for"},
 		"arrays of another size than said": {func(b *training.Batch) { b.Int32s(objective.Tokens, 12) }, "12 integers called \"tokens\", want 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
