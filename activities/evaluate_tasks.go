@@ -18,6 +18,7 @@ type evaluateTasksParams struct {
 	K        []int         `json:"k" doc:"Numbers of tries at which pass@k and maj@k are given; at most samples." min:"1"`
 	Greedy   bool          `json:"greedy" doc:"Adds exact_match, of the likeliest completion, to what is measured of samples."`
 	Rewards  []reward.Term `json:"rewards" doc:"Rewards whose means are shown; the total is reward."`
+	Pictures string        `json:"pictures" doc:"What problems show: own; other, the picture of another problem, or blank, a grey one, which tell how far the texts alone get a model." enum:"own,other,blank"`
 	Problems int           `json:"problems" doc:"Most problems that are measured; 0 measures all." min:"0"`
 	Show     int           `json:"show" doc:"Completions that are kept to be read." min:"0" max:"100000"`
 }
@@ -47,7 +48,7 @@ func evaluateTasks() Kind {
 		Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation, Doc: "metrics.json with intervals, problems.jsonl, samples.jsonl."}},
 	}, evaluateTasksParams{
 		sampling: sampling{Samples: 4, Temperature: 1, MaxTokens: 256, Stop: []string{}, Batch: 64}, K: []int{1, 4},
-		Rewards: []reward.Term{{Reward: "accuracy", Weight: 1}, {Reward: "format", Weight: 0.1}}, Show: 200,
+		Rewards: []reward.Term{{Reward: "accuracy", Weight: 1}, {Reward: "format", Weight: 0.1}}, Pictures: ownPictures, Show: 200,
 	}, runEvaluateTasks)
 }
 
@@ -70,6 +71,9 @@ func runEvaluateTasks(ctx context.Context, t *Task, p evaluateTasksParams) (err 
 	data, _ := t.Input("data")
 	prompts, err := s.prompts(onlyProblems(example.All(ctx, t.Store, data)), p.Problems)
 	if err != nil {
+		return err
+	}
+	if err := s.show(p.Pictures, prompts); err != nil {
 		return err
 	}
 	e := &taskEvaluation{task: t, params: p, found: map[string]score.Interval{}, tables: TaskTables{Samples: p.Samples}}

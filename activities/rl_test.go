@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"tempera/datagen/example"
+	"tempera/datagen/shard"
 	"tempera/datagen/task"
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
@@ -104,6 +106,39 @@ func TestReinforcementSolvesMoreProblems(t *testing.T) {
 	require.GreaterOrEqual(t, res.Metrics["pass_rate"], 0.7)
 }
 
+// TestReinforcementLearnsToLook: a model that names colours at random learns by rewards alone to name the one that it sees, its image tower too.
+func TestReinforcementLearnsToLook(t *testing.T) {
+	l := &workshop{t, mem.New()}
+	set, err := shard.Open(t.Context(), l.store, l.framed(96, 1), t.TempDir())
+	require.NoError(t, err)
+	var rows, demos []*example.Example
+	for s, err := range set.All(t.Context()) {
+		require.NoError(t, err)
+		colour := strings.Fields(s.Caption)[3]
+		row := &example.Example{ID: s.Key, Prompt: example.Plain("what"), Images: []string{"x.png"}, Pictures: [][]byte{s.Image}, Problem: &example.Problem{Task: "text", Answer: colour, Mark: string(task.Entire)}}
+		guess := *row
+		guess.Completion, guess.Problem = example.Plain([]string{"red", "green", "blue", "white"}[len(rows)%4]), nil
+		rows, demos = append(rows, row), append(demos, &guess)
+	}
+	require.NoError(t, set.Close())
+	words := l.output(execution{kind: tokenizerKind(), params: `{"alphabet": "words"}`, inputs: ports{"data": {l.examples(demos...)}}}, "tokenizer")
+	m := l.output(execution{kind: initModel(), params: `{"kind": "vlm", "seed": 6, "model": {"width": 16, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "image": 16, "context": 12, "config": {"text": {"form": "llama", "token_std": 0.2}}}}`, inputs: ports{"tokenizer": {words}}}, "model")
+	start := l.output(execution{kind: sft(), threads: 2, params: `{"steps": 40, "batch": 16, "learning_rate": 0.01}`, inputs: ports{"model": {m}, "data": {l.examples(demos...)}}}, "model")
+	res, err := l.run(execution{kind: rl(), threads: 2, inputs: ports{"model": {start}, "problems": {l.examples(rows[:64]...)}}, params: `{"algorithm": "dr_grpo", "iterations": 200, "prompts": 16, "max_tokens": 4, "learning_rate": 0.005, "loss": {"entropy": 0.01}, "rewards": [{"reward": "accuracy", "weight": 1}]}`})
+	require.NoError(t, err)
+	require.Less(t, res.Metrics["drift_max"], 1e-3)
+	solved := func(m artifact.Artifact, pictures string) float64 {
+		params := fmt.Sprintf(`{"samples": 4, "k": [1], "max_tokens": 4, "pictures": %q}`, pictures)
+		res, err := l.run(execution{kind: evaluateTasks(), params: params, inputs: ports{"model": {m}, "data": {l.examples(rows[64:]...)}}})
+		require.NoError(t, err)
+		return res.Metrics["pass_1"]
+	}
+	require.Less(t, solved(start, "own"), 45.0)
+	require.Greater(t, solved(res.Outputs["model"], "own"), 85.0)
+	require.Less(t, solved(res.Outputs["model"], "other"), 50.0)
+	require.Less(t, solved(res.Outputs["model"], "blank"), 50.0)
+}
+
 func TestAWorldThatAnswersIsPartOfASample(t *testing.T) {
 	l := &workshop{t, mem.New()}
 	guess, err := task.Find("guess")
@@ -136,20 +171,27 @@ func TestFaultsOfReinforcementAreReportedWell(t *testing.T) {
 	l := &workshop{t, mem.New()}
 	m := l.beginner(small)
 	problems := l.examples(questions(1, 12)...)
+	judge := l.output(execution{kind: rewardModel(), params: `{"batch": 16}`, inputs: ports{"model": {m}, "data": {l.examples(preferences(11, 32)...)}}}, "model")
 	long := questions(2, 3)
 	long[1].Prompt = example.Plain("the" + phrase(rand.New(rand.NewPCG(1, 1)), 1) + fmt.Sprint(make([]int, 60)))
+	seer := l.beginner(smallSeer)
+	seen := l.examples(seenScenes(1, 8)...)
 	for name, c := range map[string]struct {
 		params string
 		in     ports
 		want   string
 	}{
-		"all rewards equal":        {`{"prompts": 4, "equal_limit": 2, "rewards": [{"reward": "accuracy", "weight": 1}]}`, ports{}, "for 2 iterations in a row: there is nothing to learn from"},
-		"no reward":                {`{"prompts": 4, "rewards": []}`, ports{}, "give one of them"},
-		"no head":                  {`{"prompts": 4}`, ports{"reward_model": {m}}, "has no score head"},
-		"more prompts than rows":   {`{"prompts": 64}`, ports{}, "lower the batch size or give more data"},
-		"nothing to keep the best": {`{"prompts": 4, "keep": "best"}`, ports{}, "needs held_out"},
-		"prompts past the context": {`{"prompts": 2, "max_tokens": 45}`, ports{"problems": {l.examples(long[1])}}, "fewer than 45 are left"},
-		"explosion":                {`{"prompts": 4, "max_tokens": 8, "max_moved": 1e-9, "rewards": [{"reward": "repetition", "weight": 1}, {"reward": "length", "weight": 1}]}`, ports{}, "with half the learning rate"},
+		"pictures for a model that sees none":          {`{"prompts": 4}`, ports{"problems": {seen}}, "it has 1 images, and the model sees none"},
+		"a model that sees, and rows without pictures": {`{"prompts": 4}`, ports{"model": {seer}}, "has no image: a vision-language model learns from rows with one"},
+		"a judge that does not see":                    {`{"prompts": 4}`, ports{"model": {seer}, "problems": {seen}, "reward_model": {judge}}, "train it from a model of the same tokenizer"},
+		"a part that there is not":                     {`{"prompts": 4, "freeze": ["vision"]}`, ports{}, "a lm model has the parts"},
+		"all rewards equal":                            {`{"prompts": 4, "equal_limit": 2, "rewards": [{"reward": "accuracy", "weight": 1}]}`, ports{}, "for 2 iterations in a row: there is nothing to learn from"},
+		"no reward":                                    {`{"prompts": 4, "rewards": []}`, ports{}, "give one of them"},
+		"no head":                                      {`{"prompts": 4}`, ports{"reward_model": {m}}, "has no score head"},
+		"more prompts than rows":                       {`{"prompts": 64}`, ports{}, "lower the batch size or give more data"},
+		"nothing to keep the best":                     {`{"prompts": 4, "keep": "best"}`, ports{}, "needs held_out"},
+		"prompts past the context":                     {`{"prompts": 2, "max_tokens": 45}`, ports{"problems": {l.examples(long[1])}}, "fewer than 45 are left"},
+		"explosion":                                    {`{"prompts": 4, "max_tokens": 8, "max_moved": 1e-9, "rewards": [{"reward": "repetition", "weight": 1}, {"reward": "length", "weight": 1}]}`, ports{}, "with half the learning rate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := ports{"model": {m}, "problems": {problems}}

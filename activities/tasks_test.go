@@ -214,6 +214,18 @@ func TestAModelThatSeesAnswersAboutPictures(t *testing.T) {
 	const tasks = `{"samples": 2, "k": [1], "max_tokens": 20, "temperature": 0.3}`
 	require.Greater(t, solved(evaluateTasks(), tasks, "pass_1", rows), 80.0)
 	require.Less(t, solved(evaluateTasks(), tasks, "pass_1", swapped), 60.0)
+	for _, pictures := range []string{"other", "blank"} {
+		params := strings.Replace(tasks, "{", fmt.Sprintf(`{"pictures": %q, `, pictures), 1)
+		require.Less(t, solved(evaluateTasks(), params, "pass_1", rows), 60.0, pictures)
+	}
+	same := *rows[0]
+	same.ID = "same"
+	_, err = l.run(execution{kind: evaluateTasks(), params: `{"pictures": "other"}`, inputs: ports{"model": {m}, "data": {l.examples(rows[0], &same)}}})
+	require.ErrorContains(t, err, "give more problems, or pictures: blank")
+	silent := *rows[0]
+	silent.Images, silent.Pictures = nil, nil
+	_, err = l.run(execution{kind: evaluateTasks(), params: `{"pictures": "blank"}`, inputs: ports{"model": {m}, "data": {l.examples(&silent)}}})
+	require.ErrorContains(t, err, "has none: leave pictures out")
 	require.Greater(t, solved(evaluateChoices(), `{}`, "choice", rows), 80.0)
 	require.Less(t, solved(evaluateChoices(), `{}`, "choice", swapped), 60.0)
 }

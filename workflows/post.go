@@ -45,6 +45,7 @@ func (r PostRows) faults(name string) []error {
 // PostModel is the model that a run starts from: one that exists, or a new small one.
 type PostModel struct {
 	From    string         `json:"from,omitempty" doc:"model:<name>@<alias> or model@sha256:<digest> to start from, such as one of tempera models import; absent: a new one of the sizes below."`
+	Vision  *PostVision    `json:"vision,omitempty" doc:"A new model sees: it has an image tower of this size beside the text tower."`
 	Width   int            `json:"width" doc:"Channels of a new model: the dial that sizes the rest." min:"8" max:"4096"`
 	Layers  int            `json:"layers" doc:"Blocks; 0 follows the width." min:"0" max:"48"`
 	Heads   int            `json:"heads" doc:"Attention heads; 0 follows the width." min:"0" max:"64"`
@@ -52,6 +53,13 @@ type PostModel struct {
 	Tokens  string         `json:"tokens" doc:"What the tokens of a new model are: seen (the characters of the rows), words (their words), bytes (merged pair by pair, vocab in all)." enum:"seen,words,bytes"`
 	Vocab   int            `json:"vocab" doc:"Tokens where they are bytes." min:"270" max:"200000"`
 	Config  map[string]any `json:"config,omitempty" doc:"Any other field of the model's configuration, as config.json has them."`
+}
+
+// PostVision is the image tower of a new model.
+type PostVision struct {
+	Image  int `json:"image" doc:"Side of the pictures in pixels." min:"8" max:"1024"`
+	Patch  int `json:"patch" doc:"Side of a patch in pixels." min:"1" max:"64"`
+	Layers int `json:"layers" doc:"Blocks; 0 follows the width." min:"0" max:"48"`
 }
 
 // smallLlama is what the small tasks are learned by.
@@ -212,6 +220,15 @@ func (c *chain) holds(method, baseline string, margin float64) {
 	}
 }
 
+// demonstrated are the first n rows of a split to learn from, all where n is 0.
+func (c *chain) demonstrated(id string, r PostRows, of split, n int) string {
+	if n == 0 {
+		return of.train
+	}
+	p := params{"source": r.Source, "count": n, "seed": c.Seed, "rows": "demonstrations", "params": params{"split": "train"}.with(r.Params)}
+	return c.add(id, "examples", nil, p) + ".examples"
+}
+
 // split is rows to learn from and rows to measure on.
 type split struct{ train, test string }
 
@@ -253,9 +270,13 @@ func (c *chain) start(id string, m PostModel, data dag.Inputs) string {
 		text = text.with(given)
 	}
 	config["text"] = text
-	return c.add(id, "init_model", inputs{"tokenizer": {tokenizer + ".tokenizer"}}, params{
-		"seed": c.Seed, "model": params{"width": m.Width, "text_layers": m.Layers, "heads": m.Heads, "context": m.Context, "config": config},
-	}) + ".model"
+	size, p := params{"width": m.Width, "text_layers": m.Layers, "heads": m.Heads, "context": m.Context, "config": config}, params{"seed": c.Seed}
+	if v := m.Vision; v != nil {
+		p["kind"] = "vlm"
+		size = size.with(params{"image": v.Image, "patch": v.Patch, "layers": v.Layers})
+	}
+	p["model"] = size
+	return c.add(id, "init_model", inputs{"tokenizer": {tokenizer + ".tokenizer"}}, p) + ".model"
 }
 
 // sft adds supervised fine-tuning and returns the model.

@@ -14,8 +14,11 @@ type R1ZeroParams struct {
 	Rows     PostRows       `json:"rows" doc:"Problems; a new model reads demonstrations of them first."`
 	Model    PostModel      `json:"model" doc:"The base model."`
 	Base     PostFit        `json:"base" doc:"Training of a new base model on demonstrations: one that never succeeds learns nothing from rewards. A model that is given starts as it is."`
+	Demos    int            `json:"demonstrations" doc:"How many of the problems, which a task makes, are demonstrated; 0: all. Reinforcement asks all." min:"0"`
 	RL       PostRL         `json:"rl" doc:"Reinforcement by rules alone."`
 	Control  float64        `json:"control" doc:"Epochs of more demonstrations instead of reinforcement, as a control; 0: none." min:"0"`
+	Blind    bool           `json:"blind" doc:"Of a model that sees, on scenes: measures what is reinforced on other and on blank pictures too, and does all of it once more with blank pictures only. Both tell how far the questions alone go."`
+	Gain     float64        `json:"gain" doc:"Points by which reinforcement must be ahead of the base, as the comparison judges." min:"0" max:"100"`
 	Evaluate PostEvaluation `json:"evaluate" doc:"How the models are measured."`
 }
 
@@ -33,29 +36,70 @@ func reasoningRL() PostRL {
 }
 
 // Validate returns every fault that no single field shows.
-func (p R1ZeroParams) Validate() error { return errors.Join(p.Rows.faults("rows")...) }
+func (p R1ZeroParams) Validate() error {
+	faults := p.Rows.faults("rows")
+	own := p.Rows.Data != "" || p.Rows.Source == "files"
+	if p.Demos > 0 && (own || p.Model.From != "") {
+		faults = append(faults, errors.New("demonstrations is set, and the rows are your own or the model is given: it is for new models on a task's problems, leave it out"))
+	}
+	if p.Demos > p.Rows.Count {
+		faults = append(faults, fmt.Errorf("demonstrations is %d, of %d rows: lower it, or give 0 for all", p.Demos, p.Rows.Count))
+	}
+	if p.Blind && (own || p.Rows.Source != "scene" || p.Model.Vision == nil || p.Model.From != "") {
+		faults = append(faults, errors.New("blind is set: it needs rows.source scene and a new model with model.vision; to blind another model use pictures of evaluate_tasks"))
+	}
+	return errors.Join(faults...)
+}
 
 // R1ZeroSpec builds the pipeline: a base model, reinforcement by rules, evaluation beside more demonstrations, publication, report.
 func R1ZeroSpec(p R1ZeroParams) (*dag.Spec, error) {
-	return post(newChain(p.PostCommon, "Reinforcement by rules alone", p.Evaluate.metric()), func(c *chain) made {
-		rows := c.rows("rows", p.Rows, "demonstrations")
-		base := c.start("init", p.Model, dag.Inputs{rows.train})
-		if p.Model.From == "" {
-			base = c.sft("base", base, dag.Inputs{rows.train}, p.Base)
-		}
-		before := c.evaluate(measured{"before", "base", base, rows.test, ""}, p.Evaluate)
-		model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
-		after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
-		c.holds(p.RL.Algorithm, "base", 0)
-		if p.Control > 0 {
-			const label = "control: more demonstrations"
-			more := p.Base
-			more.Epochs = p.Control
-			c.evaluate(measured{"evaluate_control", label, c.sft("control", base, dag.Inputs{rows.train}, more), rows.test, before}, p.Evaluate)
-			c.holds(p.RL.Algorithm, label, 0)
-		}
-		return made{model, after}
-	})
+	return post(newChain(p.PostCommon, "Reinforcement by rules alone", p.Evaluate.metric()), p.repeat)
+}
+
+// repeat adds one repetition.
+func (p R1ZeroParams) repeat(c *chain) made {
+	rows := c.rows("rows", p.Rows, "demonstrations")
+	demos := c.demonstrated("demonstrations", p.Rows, rows, p.Demos)
+	start := c.start("init", p.Model, dag.Inputs{rows.train})
+	base := start
+	if p.Model.From == "" {
+		base = c.sft("base", start, dag.Inputs{demos}, p.Base)
+	}
+	before := c.evaluate(measured{"before", "base", base, rows.test, ""}, p.Evaluate)
+	model := c.reinforce("rl", taught{base, dag.Inputs{rows.train}, rows.test, ""}, p.RL)
+	after := c.evaluate(measured{"evaluate", p.RL.Algorithm, model, rows.test, before}, p.Evaluate)
+	c.holds(p.RL.Algorithm, "base", p.Gain)
+	if p.Control > 0 {
+		const label = "control: more demonstrations"
+		more := p.Base
+		more.Epochs = p.Control
+		c.evaluate(measured{"evaluate_control", label, c.sft("control", base, dag.Inputs{demos}, more), rows.test, before}, p.Evaluate)
+		c.holds(p.RL.Algorithm, label, 0)
+	}
+	if p.Blind {
+		p.blind(c, start, measured{model: model, data: rows.test, baseline: after})
+	}
+	return made{model, after}
+}
+
+// blind adds what tells whether a model looks: the reinforced one shown other pictures and blank ones, and one that is trained the same way on blank
+// pictures.
+func (p R1ZeroParams) blind(c *chain, start string, seen measured) {
+	shown := func(id, label, pictures, model string) {
+		e := p.Evaluate
+		e.More = params{"pictures": pictures}.with(e.More)
+		c.evaluate(measured{id, label, model, seen.data, seen.baseline}, e)
+		c.holds(p.RL.Algorithm, label, 0)
+	}
+	shown("evaluate_other", p.RL.Algorithm+", shown other pictures", "other", seen.model)
+	shown("evaluate_blank", p.RL.Algorithm+", shown blank pictures", "blank", seen.model)
+	r := p.Rows
+	r.Params = params{"blank": true}.with(r.Params)
+	problems := c.demonstrated("blank_rows", r, split{}, r.Count)
+	demos := c.demonstrated("blank_demonstrations", r, split{train: problems}, p.Demos)
+	base := c.sft("blank_base", start, dag.Inputs{demos}, p.Base)
+	in := inputs{"model": {base}, "problems": {problems}}
+	shown("evaluate_blank_rl", p.RL.Algorithm+", trained on blank pictures", "blank", c.train("blank_rl", "rl", in, p.RL.params(c.PostCommon)))
 }
 
 // R1Params are the parameters of the workflow R1. Defaults come from R1Defaults, and {} runs them.

@@ -31,6 +31,15 @@ func (e *encoderPool) Put(b *png.EncoderBuffer) { e.p.Put(b) }
 
 var encoders encoderPool
 
+// Blank is an encoded picture with nothing on it: grey.
+func Blank() ([]byte, error) {
+	m := New(8, 8)
+	for i := range m.Pix {
+		m.Pix[i] = 128
+	}
+	return m.PNG()
+}
+
 // PNG encodes m without compressing it. Small noisy images hardly compress, and
 // so the bytes do not depend on any compressor's version.
 func (m *RGB) PNG() ([]byte, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tempera/datagen/example"
+	"tempera/datagen/picture"
 	"tempera/datagen/sample"
 	"tempera/datagen/source/scenes"
 )
@@ -21,6 +22,7 @@ type Scene struct {
 	Form
 	Scenes scenes.Params      `json:"scenes,omitempty"` // of the pictures
 	Kinds  map[string]float64 `json:"kinds,omitempty"`  // weights of count, color, shape and relation; default 1 each
+	Blank  bool               `json:"blank,omitempty"`  // the pictures show nothing: what can be learned of the questions alone
 }
 
 // question asks something of a scene; ok is false where there is nothing to ask.
@@ -83,6 +85,11 @@ func (s Scene) draw(r *rand.Rand) (*problem, error) {
 		ask, answer, thought, ok := questions[kind](truth, r)
 		if !ok {
 			continue
+		}
+		if s.Blank {
+			if shown.Image, err = picture.Blank(); err != nil {
+				return nil, err
+			}
 		}
 		return &problem{
 			prompt: ask, answer: answer, traces: []string{thought}, facts: json.RawMessage(shown.Facts.Truth.Scene),

@@ -47,14 +47,37 @@ func TestWorkflowsOfPostTrainingRunToTheirReport(t *testing.T) {
 		{"PostTraining", "ppo", tinyRule + `, "reward_model": ` + tinyFit + `, "evaluate": {"samples": 1}, "rl": ` + tinyRL, []string{"reward_model", "ppo", "evaluate", "publish"}},
 	} {
 		t.Run(c.workflow, func(t *testing.T) {
-			b := &bench{t, mem.New()}
-			out, err := b.run(c.workflow, "{"+tinyCommon+", "+c.params+"}")
-			require.NoError(t, err)
-			for _, id := range c.stages {
-				require.Contains(t, out.Stages, id)
-			}
-			html := read(t, b.store, artifact.RunName("tiny", artifactFolder(out), "report.html"))
-			require.Contains(t, html, c.shown)
+			require.Contains(t, reportOf(t, c.workflow, "{"+tinyCommon+", "+c.params+"}", c.stages), c.shown)
 		})
 	}
+}
+
+// TestAModelThatSeesIsReinforcedAndBlinded: R1Zero on questions about pictures, with all that tells whether the model looks.
+func TestAModelThatSeesIsReinforcedAndBlinded(t *testing.T) {
+	html := reportOf(t, "R1Zero", `{"name": "tiny", "model": {"width": 16, "layers": 1, "heads": 2, "context": 64, "tokens": "words", "vision": {"image": 32, "patch": 8, "layers": 1}},
+		"rows": {"source": "scene", "count": 24, "held_out": 8}, "demonstrations": 16, "base": `+tinyFit+`, "control": 0, "blind": true, "rl": `+tinyRL+`, "evaluate": {"samples": 2, "max_tokens": 12}}`,
+		[]string{"base", "rl", "evaluate_other", "evaluate_blank", "blank_rl"})
+	require.Contains(t, html, "grpo, shown other pictures")
+	require.Contains(t, html, "grpo, trained on blank pictures")
+	for params, want := range map[string]string{
+		`{"blind": true}`: "blind is set: it needs rows.source scene", `{"demonstrations": 3000}`: "demonstrations is 3000, of 2000 rows",
+		`{"demonstrations": 5, "model": {"from": "model:a@champion"}}`: "demonstrations is set, and the rows are your own or the model is given",
+	} {
+		r1, err := workflows.Find("R1Zero")
+		require.NoError(t, err)
+		_, err = r1.Spec([]byte(params))
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// reportOf runs a workflow and returns its report. The stages must have results.
+func reportOf(t *testing.T, workflow, params string, stages []string) string {
+	t.Helper()
+	b := &bench{t, mem.New()}
+	out, err := b.run(workflow, params)
+	require.NoError(t, err)
+	for _, id := range stages {
+		require.Contains(t, out.Stages, id)
+	}
+	return read(t, b.store, artifact.RunName("tiny", artifactFolder(out), "report.html"))
 }
