@@ -75,7 +75,7 @@ type preferring struct {
 }
 
 func runDPO(ctx context.Context, t *Task, p dpoParams) (err error) {
-	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{images: true})
+	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{})
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ type judging struct {
 }
 
 func runRewardModel(ctx context.Context, t *Task, p rewardParams) (err error) {
-	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{images: true, change: func(c *model.Config) { c.Score = p.head() }})
+	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{change: func(c *model.Config) { c.Score = p.head() }})
 	if err != nil {
 		return err
 	}

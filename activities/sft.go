@@ -58,7 +58,7 @@ func runSFT(ctx context.Context, t *Task, p sftParams) error {
 // tuneOnRows trains a language model on rows. teacher makes one that teaches beside
 // them; nil: there is none.
 func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher teaching) (err error) {
-	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{images: teacher == nil})
+	u, err := openTuning(ctx, t, p.tuneParams, tuneOptions{})
 	if err != nil {
 		return err
 	}
@@ -89,21 +89,22 @@ type teaching func(u *tuning) (*objective.Teacher, error)
 
 // lesson is what rows teach a model, with images or without.
 func (p sftParams) lesson(ctx context.Context, u *tuning, e *chat.Encoder, teacher teaching) (*lesson, error) {
+	var by *objective.Teacher
+	if teacher != nil {
+		var err error
+		if by, err = teacher(u); err != nil {
+			return nil, err
+		}
+	}
 	if u.model.Config.Kind == model.VLM {
 		s, err := openIllustrated(u, p, e)
 		if err != nil {
 			return nil, err
 		}
+		s.teacher = by
 		return s.lesson(ctx)
 	}
-	s := &packedRows{tuning: u, params: p, encoder: e}
-	if teacher != nil {
-		var err error
-		if s.teacher, err = teacher(u); err != nil {
-			return nil, err
-		}
-	}
-	return s.lesson(ctx)
+	return (&packedRows{tuning: u, params: p, encoder: e, teacher: by}).lesson(ctx)
 }
 
 // answers are rows in tokens, packed as documents of which only answers are

@@ -25,6 +25,7 @@ type illustratedRows struct {
 	*tuning
 	params  sftParams
 	encoder *chat.Encoder
+	teacher *objective.Teacher // nil: none
 }
 
 // openIllustrated refuses parameters that rows without images take.
@@ -32,7 +33,7 @@ func openIllustrated(u *tuning, p sftParams, e *chat.Encoder) (*illustratedRows,
 	if len(p.Weights) > 0 || p.Noise > 0 || p.Context != u.model.Config.Text.Context {
 		return nil, Invalid(errors.New("weights, noise and context are for language models: leave them out for a vision-language model"))
 	}
-	return &illustratedRows{u, p, e}, nil
+	return &illustratedRows{tuning: u, params: p, encoder: e}, nil
 }
 
 func (s *illustratedRows) read(ctx context.Context, port string) ([]illustratedRow, error) {
@@ -106,13 +107,14 @@ func (s *illustratedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, Invalid(err)
 	}
 	plan := objective.Plan{Batch: s.params.Batch, Accumulate: s.params.Accumulate, Checkpoint: s.params.Recompute, Lengths: s.lengths(rows)}
-	o, err := objective.NewVLM(s.model, objective.VLMOptions{Plan: plan})
+	o, err := objective.NewVLM(s.model, objective.VLMOptions{Plan: plan, Teacher: s.teacher})
 	if err != nil {
 		return nil, Invalid(err)
 	}
 	epochs := func(steps int64) []float64 { return []float64{float64(steps) / float64(order.StepsPerEpoch())} }
 	l := &lesson{
 		objective: o, close: o.Close, batch: s.params.Batch, steps: s.params.stepsOf(order.StepsPerEpoch()), epochs: epochs, score: "val_loss", lower: true,
+		shown: []string{"divergence", "cross_entropy"},
 		batches: func(step int64, b *training.Batch) error {
 			chosen := order.Batch(step)
 			learned := 0

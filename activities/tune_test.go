@@ -133,12 +133,15 @@ func (l *workshop) lessons() map[string]execution {
 	seer := l.beginner(smallSeer)
 	seen := of(sft(), `, "accumulate": 2`, seenScenes)
 	seen.inputs["model"] = []artifact.Artifact{seer}
+	taughtSeer := of(distill(), `, "accumulate": 2`, seenScenes)
+	taughtSeer.inputs["model"] = []artifact.Artifact{seer}
+	taughtSeer.inputs["teacher"] = []artifact.Artifact{l.beginner(`{"kind": "vlm", "seed": 7, "model": {"width": 24, "layers": 1, "text_layers": 1, "heads": 2, "patch": 8, "context": 96, "config": {"text": {"form": "llama"}}}}`)}
 	compared := of(dpo(), `, "accumulate": 2, "freeze": ["vision"]`, seenPreferences)
 	compared.inputs["model"] = []artifact.Artifact{seer}
 	judge := of(rewardModel(), `, "readout": "sum", "margin": true`, seenPreferences)
 	judge.inputs["model"] = []artifact.Artifact{seer}
 	all := map[string]execution{
-		"sft with images": seen, "dpo with images": compared, "a reward model with images": judge,
+		"sft with images": seen, "distill with images": taughtSeer, "dpo with images": compared, "a reward model with images": judge,
 		"sft": of(sft(), `, "context": 24, "accumulate": 2, "noise": 5`, completions), "distill": taught,
 		"sft by lora":             of(sft(), `, "lora": {"rank": 2}, "adapter": "kept"`, completions),
 		"dpo in parts":            of(dpo(), `, "accumulate": 4`, preferences),

@@ -64,7 +64,6 @@ type tuning struct {
 // tuneOptions say what is asked of the model.
 type tuneOptions struct {
 	change func(c *model.Config) // of its configuration, before LoRA is added; nil: none
-	images bool                  // vision-language models are taken too
 }
 
 // openTuning loads the model of the port model.
@@ -101,11 +100,7 @@ func openTuning(ctx context.Context, t *Task, p tuneParams, o tuneOptions) (_ *t
 // tunable is the weights that training starts from. An adapter of the model's own
 // is merged first.
 func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, error) {
-	accept := languageModel
-	if o.images {
-		accept = textModel
-	}
-	if err := accept(w.Config); err != nil {
+	if err := textModel(w.Config); err != nil {
 		return nil, err
 	}
 	if w.Config.LoRA != nil {
@@ -130,15 +125,7 @@ func tunable(w *model.Weights, p tuneParams, o tuneOptions) (*model.Weights, err
 	return out, Invalid(err)
 }
 
-// languageModel refuses models that rows of text cannot train.
-func languageModel(c model.Config) error {
-	if c.Kind == model.LM {
-		return nil
-	}
-	return Invalid(fmt.Errorf("the model is of kind %s: this kind of stage takes models of kind %s", c.Kind, model.LM))
-}
-
-// textModel refuses models that write no text of their own.
+// textModel refuses models that write no text of their own: rows cannot train them.
 func textModel(c model.Config) error {
 	if c.Kind == model.LM || c.Kind == model.VLM {
 		return nil

@@ -38,8 +38,12 @@ func (t *Teacher) prepare(student *model.Model) error {
 		return nil
 	}
 	var faults []error
-	if c := t.Model.Config; c.Kind != model.LM || c.Text.Vocab != student.Config.Text.Vocab {
-		faults = append(faults, fmt.Errorf("the teacher is of kind %s with %d words, the student has %d: they need one tokenizer", c.Kind, c.Text.Vocab, student.Config.Text.Vocab))
+	c := t.Model.Config
+	if c.Text.Vocab != student.Config.Text.Vocab {
+		faults = append(faults, fmt.Errorf("the teacher has %d words, the student %d: they need one tokenizer", c.Text.Vocab, student.Config.Text.Vocab))
+	}
+	if err := SameSight(c, student.Config); err != nil {
+		faults = append(faults, fmt.Errorf("teacher and student: %w", err))
 	}
 	if !(t.Temperature > 0) || !(t.Weight >= 0 && t.Weight <= 1) {
 		faults = append(faults, fmt.Errorf("temperature is %v and the teacher's weight %v: give a positive number, and one from 0 to 1", t.Temperature, t.Weight))
@@ -53,15 +57,14 @@ func (t *Teacher) prepare(student *model.Model) error {
 // lessonText is a batch that a student has read: its states, and the cross-entropy of the texts.
 type lessonText struct {
 	student         *model.Model
-	texts           model.Texts
+	read            func(m *model.Model) *graph.Node // states of another reader, who sees the images too
 	states, targets *graph.Node
 	crossEntropy    *graph.Node
 }
 
 // teach is the loss with the teacher's part.
 func (t *Teacher) teach(g *graph.Graph, l lessonText) *graph.Node {
-	l.texts.Noise = nil
-	states := t.Model.Decode(g, l.texts, nil).States
+	states := l.read(t.Model)
 	divergence := op.HeadDivergence(g, l.student.Head(g, l.states), t.Model.Head(g, states), l.targets, float32(t.Temperature))
 	g.Output(divergenceKey, divergence)
 	g.Output(crossEntropyKey, l.crossEntropy)
@@ -84,5 +87,6 @@ func (t *Teacher) flops(context int) float64 {
 	}
 	c := t.Model.Config
 	c.Text.Context = context
-	return c.FLOPs().Decode
+	f := c.FLOPs()
+	return f.Decode + f.Image + f.Project
 }

@@ -113,7 +113,10 @@ func (p packed) build(o graph.Options) (*graph.Graph, error) {
 		states := m.Decode(g, texts, nil).States
 		loss := m.TokenLoss(g, states, targets, 0)
 		if p.tune.Teacher != nil {
-			loss = p.tune.Teacher.teach(g, lessonText{m, texts, states, targets, loss})
+			plain := texts
+			plain.Noise = nil
+			read := func(m *model.Model) *graph.Node { return m.Decode(g, plain, nil).States }
+			loss = p.tune.Teacher.teach(g, lessonText{m, read, states, targets, loss})
 		}
 		g.Output(training.LossKey, loss)
 		if p.parts > 1 {

@@ -152,6 +152,15 @@ func spanObjectives() map[string]differentiated {
 		o := TuneOptions{Teacher: &Teacher{Model: teacher, Temperature: 2, Weight: 0.7}}
 		return NewTunedLM(m, o, PackedShape{Rows: rows, Context: context})
 	}, batch: all["lm with noise"].batch}
+	all["vlm with a teacher"] = differentiated{config: tinyVLM(model.CLIPVision), build: func(m *model.Model) (differentiable, error) {
+		c := tinyVLM(model.SigLIPVision)
+		c.Width = 12
+		teacher, err := model.New(m.Backend(), c, 9)
+		if err != nil {
+			return nil, err
+		}
+		return NewVLM(m, VLMOptions{Plan: Plan{Batch: rows}, Teacher: &Teacher{Model: teacher, Temperature: 2, Weight: 0.7}})
+	}, batch: func(m *model.Model) *training.Batch { return illustrated(m, nil) }}
 	return all
 }
 

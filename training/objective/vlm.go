@@ -20,6 +20,8 @@ type VLMOptions struct {
 	// Freeze lists parts that are not trained: vision, projector, text. LLaVA trains
 	// the projector alone first, then projector and text.
 	Freeze []string `json:"freeze,omitempty"`
+	// Teacher sees what the student sees; nil: the texts teach alone.
+	Teacher *Teacher `json:"-"`
 }
 
 // Validate returns all faults at once.
@@ -56,7 +58,7 @@ func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
 	if m.Config.Kind != model.VLM {
 		return nil, fmt.Errorf("vlm objective: the model is of kind %s", m.Config.Kind)
 	}
-	err := errors.Join(o.Validate(), m.Freeze(o.Freeze...))
+	err := errors.Join(o.Validate(), o.Teacher.prepare(m), m.Freeze(o.Freeze...))
 	if o.Packed != nil && m.Config.Vision.Form != model.MoonViT {
 		err = errors.Join(err, fmt.Errorf("the vision form is %s: packed images need moonvit", m.Config.Vision.Form))
 	}
@@ -76,7 +78,7 @@ func NewVLM(m *model.Model, o VLMOptions) (*VLM, error) {
 }
 
 func (v *VLM) define(g *graph.Graph, tokens int) *graph.Node {
-	loss, d := defineVLM(g, v.model, vlmInput{shape{v.options.rows(), tokens}, v.sights()})
+	loss, d := defineVLM(g, v.model, vlmInput{shape{v.options.rows(), tokens}, v.sights(), v.options.Teacher})
 	v.load.declare(g, d)
 	if v.options.parts() > 1 {
 		g.Seed(share, loss)
@@ -93,50 +95,51 @@ func (v *VLM) Params() []*graph.Param { return v.model.Params() }
 // State is part of training.Objective: there is none.
 func (v *VLM) State() []optim.Tensor { return nil }
 
-// Step is part of training.Objective. Metrics: loss, and expert_load of a model
-// with experts.
+// Step is part of training.Objective. Metrics: loss, with a teacher divergence and cross_entropy, and expert_load of a model with experts.
 func (v *VLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	t, err := readIllustrated(v.model, v.options.Batch, b)
 	if err != nil {
 		return nil, err
 	}
-	n, loss := v.options.rows()*v.model.Config.Text.Context, 0.0
+	n, metrics := v.options.rows()*v.model.Config.Text.Context, training.Metrics{training.LossKey: 0}
 	for i, s := range shares(t.targets, v.options.parts()) {
 		if s == 0 {
 			continue
 		}
-		part, err := v.run(i, s, illustratedTexts{t.tokens[i*n : (i+1)*n], t.targets[i*n : (i+1)*n]}, b)
+		g, err := v.run(i, s, illustratedTexts{t.tokens[i*n : (i+1)*n], t.targets[i*n : (i+1)*n]}, b)
 		if err != nil {
 			return nil, err
 		}
-		loss += s * part
+		for _, name := range v.options.Teacher.measured() {
+			x, err := scalar(g, name)
+			if err != nil {
+				return nil, err
+			}
+			metrics[name] += s * x
+		}
 	}
-	metrics := training.Metrics{training.LossKey: loss}
 	v.load.measure(metrics)
 	return metrics, nil
 }
 
-// run does micro-batch i, whose part in the loss is s, and returns its mean loss.
-func (v *VLM) run(i int, s float64, t illustratedTexts, b *training.Batch) (float64, error) {
+// run does micro-batch i, whose part in the loss is s, and returns the graph that has its mean loss.
+func (v *VLM) run(i int, s float64, t illustratedTexts, b *training.Batch) (*graph.Graph, error) {
 	c := v.model.Config
 	g := v.graphs.of(max(longest(t.targets, c.Text.Context), lastImage(t.tokens, c.Text.Context, c.Text.Special.Image)))
 	images, err := v.sights().feed(g.Graph, c, imagesOf{b, i, v.options.parts()})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if err := t.feed(g, c, images); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if v.options.parts() > 1 {
 		err = g.Feed(share, []float32{float32(s)})
 	}
 	if err := errors.Join(err, g.Run()); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := v.load.count(g.Graph); err != nil {
-		return 0, err
-	}
-	return scalar(g.Graph, training.LossKey)
+	return g.Graph, v.load.count(g.Graph)
 }
 
 // Updated is part of training.Objective: experts are balanced.
@@ -151,7 +154,7 @@ func (v *VLM) StepFLOPs() float64 {
 		}
 		return 3
 	}
-	return float64(v.options.Batch) * (times("vision")*f.Image + times("projector")*f.Project + times("text")*f.Decode)
+	return float64(v.options.Batch) * (times("vision")*f.Image + times("projector")*f.Project + times("text")*f.Decode + v.options.Teacher.flops(v.model.Config.Text.Context))
 }
 
 // Needs is part of training.Sized. Room for packed images grows with the batch.

@@ -18,13 +18,14 @@ type sights struct {
 	packed *model.PackedShape // nil: squares
 }
 
-// patches declares the images and returns the rows that stand for them in texts.
-func (s sights) patches(g *graph.Graph, m *model.Model) *graph.Node {
+// patches declares the images and returns what makes the rows that stand for them in texts, by the tower of each model that reads these.
+func (s sights) patches(g *graph.Graph, m *model.Model) func(m *model.Model) *graph.Node {
 	if s.packed == nil {
-		return m.ProjectImages(g, m.VisionStates(g, imageInput(g, m, s.rows)))
+		images := imageInput(g, m, s.rows)
+		return func(m *model.Model) *graph.Node { return m.ProjectImages(g, m.VisionStates(g, images)) }
 	}
 	p := m.PackedInput(g, *s.packed)
-	return m.ProjectPacked(g, m.PackedStates(g, p), p)
+	return func(m *model.Model) *graph.Node { return m.ProjectPacked(g, m.PackedStates(g, p), p) }
 }
 
 // imagesOf are those of micro-batch i of n of a batch.
@@ -54,15 +55,26 @@ func (s sights) feed(g *graph.Graph, c model.Config, from imagesOf) (int, error)
 type vlmInput struct {
 	shape
 	sights
+	teacher *Teacher // nil: the texts teach alone
 }
 
 // defineVLM is the mean cross-entropy of texts with images.
 func defineVLM(g *graph.Graph, m *model.Model, in vlmInput) (loss *graph.Node, d model.Decoded) {
 	rows, tokens := in.shape.rows, in.tokens
 	text := model.Texts{Tokens: g.Input(Tokens, device.Int32, rows, tokens), Slots: g.Input(slots, device.Int32, rows, tokens)}
-	text.Patches = in.patches(g, m)
-	d = m.Decode(g, text, nil)
-	loss = m.TokenLoss(g, d.States, g.Input(Targets, device.Int32, rows, tokens), 0)
+	patches := in.patches(g, m)
+	decode := func(m *model.Model) model.Decoded {
+		t := text
+		t.Patches = patches(m)
+		return m.Decode(g, t, nil)
+	}
+	d = decode(m)
+	targets := g.Input(Targets, device.Int32, rows, tokens)
+	loss = m.TokenLoss(g, d.States, targets, 0)
+	if in.teacher != nil {
+		read := func(m *model.Model) *graph.Node { return decode(m).States }
+		loss = in.teacher.teach(g, lessonText{m, read, d.States, targets, loss})
+	}
 	g.Output(training.LossKey, loss)
 	return loss, d
 }

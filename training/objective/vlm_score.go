@@ -25,7 +25,7 @@ func NewVLMScorer(m *model.Model, o VLMOptions) (*VLMScorer, error) {
 	}
 	s := &VLMScorer{model: m, sights: sights{o.Batch, o.Packed}}
 	g, err := graph.Build(m.Backend(), graph.Options{}, func(g *graph.Graph) *graph.Node {
-		loss, _ := defineVLM(g, m, vlmInput{shape{o.Batch, m.Config.Text.Context}, s.sights})
+		loss, _ := defineVLM(g, m, vlmInput{shape{o.Batch, m.Config.Text.Context}, s.sights, nil})
 		return loss
 	})
 	if err != nil {
