@@ -247,15 +247,6 @@ func (c *chain) demonstrated(id string, r PostRows, of split, n int) string {
 	return c.add(id, "examples", nil, p) + ".examples"
 }
 
-// demonstrated are the first n rows of a split to learn from, all where n is 0.
-func (c *chain) demonstrated(id string, r PostRows, of split, n int) string {
-	if n == 0 {
-		return of.train
-	}
-	p := params{"source": r.Source, "count": n, "seed": c.Seed, "rows": "demonstrations", "params": params{"split": "train"}.with(r.Params)}
-	return c.add(id, "examples", nil, p) + ".examples"
-}
-
 // split is rows to learn from and rows to measure on.
 type split struct{ train, test string }
 
