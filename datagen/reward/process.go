@@ -52,7 +52,7 @@ func (p *process) each(ctx context.Context, yield func(line string) bool) (what 
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	command, err := p.prepare(folder)
 	if err != nil {
-		return "", fmt.Errorf("start program: %w", err)
+		return "", fmt.Errorf("%w to start: %w", ErrProgram, err)
 	}
 	args := append([]string{"-c", limited, "sh", strconv.Itoa(p.limits.mib << 10)}, command...)
 	cmd := exec.Command("/bin/sh", args...)

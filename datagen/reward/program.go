@@ -63,6 +63,9 @@ func program() Kind {
 	}
 }
 
+// ErrProgram is a program that cannot be started, or fails on too many samples: it does so each time.
+var ErrProgram = errors.New("the program failed")
+
 // question is what a program reads of a sample.
 type question struct {
 	ID         string        `json:"id"`
@@ -149,7 +152,7 @@ func (j *judge) Score(ctx context.Context, samples []Sample) ([]float64, error) 
 			j.fail(what, run.why())
 		}
 		if bad > 0 && at >= min(leastJudged, len(samples)) && float64(bad) > j.MaxFails*float64(at) {
-			return nil, fmt.Errorf("the program failed on %d of %d samples, and max_bad is %v; the last time: %s", bad, at, j.MaxFails, j.last)
+			return nil, fmt.Errorf("%w on %d of %d samples, and max_bad is %v; the last time: %s", ErrProgram, bad, at, j.MaxFails, j.last)
 		}
 	}
 	j.mu.Lock()
