@@ -10,6 +10,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"tempera/datagen/reward"
 	"tempera/infra/artifact"
 	"tempera/training/device/accelerator"
 	"tempera/workflows/stage"
@@ -86,6 +87,8 @@ func failure(err error) error {
 	case errors.Is(err, errJudge):
 		err = fmt.Errorf("%w; the stage goes on by itself when it is back", err)
 		return temporal.NewApplicationError(oneLine(err), stage.JudgeUnavailable)
+	case errors.Is(err, reward.ErrProgram):
+		return lasting(stage.InvalidInput, err)
 	}
 	return lasting(stage.StageFailed, err)
 }

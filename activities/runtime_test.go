@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
+	"tempera/datagen/reward"
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
 	"tempera/workflows/stage"
@@ -255,6 +256,7 @@ func TestErrorsAreClassedOnce(t *testing.T) {
 		{"an ordinary error is the stage's own", errors.New("x"), stage.StageFailed, true},
 		{"a panic is the stage's own", &panicked{"x"}, stage.Panicked, true},
 		{"bad input is final", Invalid(errors.New("x")), stage.InvalidInput, true},
+		{"a judging program that fails each time is final", fmt.Errorf("reward: %w", reward.ErrProgram), stage.InvalidInput, true},
 		{"bad parameters are final", &ParamsError{"k", []string{"x"}}, stage.InvalidInput, true},
 		{"wrong bytes are final", fmt.Errorf("open: %w", artifact.ErrDigest), stage.CorruptArtifact, true},
 		{"a missing artifact is final", fmt.Errorf("open: %w", artifact.ErrNotFound), stage.MissingArtifact, true},

@@ -46,7 +46,7 @@ func RewardModelDefaults() RewardModelParams {
 }
 
 func rewardFit() PostFit {
-	return PostFit{Epochs: 3, Batch: 32, LearningRate: 2e-3, WarmUp: 20, More: map[string]any{"readout": "likelihood"}}
+	return PostFit{Epochs: 3, Batch: 32, LearningRate: 2e-3, WarmUp: 20}
 }
 
 // judgeFit is a reward model whose scores stay small where a policy goes astray.
@@ -61,6 +61,9 @@ func (p RewardModelParams) Validate() error {
 
 // RewardModelSpec builds the pipeline: pairs, a reward model, its accuracy, publication, report.
 func RewardModelSpec(p RewardModelParams) (*dag.Spec, error) {
+	if !p.Preferences.own() { // the writer's own likelihoods tell short sentences apart soonest; of long texts they tell the length
+		p.RewardModel.More = params{"readout": "likelihood"}.with(p.RewardModel.More)
+	}
 	return post(newChain(p.PostCommon, "Reward model from preferences", "accuracy"), func(c *chain) made {
 		return c.rewardModel(c.preferences(p.Preferences, p.Model), p.RewardModel)
 	})

@@ -64,7 +64,7 @@ func start(command []string, script string, l limits) (p *process, err error) {
 		}
 	}()
 	if command, err = prepare(folder, command, script); err != nil {
-		return nil, fmt.Errorf("start program: %w", err)
+		return nil, fmt.Errorf("%w to start: %w", ErrProgram, err)
 	}
 	args := append([]string{"-c", limited, "sh", strconv.Itoa(l.mib << 10)}, command...)
 	p = &process{limits: l, folder: folder, questions: make(chan []byte), deaf: make(chan struct{}), lines: make(chan outLine), done: make(chan struct{})}
@@ -83,7 +83,7 @@ func start(command []string, script string, l limits) (p *process, err error) {
 		return nil, err
 	}
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start program %s: %w", command[0], err)
+		return nil, fmt.Errorf("%w to start %s: %w", ErrProgram, command[0], err)
 	}
 	p.out = out
 	go p.write(in)

@@ -59,6 +59,9 @@ func program() Kind {
 	}
 }
 
+// ErrProgram is a program that cannot be started, or fails on too many samples: it does so each time.
+var ErrProgram = errors.New("the program failed")
+
 // question is what a program reads of a sample.
 type question struct {
 	N          int           `json:"n"` // counts the questions
@@ -131,7 +134,7 @@ func (j *judge) Score(ctx context.Context, samples []Sample) ([]float64, error) 
 			bad++
 		}
 		if judged := i + 1; bad > 0 && judged >= min(leastJudged, len(samples)) && float64(bad) > j.MaxFails*float64(judged) {
-			return nil, fmt.Errorf("the program failed on %d of %d samples, and max_bad is %v; the last time: %s", bad, judged, j.MaxFails, j.last)
+			return nil, fmt.Errorf("%w on %d of %d samples, and max_bad is %v; the last time: %s", ErrProgram, bad, judged, j.MaxFails, j.last)
 		}
 	}
 	j.judged += len(samples)

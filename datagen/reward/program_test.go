@@ -112,10 +112,12 @@ func TestOneProcessJudgesUntilItBreaks(t *testing.T) {
 func TestAProgramThatAlwaysFailsIsAnErrorThatSaysWhy(t *testing.T) {
 	_, _, err := judged(t, `echo "no module named judge" >&2; exit 1`, 40, map[string]any{"max_bad": 0.1})
 	require.ErrorContains(t, err, "failed on 16 of 16 samples, and max_bad is 0.1; the last time: crashed: no module named judge (exit status 1)")
+	require.ErrorIs(t, err, reward.ErrProgram)
 	_, _, err = judged(t, eachLine(`[ $n = 5 ] && exit 1; say 1`), 40, map[string]any{"max_bad": 0.1})
 	require.NoError(t, err, "one of forty may fail")
 	_, _, err = judged(t, ``, 1, map[string]any{"script": "", "command": []string{"/no/such/program"}})
-	require.ErrorContains(t, err, "start program")
+	require.ErrorContains(t, err, "the program failed to start")
+	require.ErrorIs(t, err, reward.ErrProgram)
 }
 
 func TestAProgramGetsNoMoreMemory(t *testing.T) {

@@ -149,7 +149,12 @@ func Decode(params json.RawMessage, into any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(params))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	err := d.Decode(into)
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("params: %s is a %s: use a value of type %s", wrong.Field, wrong.Value, wrong.Type)
+	}
+	if err != nil {
 		return fmt.Errorf("params: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
