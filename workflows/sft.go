@@ -30,7 +30,9 @@ func arithmeticRows() PostRows { return PostRows{Source: "arithmetic", Count: 20
 func coldStart() PostFit { return PostFit{Epochs: 16, Batch: 16, LearningRate: 4e-3, WarmUp: 50} }
 
 // Validate returns every fault that no single field shows.
-func (p SFTParams) Validate() error { return errors.Join(append(p.Rows.faults("rows"), p.Evaluate.fault(p.Rows))...) }
+func (p SFTParams) Validate() error {
+	return errors.Join(append(p.Rows.faults("rows"), p.Evaluate.fault(p.Rows))...)
+}
 
 // SFTSpec builds the pipeline: rows, a model, fine-tuning, evaluation, publication, report.
 func SFTSpec(p SFTParams) (*dag.Spec, error) {
