@@ -23,7 +23,7 @@ func list() ([]GPU, error) {
 		}
 		gpus[i] = GPU{
 			Ordinal: i, Name: d.Name, Capability: fmt.Sprintf("%d.%d", d.Major, d.Minor), Driver: fmt.Sprintf("%d.%d", d.Driver/1000, d.Driver%1000/10),
-			Memory: d.Memory, bus: d.Bus,
+			Memory: d.Memory, Bus: d.Bus,
 		}
 	}
 	return gpus, nil
@@ -41,7 +41,7 @@ func isLost(err error) bool { return driver.IsLost(err) }
 func isOutOfMemory(err error) bool { return driver.IsOutOfMemory(err) }
 
 func measure(g GPU) (State, error) {
-	d, err := nvml.Find(g.bus)
+	d, err := nvml.Find(g.Bus)
 	if err != nil {
 		return State{}, err
 	}

@@ -17,8 +17,8 @@ type GPU struct {
 	Name       string
 	Capability string // as in 9.0
 	Driver     string // CUDA version that it has
-	bus        string
-	Memory     int64 // bytes
+	Bus        string // PCI, as in 0000:1b:00.0
+	Memory     int64  // bytes
 }
 
 func (g GPU) String() string {
