@@ -148,7 +148,11 @@ func readSpans(b *training.Batch, c model.Config) (s SpanShape, parts int, a spa
 		name string
 		n    int
 	}{
-		{&a.tokens, Tokens, s.Tokens}, {&a.targets, Targets, s.Tokens}, {&a.positions, Positions, s.Tokens}, {&a.ends, Ends, s.ends()}, {&a.bounds, Bounds, 2 * s.Spans},
+		{&a.tokens, Tokens, s.Tokens},
+		{&a.targets, Targets, s.Tokens},
+		{&a.positions, Positions, s.Tokens},
+		{&a.ends, Ends, s.ends()},
+		{&a.bounds, Bounds, 2 * s.Spans},
 		{&a.slots, slots, s.Tokens},
 	} {
 		if *f.to, err = b.ReadInt32s(f.name, parts*f.n); err != nil {
