@@ -30,6 +30,9 @@ func (r *retina) read(pictures [][]byte) ([][]float32, error) {
 	if len(pictures) == 0 {
 		return nil, nil
 	}
+	if r == nil {
+		return nil, fmt.Errorf("there are %d images, and the model sees none", len(pictures))
+	}
 	out := make([][]float32, len(pictures))
 	for i, p := range pictures {
 		out[i] = make([]float32, r.pixels)
