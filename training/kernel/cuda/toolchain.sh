@@ -20,7 +20,7 @@ if [ -e "$cache/$want.done" ]; then answer; exit; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/lists/partial "$work"/cache/archives/partial "$cache"
-mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | head -1)}
+mirror=${DEBIAN_MIRROR:-$(apt-get update --print-uris 2>/dev/null | sed -n "s#^'\(.*\)/dists/.*#\1#p" | head -1)} # of the machine's own sources, which need not have been read
 : "${mirror:?no Debian mirror is configured here: set CUDA_HEADERS to a folder with cuda.h, CUDA_HOME to a toolkit, or DEBIAN_MIRROR}"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm contrib non-free" > "$work/sources.list"
 cat > "$work/apt.conf" <<CONF
