@@ -115,7 +115,7 @@ func fillSpans(c model.Config, r *rand.Rand, b *training.Batch) error {
 	for i := range reference {
 		reference[i] = -12
 	}
-	return objective.LaySpans(b, spanRoom, c.Text.Special.Pad, texts)
+	return objective.LaySpans(b, c, spanRoom, texts)
 }
 
 var imageRoom = model.PackedShape{Patches: 80, Images: 7}
