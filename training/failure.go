@@ -44,12 +44,10 @@ func (e *FinalError) Unwrap() error { return e.Err }
 // mostDropped is how many steps in a row may be left out because their loss is no number.
 const mostDropped = 10
 
-// notFinite returns what is wrong with the measurements of a step.
-func (r *run) notFinite(step int64, m Metrics) *DivergedError {
-	for _, key := range []string{LossKey, normKey} {
-		if v := m[key]; math.IsNaN(v) || math.IsInf(v, 0) {
-			return &DivergedError{Step: step, What: key, Value: v, Previous: r.history}
-		}
+// notFinite returns what is wrong with a measurement of a step.
+func (r *run) notFinite(step int64, m Metrics, key string) *DivergedError {
+	if v := m[key]; math.IsNaN(v) || math.IsInf(v, 0) {
+		return &DivergedError{Step: step, What: key, Value: v, Previous: r.history}
 	}
 	return nil
 }

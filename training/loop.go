@@ -290,20 +290,26 @@ func (r *run) step(step int64) (*Rewind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
-	norm, err := r.optimizer.GradNorm()
-	if err != nil {
+	lr := r.rate(step)
+	m["lr"] = lr
+	if r.config.Spike != nil { // the norm decides whether there is an update
+		if m[normKey], err = r.optimizer.GradNorm(); err != nil {
+			return nil, fmt.Errorf("step %d: %w", step, err)
+		}
+		if spike := r.spike(step, m); spike != nil {
+			return spike, nil
+		}
+	}
+	if fault := r.notFinite(step, m, LossKey); fault != nil {
+		return nil, r.drop(step, fault)
+	}
+	if m[normKey], err = r.optimizer.Step(step, lr); err != nil {
 		return nil, fmt.Errorf("step %d: %w", step, err)
 	}
-	lr := r.rate(step)
-	m[normKey], m["lr"] = norm, lr
-	if spike := r.spike(step, m); spike != nil {
-		return spike, nil
-	}
-	if fault := r.notFinite(step, m); fault != nil {
+	if fault := r.notFinite(step, m, normKey); fault != nil {
 		return nil, r.drop(step, fault)
 	}
 	r.control.InRow = 0
-	r.optimizer.Step(step, lr, norm)
 	if err := r.Objective.Updated(step); err != nil {
 		return nil, fmt.Errorf("after step %d: %w", step, err)
 	}

@@ -213,11 +213,9 @@ func oneStep(step int64, batch *training.Batch, obj training.Objective, adam *op
 	if err != nil {
 		return 0, err
 	}
-	norm, err := adam.GradNorm()
-	if err != nil {
+	if _, err := adam.Step(step, 3e-4); err != nil {
 		return 0, err
 	}
-	adam.Step(step, 3e-4, norm)
 	return metrics[training.LossKey], obj.Updated(step)
 }
 

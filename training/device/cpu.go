@@ -119,7 +119,11 @@ func transfer(v *Value, t DType, n int) error {
 }
 
 // Zero is part of Memory.
-func (c *CPU) Zero(v *Value) { clear(c.words(v)) }
+func (c *CPU) Zero(vs ...*Value) {
+	for _, v := range vs {
+		clear(c.words(v))
+	}
+}
 
 // Copy is part of Memory.
 func (c *CPU) Copy(dst, src *Value) {

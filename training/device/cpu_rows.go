@@ -133,22 +133,29 @@ func (c *CPU) MeanPoolBackward(a MeanPoolBackwardArgs) {
 	})
 }
 
-// AdamW is part of Optimiser.
-func (c *CPU) AdamW(a AdamWArgs) {
-	c.engine.AdamW(kernel.AdamWArgs{
-		P: c.f(a.P), G: c.f(a.G), M: c.f(a.M), V: c.f(a.V), LR: a.LR, Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps,
-		Decay: a.Decay, GradScale: a.GradScale, Step: a.Step,
-	})
-}
-
-// Muon is part of Optimiser.
-func (c *CPU) Muon(a MuonArgs) {
-	s := a.P.Shape()
-	rows, cols := s[len(s)-2], s[len(s)-1]
-	c.engine.Muon(kernel.MuonArgs{
-		Batch: a.P.Size() / max(1, rows*cols), Rows: rows, Cols: cols, P: c.f(a.P), G: c.f(a.G), M: c.f(a.M),
-		LR: a.LR, Momentum: a.Momentum, Decay: a.Decay, GradScale: a.GradScale,
-	})
+// Update is part of Optimiser.
+func (c *CPU) Update(a UpdateArgs) (float64, error) {
+	squares, err := c.SumSquares(a.Grads)
+	norm := math.Sqrt(squares)
+	if err != nil || math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm, err
+	}
+	scale := a.Scale(norm)
+	for _, p := range a.AdamW {
+		c.engine.AdamW(kernel.AdamWArgs{
+			P: c.f(p.P), G: c.f(p.G), M: c.f(p.M), V: c.f(p.V), LR: p.LR, Beta1: p.Beta1, Beta2: p.Beta2, Eps: p.Eps,
+			Decay: p.Decay, GradScale: scale, Step: p.Step,
+		})
+	}
+	for _, p := range a.Muon {
+		s := p.P.Shape()
+		rows, cols := s[len(s)-2], s[len(s)-1]
+		c.engine.Muon(kernel.MuonArgs{
+			Batch: p.P.Size() / max(1, rows*cols), Rows: rows, Cols: cols, P: c.f(p.P), G: c.f(p.G), M: c.f(p.M),
+			LR: p.LR, Momentum: p.Momentum, Decay: p.Decay, GradScale: scale,
+		})
+	}
+	return norm, nil
 }
 
 // EMA is part of Optimiser.

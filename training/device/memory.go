@@ -17,8 +17,8 @@ type Memory interface {
 	// DownloadFloats and DownloadInts copy all of src.
 	DownloadFloats(dst []float32, src *Value) error
 	DownloadInts(dst []int32, src *Value) error
-	// Zero clears a value.
-	Zero(v *Value)
+	// Zero clears values.
+	Zero(vs ...*Value)
 	// Copy copies src, of equal size.
 	Copy(dst, src *Value)
 	// Sync waits for all kernels and returns the first fault since the last Sync.

@@ -385,11 +385,12 @@ func TestGoldenAdamW(t *testing.T) {
 		m, v := must(device.New(b, p.Desc())), must(device.New(b, p.Desc()))
 		for step := 1; step <= 3; step++ {
 			grad := c.Inputs[fmt.Sprintf("g%d", step)]
-			b.AdamW(device.AdamWArgs{
+			_, err := b.Update(device.UpdateArgs{AdamW: []device.AdamWArgs{{
 				P: p, G: must(device.FromFloats(b, grad.Floats(), grad.Shape...)), M: m, V: v, Step: step,
 				LR: param[float64](t, c, "lr"), Beta1: param[float64](t, c, "beta1"), Beta2: param[float64](t, c, "beta2"),
 				Eps: param[float64](t, c, "eps"), Decay: param[float64](t, c, "weight_decay"),
-			})
+			}}})
+			check(t, err)
 			check(t, golden.Compare(must(device.ReadFloats(b, p)), c.Outputs[fmt.Sprintf("p%d", step)], tolerance))
 		}
 	})

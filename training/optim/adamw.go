@@ -89,17 +89,22 @@ func NewAdamW(b device.Backend, params []*graph.Param, o Options) (*AdamW, error
 	return a, nil
 }
 
-// Step updates the parameters with the rate lr. norm is GradNorm, by which the
-// gradients are clipped; step counts from 0.
-func (a *AdamW) Step(step int64, lr, norm float64) {
-	scale := a.clip(norm)
+// Step is part of Optimizer.
+func (a *AdamW) Step(step int64, lr float64) (float64, error) {
+	return a.backend.Update(device.UpdateArgs{Grads: a.grads, Clip: a.options.Clip, AdamW: a.steps(step, lr)})
+}
+
+// steps are those of all parameters.
+func (a *AdamW) steps(step int64, lr float64) []device.AdamWArgs {
+	all := make([]device.AdamWArgs, len(a.params))
 	for i, p := range a.params {
-		a.backend.AdamW(device.AdamWArgs{
+		all[i] = device.AdamWArgs{
 			P: p.Value, G: p.Grad, M: a.m[i], V: a.v[i],
 			LR: lr * a.rates[i], Beta1: a.options.Beta1, Beta2: a.options.Beta2, Eps: a.options.Eps,
-			Decay: a.decay(p), GradScale: scale, Step: int(step + 1),
-		})
+			Decay: a.decay(p), Step: int(step + 1),
+		}
 	}
+	return all
 }
 
 // State lists the moments, for checkpoints.

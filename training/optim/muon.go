@@ -91,17 +91,16 @@ func (u *Muon) ScaleRates(share func(*graph.Param) float64) {
 }
 
 // Step is part of Optimizer.
-func (u *Muon) Step(step int64, lr, norm float64) {
-	scale := u.clip(norm)
+func (u *Muon) Step(step int64, lr float64) (float64, error) {
+	a := device.UpdateArgs{Grads: u.grads, Clip: u.options.Clip}
 	for _, h := range u.hidden {
 		p := u.params[h.at]
-		u.backend.Muon(device.MuonArgs{
-			P: p.Value, G: p.Grad, M: h.m, LR: lr * u.rates[h.at], Momentum: u.momentum, Decay: u.decay(p), GradScale: scale,
-		})
+		a.Muon = append(a.Muon, device.MuonArgs{P: p.Value, G: p.Grad, M: h.m, LR: lr * u.rates[h.at], Momentum: u.momentum, Decay: u.decay(p)})
 	}
 	if u.rest != nil {
-		u.rest.Step(step, lr, norm)
+		a.AdamW = u.rest.steps(step, lr)
 	}
+	return u.backend.Update(a)
 }
 
 // State is part of Optimizer.

@@ -27,8 +27,9 @@ type Optimizer interface {
 	ZeroGrad()
 	// GradNorm is the Euclidean norm of all gradients together, accumulated in float64 in the order of the parameters.
 	GradNorm() (float64, error)
-	// Step updates the parameters with the rate lr. norm is GradNorm, by which the gradients are clipped; step counts from 0.
-	Step(step int64, lr, norm float64)
+	// Step updates the parameters with the rate lr and returns the gradients' norm, by which they are clipped. Where it is not a number nothing changes.
+	// Steps count from 0.
+	Step(step int64, lr float64) (norm float64, err error)
 	// ScaleRates sets the share of the rate that each parameter takes; before, all take the whole.
 	ScaleRates(share func(*graph.Param) float64)
 	// State lists what a checkpoint must hold, under names that do not change.
@@ -104,9 +105,7 @@ func (g *group) zeros() ([]*device.Value, error) {
 
 // ZeroGrad is part of Optimizer.
 func (g *group) ZeroGrad() {
-	for _, v := range g.grads {
-		g.backend.Zero(v)
-	}
+	g.backend.Zero(g.grads...)
 }
 
 // GradNorm is part of Optimizer.
@@ -120,14 +119,6 @@ func (g *group) ScaleRates(share func(*graph.Param) float64) {
 	for i, p := range g.params {
 		g.rates[i] = share(p)
 	}
-}
-
-// clip is what the gradients are multiplied by.
-func (g *group) clip(norm float64) float64 {
-	if c := g.options.Clip; c > 0 && norm > c {
-		return c / (norm + 1e-6)
-	}
-	return 1
 }
 
 // decay is the decay of a parameter.

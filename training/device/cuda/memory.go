@@ -128,9 +128,30 @@ func (b *Backend) DownloadInts(dst []int32, src *device.Value) error {
 	return b.staging.download(bytesOf(dst), address(src, device.Int32))
 }
 
-// Zero is part of device.Memory.
-func (b *Backend) Zero(v *device.Value) {
-	b.fail(b.compute.Clear(address(v, v.Desc().DType), v.Size()*v.Desc().DType.Bytes()))
+// Zero is part of device.Memory. Many values of whole words are one kernel's work.
+func (b *Backend) Zero(vs ...*device.Value) {
+	type words struct {
+		p driver.Pointer
+		place
+	}
+	var list []words
+	blocks := 0
+	for _, v := range vs {
+		switch t := v.Desc().DType; {
+		case v.Size() == 0:
+		case len(vs) == 1 || t.Bytes() != device.WordBytes:
+			b.fail(b.compute.Clear(address(v, t), v.Size()*t.Bytes()))
+		default:
+			list = append(list, words{address(v, t), deal(v, &blocks)})
+		}
+	}
+	if blocks == 0 {
+		return
+	}
+	b.withWorkspace(listBytes(list), func(p driver.Pointer) {
+		b.fail(send(b, p, list))
+		b.kernel("optimiser", "clear", single).pointer(p).i32(len(list)).launch(driver.Grid{X: blocks, ThreadsX: threads})
+	})
 }
 
 // Copy is part of device.Memory. Of two float types the copy has the nearest numbers.

@@ -3,9 +3,9 @@
 package cuda
 
 import (
-	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"tempera/training/device"
 	"tempera/training/device/cuda/blas"
@@ -18,94 +18,131 @@ const muonBytes = 256 << 20
 // newtonSchulz are the coefficients of device.MuonArgs.
 var newtonSchulz = [3]float32{3.4445, -4.7750, 2.0315}
 
-// muon is one step on matrices of one shape.
+// matrix is one that Muon moves, as optimiser.cu has it.
+type matrix struct {
+	p, m, g, narrow            driver.Pointer
+	momentum, rate, keep, none float32
+}
+
+// muon is a step on matrices of one shape.
 type muon struct {
 	b          *Backend
 	dtype      device.DType // of the iteration
 	rows, cols int
 	batch      int // matrices of a round
+	clip       driver.Pointer
 
+	list, partial driver.Pointer
 	x, y, s, poly driver.Pointer
-	partial       driver.Pointer
 }
 
-// Muon is part of device.Optimiser. Its Newton-Schulz steps are batched products in the backend's precision: in bf16 as Jordan et al. 2024 compute them.
-func (b *Backend) Muon(a device.MuonArgs) {
-	n := same("Muon", a.P, a.G, a.M)
-	shape := a.P.Shape()
-	if len(shape) < 2 {
-		panic(fmt.Sprintf("cuda: Muon on %v", a.P))
-	}
-	if n == 0 {
-		return
-	}
-	m := muon{b: b, dtype: b.operands(), rows: shape[len(shape)-2], cols: shape[len(shape)-1]}
-	b.products.mu.Lock()
-	defer b.products.mu.Unlock()
-	if err := m.prepare(n / (m.rows * m.cols)); err != nil {
-		b.fail(err)
-		return
-	}
-	p, g, momentum, copied := address(a.P, device.Float32), reading(a.G, device.Float32), address(a.M, device.Float32), copyOf(a.P).address()
-	each := m.rows * m.cols
-	for at := 0; at < n; at += m.batch * each {
-		m.batch = min(m.batch, (n-at)/each)
-		offset := driver.Pointer(at * device.WordBytes)
-		m.direction(a, g+offset, momentum+offset)
-		x, err := m.orthogonal()
-		if err != nil {
-			b.fail(err)
-			return
+// muon moves all matrices of some parameters, those of one shape together: its Newton-Schulz steps are batched products in the backend's precision, in bf16 as
+// Jordan et al. 2024 compute them.
+func (b *Backend) muon(as []device.MuonArgs, clip driver.Pointer) error {
+	type shape struct{ rows, cols int }
+	matrices := map[shape][]matrix{}
+	var shapes []shape // in the order of the parameters
+	for _, a := range as {
+		n := same("Muon", a.P, a.G, a.M)
+		dims := a.P.Shape()
+		if len(dims) < 2 {
+			panic(fmt.Sprintf("cuda: Muon on %v", a.P))
 		}
-		count := m.batch * each
-		narrow := copied
-		if copied != 0 {
-			narrow += offset / 2
+		if n == 0 {
+			continue
 		}
-		c := b.kernel("optimiser", "muon_update", m.dtype).pointer(p + offset).pointer(x).pointer(narrow)
-		rate := a.LR * 0.2 * math.Sqrt(float64(max(m.rows, m.cols)))
-		c.f32(float32(1 - a.LR*a.Decay)).f32(float32(rate)).i64(count).each(count)
+		s := shape{dims[len(dims)-2], dims[len(dims)-1]}
+		if matrices[s] == nil {
+			shapes = append(shapes, s)
+		}
+		matrices[s] = append(matrices[s], matricesOf(a, s.rows, s.cols)...)
 	}
-	copyOf(a.P).renewed()
-}
-
-// prepare takes memory for a round of at most `all` matrices.
-func (m *muon) prepare(all int) error {
-	side, n := min(m.rows, m.cols), m.rows*m.cols
-	bytes := 2 * (n + side*side) * m.dtype.Bytes()
-	m.batch = max(1, min(all, muonBytes/bytes, 65535))
-	pieces := []struct {
-		p    *driver.Pointer
-		size int
-	}{{&m.x, n}, {&m.y, n}, {&m.s, side * side}, {&m.poly, side * side}}
-	const aligned = 256
-	round := func(bytes int) int { return (bytes + aligned - 1) / aligned * aligned }
-	total := round(8 * m.batch * m.b.blocksOf(n))
-	for _, piece := range pieces {
-		total += round(m.batch * piece.size * m.dtype.Bytes())
+	for _, s := range shapes {
+		m := muon{b: b, dtype: b.operands(), rows: s.rows, cols: s.cols, clip: clip}
+		if err := m.run(matrices[s]); err != nil {
+			return err
+		}
 	}
-	at, err := m.b.products.spare(spareWork, total)
-	if err != nil {
-		return fmt.Errorf("memory of Muon: %w", err)
-	}
-	m.partial = at
-	at += driver.Pointer(round(8 * m.batch * m.b.blocksOf(n)))
-	for _, piece := range pieces {
-		*piece.p = at
-		at += driver.Pointer(round(m.batch * piece.size * m.dtype.Bytes()))
+	for _, a := range as {
+		copyOf(a.P).renewed()
 	}
 	return nil
 }
 
+// matricesOf are the matrices of a parameter.
+func matricesOf(a device.MuonArgs, rows, cols int) []matrix {
+	p, g, m := address(a.P, device.Float32), reading(a.G, device.Float32), address(a.M, device.Float32)
+	narrow := copyOf(a.P).address()
+	var all []matrix
+	for at := 0; at < a.P.Size(); at += rows * cols {
+		words := driver.Pointer(at * device.WordBytes)
+		x := matrix{
+			p: p + words, m: m + words, g: g + words, momentum: float32(a.Momentum),
+			rate: float32(a.LR * 0.2 * math.Sqrt(float64(max(rows, cols)))), keep: float32(1 - a.LR*a.Decay),
+		}
+		if narrow != 0 {
+			x.narrow = narrow + words/2
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// run moves matrices of the shape, in rounds.
+func (m *muon) run(all []matrix) error {
+	if err := m.prepare(len(all)); err != nil {
+		return err
+	}
+	for round := range slices.Chunk(all, m.batch) {
+		m.batch = len(round)
+		if err := send(m.b, m.list, round); err != nil {
+			return err
+		}
+		m.direction()
+		x, err := m.orthogonal()
+		if err != nil {
+			return err
+		}
+		n := m.rows * m.cols
+		m.b.kernel("optimiser", "muon_update", m.dtype).pointer(m.list).pointer(x).pointer(m.clip).i64(n).launch(m.grid())
+	}
+	return nil
+}
+
+// prepare takes memory for a round of at most so many matrices.
+func (m *muon) prepare(all int) error {
+	side, n, each := min(m.rows, m.cols), m.rows*m.cols, m.dtype.Bytes()
+	m.batch = max(1, min(all, muonBytes/(2*(n+side*side)*each), 65535))
+	var l layout
+	var list [1]matrix
+	m.list, m.partial = l.part(m.batch*listBytes(list[:])), l.part(8*m.batch*m.b.blocksOf(n))
+	m.x, m.y = l.part(m.batch*n*each), l.part(m.batch*n*each)
+	m.s, m.poly = l.part(m.batch*side*side*each), l.part(m.batch*side*side*each)
+	at, err := m.b.products.spare(spareWork, l.bytes)
+	if err != nil {
+		return fmt.Errorf("memory of Muon: %w", err)
+	}
+	for _, p := range []*driver.Pointer{&m.list, &m.partial, &m.x, &m.y, &m.s, &m.poly} {
+		*p += at
+	}
+	return nil
+}
+
+// blocksOf is how many blocks share the elements of a matrix.
+func (b *Backend) blocksOf(elements int) int {
+	return min(ceil(elements, 16*threads), 8*b.device.Processors)
+}
+
+// grid has blocks for each matrix of the round.
+func (m *muon) grid() driver.Grid {
+	return driver.Grid{X: m.b.blocksOf(m.rows * m.cols), Y: m.batch, ThreadsX: threads}
+}
+
 // direction moves the momentum, and leaves u / |u| in x.
-func (m *muon) direction(a device.MuonArgs, g, momentum driver.Pointer) {
-	n := m.rows * m.cols
-	blocks := m.b.blocksOf(n)
-	grid := driver.Grid{X: blocks, Y: m.batch, ThreadsX: threads}
-	factor, scale := float32(a.Momentum), float32(cmp.Or(a.GradScale, 1))
-	m.b.kernel("optimiser", "muon_momentum", single).pointer(momentum).pointer(g).pointer(m.partial).f32(factor).f32(scale).i64(n).launch(grid)
-	m.b.kernel("optimiser", "muon_direction", m.dtype).pointer(m.x).pointer(momentum).pointer(g).pointer(m.partial).i32(blocks).f32(factor).f32(scale).
-		i64(n).launch(grid)
+func (m *muon) direction() {
+	n, g := m.rows*m.cols, m.grid()
+	m.b.kernel("optimiser", "muon_momentum", single).pointer(m.list).pointer(m.partial).pointer(m.clip).i64(n).launch(g)
+	m.b.kernel("optimiser", "muon_direction", m.dtype).pointer(m.x).pointer(m.list).pointer(m.partial).i32(g.X).pointer(m.clip).i64(n).launch(g)
 }
 
 // orthogonal runs the steps on the side of x that has fewer rows, and returns where the result is: three products each, s = x xᵀ, poly = c s s + b s and

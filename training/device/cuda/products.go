@@ -18,7 +18,7 @@ type products struct {
 	blas *blas.Handle
 
 	mu     sync.Mutex // held until the last launch that reads spare memory has been asked for
-	spares [4]workspace
+	spares [5]workspace
 }
 
 // The spares: narrow operands that are not kept, by their place in a product, and what methods work in.
@@ -27,6 +27,7 @@ const (
 	spareB
 	spareBias
 	spareWork
+	spareClip
 )
 
 func newProducts(b *Backend) (*products, error) {

@@ -40,8 +40,9 @@ func TestProductsSeeWhatWasWritten(t *testing.T) {
 	const m, n, k = 8, 24, 16
 	adamw := device.AdamWArgs{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1}
 	writers := map[string]func(t *testing.T, b *Backend, w *device.Value){
-		"an upload": func(t *testing.T, b *Backend, w *device.Value) { check(t, b.UploadFloats(w, make([]float32, k*n))) },
-		"Zero":      func(_ *testing.T, b *Backend, w *device.Value) { b.Zero(w) },
+		"an upload":    func(t *testing.T, b *Backend, w *device.Value) { check(t, b.UploadFloats(w, make([]float32, k*n))) },
+		"Zero":         func(_ *testing.T, b *Backend, w *device.Value) { b.Zero(w) },
+		"Zero of many": func(t *testing.T, b *Backend, w *device.Value) { b.Zero(random(t, b, w.Desc(), 4), w) },
 		"Zero in part": func(_ *testing.T, b *Backend, w *device.Value) {
 			b.Zero(device.NewValue(device.Floats(n), w.Buffer(), n))
 		},
@@ -50,7 +51,7 @@ func TestProductsSeeWhatWasWritten(t *testing.T) {
 		"EMA":   func(t *testing.T, b *Backend, w *device.Value) { b.EMA(w, random(t, b, w.Desc(), 4), 0.5) },
 		"Clamp": func(_ *testing.T, b *Backend, w *device.Value) { b.Clamp(w, -0.1, 0.1) },
 		"Muon": func(t *testing.T, b *Backend, w *device.Value) {
-			b.Muon(device.MuonArgs{P: w, G: random(t, b, w.Desc(), 4), M: random(t, b, w.Desc(), 5), LR: 0.1})
+			update(t, b, device.UpdateArgs{Muon: []device.MuonArgs{{P: w, G: random(t, b, w.Desc(), 4), M: random(t, b, w.Desc(), 5), LR: 0.1}}})
 		},
 		"another Gemm": func(t *testing.T, b *Backend, w *device.Value) {
 			b.Gemm(device.GemmArgs{M: k, N: n, K: 8, A: random(t, b, stored(k, 8), 4), B: random(t, b, stored(8, n), 5), C: w})
@@ -58,13 +59,13 @@ func TestProductsSeeWhatWasWritten(t *testing.T) {
 		"AdamW": func(t *testing.T, b *Backend, w *device.Value) {
 			a := adamw
 			a.P, a.G, a.M, a.V = w, random(t, b, w.Desc(), 4), random(t, b, w.Desc(), 5), ones(t, b, w.Desc())
-			b.AdamW(a)
+			update(t, b, device.UpdateArgs{AdamW: []device.AdamWArgs{a}})
 		},
 		"AdamW in part": func(t *testing.T, b *Backend, w *device.Value) {
 			a := adamw
 			row := device.NewValue(device.Floats(n), w.Buffer(), n)
 			a.P, a.G, a.M, a.V = row, random(t, b, row.Desc(), 4), random(t, b, row.Desc(), 5), ones(t, b, row.Desc())
-			b.AdamW(a)
+			update(t, b, device.UpdateArgs{AdamW: []device.AdamWArgs{a}})
 		},
 	}
 	for name, write := range writers {
@@ -89,6 +90,12 @@ func TestProductsSeeWhatWasWritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+func update(t *testing.T, b device.Backend, a device.UpdateArgs) {
+	t.Helper()
+	_, err := b.Update(a)
+	check(t, err)
 }
 
 func ones(t *testing.T, b *Backend, d device.Desc) *device.Value {
@@ -132,8 +139,8 @@ func TestMuonInBFloat16(t *testing.T) {
 			return device.MuonArgs{P: random(t, m, d, 1), G: random(t, m, d, 2), M: random(t, m, d, 3), LR: 0.1, Momentum: 0.9, Decay: 0.1}
 		}
 		got, want := args(b), args(ref)
-		b.Muon(got)
-		ref.Muon(want)
+		update(t, b, device.UpdateArgs{Muon: []device.MuonArgs{got}})
+		update(t, ref, device.UpdateArgs{Muon: []device.MuonArgs{want}})
 		y, x := read(t, b, got.P), read(t, ref, want.P)
 		var wrong, all float64
 		for i := range x {

@@ -9,6 +9,7 @@ import (
 func memoryTrials() []trial {
 	return []trial{
 		{method: "Zero", values: []operand{f(3, 5)}, exact: true, call: func(b device.Backend, v []*device.Value) { b.Zero(v[0]) }},
+		{method: "Zero", name: "of many", values: []operand{f(9001), f(3, 5), f(0), a(7), is(1, 2)}, exact: true, call: func(b device.Backend, v []*device.Value) { b.Zero(v[0], v[2], v[3], v[4]) }},
 		{method: "Zero", name: "of integers", values: []operand{is(1, 2)}, call: func(b device.Backend, v []*device.Value) { b.Zero(v[0]) }},
 		{method: "Copy", values: []operand{f(3, 5), f(15)}, exact: true, call: func(b device.Backend, v []*device.Value) { b.Copy(v[0], v[1]) }},
 	}

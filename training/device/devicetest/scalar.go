@@ -1,6 +1,10 @@
 package devicetest
 
-import "tempera/training/device"
+import (
+	"math"
+
+	"tempera/training/device"
+)
 
 func elementwiseTrials() []trial {
 	const n = 203
@@ -98,22 +102,28 @@ func periodTrials(name string, n, c int) []trial {
 func optimiserTrials() []trial {
 	const n, many = 131, 9001
 	return []trial{
-		{method: "AdamW", name: "in its first step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
-			b.AdamW(device.AdamWArgs{P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1})
+		{method: "Update", name: "by AdamW in its first step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
+			update(b, device.UpdateArgs{AdamW: []device.AdamWArgs{{P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1}}})
 		}},
-		{method: "AdamW", name: "in its third step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
-			b.AdamW(device.AdamWArgs{
-				P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, GradScale: 0.5, Step: 3,
-			})
+		{method: "Update", name: "by AdamW in its third step", values: []operand{f(n), f(n), f(n), positive(n)}, call: func(b device.Backend, v []*device.Value) {
+			update(b, device.UpdateArgs{Clip: 5, Grads: v[1:2], AdamW: []device.AdamWArgs{{
+				P: v[0], G: v[1], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, Step: 3,
+			}}})
 		}},
-		{method: "Muon", name: "on two matrices", values: []operand{f(2, 7, 12), f(2, 7, 12), f(2, 7, 12)}, call: func(b device.Backend, v []*device.Value) {
-			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.95, Decay: 0.1, GradScale: 0.5})
+		{method: "Update", name: "by Muon on two matrices", values: []operand{f(2, 7, 12), f(2, 7, 12), f(2, 7, 12)}, call: func(b device.Backend, v []*device.Value) {
+			update(b, device.UpdateArgs{Clip: 1, Grads: v[1:2], Muon: []device.MuonArgs{{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.95, Decay: 0.1}}})
 		}},
-		{method: "Muon", name: "on a tall matrix", values: []operand{f(19, 6), f(19, 6), f(19, 6)}, call: func(b device.Backend, v []*device.Value) {
-			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
+		{method: "Update", name: "by Muon on a tall matrix", values: []operand{f(19, 6), f(19, 6), f(19, 6)}, call: func(b device.Backend, v []*device.Value) {
+			update(b, device.UpdateArgs{Muon: []device.MuonArgs{{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9}}})
 		}},
-		{method: "Muon", name: "on many elements", values: []operand{f(72, 136), f(72, 136), f(72, 136)}, call: func(b device.Backend, v []*device.Value) {
-			b.Muon(device.MuonArgs{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9})
+		{method: "Update", name: "by Muon on many elements", values: []operand{f(72, 136), f(72, 136), f(72, 136)}, call: func(b device.Backend, v []*device.Value) {
+			update(b, device.UpdateArgs{Muon: []device.MuonArgs{{P: v[0], G: v[1], M: v[2], LR: 0.1, Momentum: 0.9}}})
+		}},
+		{method: "Update", name: "of many parameters", values: parameters(), call: updateAll},
+		{method: "Update", name: "with a gradient that is no number", exact: true, values: []operand{f(n), scalar(math.Inf(1)), f(n), positive(n), f(2, 3)}, call: func(b device.Backend, v []*device.Value) {
+			adam := device.AdamWArgs{P: v[0], G: v[0], M: v[2], V: v[3], LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1}
+			muon := device.MuonArgs{P: v[4], G: v[4], M: v[4], LR: 0.1, Momentum: 0.9}
+			update(b, device.UpdateArgs{Grads: v[:2], AdamW: []device.AdamWArgs{adam}, Muon: []device.MuonArgs{muon}})
 		}},
 		{method: "EMA", values: []operand{f(n), f(n)}, call: func(b device.Backend, v []*device.Value) { b.EMA(v[0], v[1], 0.9) }},
 		{method: "Clamp", exact: true, values: []operand{f(n)}, call: func(b device.Backend, v []*device.Value) { b.Clamp(v[0], -0.5, 1) }},
@@ -126,5 +136,41 @@ func optimiserTrials() []trial {
 				panic(err)
 			}
 		}},
+	}
+}
+
+func update(b device.Backend, a device.UpdateArgs) float64 {
+	norm, err := b.Update(a)
+	if err != nil {
+		panic(err)
+	}
+	return norm
+}
+
+// parameters are of several sizes, more than a chunk, odd and empty: parameter, gradient and both moments of each; the last three have two of a shape. The last operand is for
+// the norm.
+func parameters() []operand {
+	var vs []operand
+	for _, shape := range [][]int{{9001}, {7}, {0}, {8192}, {16, 24}, {16, 24}, {3, 24, 8}} {
+		vs = append(vs, f(shape...), f(shape...), f(shape...), positive(shape...))
+	}
+	return append(vs, scalar(0))
+}
+
+// updateAll moves vectors by AdamW and matrices by Muon.
+func updateAll(b device.Backend, v []*device.Value) {
+	a := device.UpdateArgs{Clip: 2}
+	for i := 0; i+4 < len(v); i += 4 {
+		p, g := v[i], v[i+1]
+		a.Grads = append(a.Grads, g)
+		rate := 0.1 / float64(1+i)
+		if p.Desc().Rank() == 1 {
+			a.AdamW = append(a.AdamW, device.AdamWArgs{P: p, G: g, M: v[i+2], V: v[i+3], LR: rate, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.1, Step: 2})
+		} else {
+			a.Muon = append(a.Muon, device.MuonArgs{P: p, G: g, M: v[i+2], LR: rate, Momentum: 0.9, Decay: 0.1})
+		}
+	}
+	if err := b.UploadFloats(v[len(v)-1], []float32{float32(update(b, a))}); err != nil {
+		panic(err)
 	}
 }

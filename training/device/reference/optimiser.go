@@ -1,16 +1,29 @@
 package reference
 
 import (
-	"cmp"
 	"math"
 
 	"tempera/training/device"
 )
 
-// AdamW is part of device.Optimiser.
-func (b *Backend) AdamW(a device.AdamWArgs) {
+// Update is part of device.Optimiser.
+func (b *Backend) Update(a device.UpdateArgs) (float64, error) {
+	squares, err := b.SumSquares(a.Grads)
+	norm := math.Sqrt(squares)
+	if err != nil || math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm, err
+	}
+	for _, p := range a.AdamW {
+		b.adamw(p, a.Scale(norm))
+	}
+	for _, p := range a.Muon {
+		b.muon(p, a.Scale(norm))
+	}
+	return norm, nil
+}
+
+func (b *Backend) adamw(a device.AdamWArgs, scale float64) {
 	p, g, m, v := b.of(a.P), b.of(a.G), b.of(a.M), b.of(a.V)
-	scale := cmp.Or(a.GradScale, 1)
 	for i := range p {
 		d := scale * g[i]
 		m[i] = a.Beta1*m[i] + (1-a.Beta1)*d
@@ -21,11 +34,9 @@ func (b *Backend) AdamW(a device.AdamWArgs) {
 	}
 }
 
-// Muon is part of device.Optimiser.
-func (b *Backend) Muon(a device.MuonArgs) {
+func (b *Backend) muon(a device.MuonArgs, scale float64) {
 	shape := a.P.Shape()
 	rows, cols := shape[len(shape)-2], shape[len(shape)-1]
-	scale := cmp.Or(a.GradScale, 1)
 	n := rows * cols
 	for i := 0; i < a.P.Size(); i += n {
 		p, g, m := b.of(a.P)[i:i+n], b.of(a.G)[i:i+n], b.of(a.M)[i:i+n]

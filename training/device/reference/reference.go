@@ -145,7 +145,11 @@ func fits(v *device.Value, t device.DType, n int) error {
 }
 
 // Zero is part of device.Memory.
-func (b *Backend) Zero(v *device.Value) { clear(b.of(v)) }
+func (b *Backend) Zero(vs ...*device.Value) {
+	for _, v := range vs {
+		clear(b.of(v))
+	}
+}
 
 // Copy is part of device.Memory.
 func (b *Backend) Copy(dst, src *device.Value) { copy(b.same(dst, src), b.of(src)) }
