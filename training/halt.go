@@ -26,7 +26,6 @@ func (r *run) checkpoint(ctx context.Context, done int64) error {
 	due = due && done > r.began && done != r.saver.saved && r.anchored(done)
 	idle, err := r.saver.idle()
 	if err != nil && ctx.Err() != nil { // the next step finds the cancellation and saves again
-		r.saver.saved = -1
 		return nil
 	}
 	if err != nil || !due || !idle {
@@ -64,13 +63,13 @@ func (r *run) halt(ctx context.Context, done int64, cause error) error {
 	if r.saver == nil {
 		return stopped
 	}
-	err := r.saver.wait()
+	_ = r.saver.wait() // what failed is not saved, and so is written now
 	// A spike later on, or what the guard finds, would lead back to the anchor, which only its own checkpoint has.
 	back := !r.anchored(done) || r.unopened(done) && r.anchor.step >= 0
 	if back {
 		done = r.anchor.step
 	}
-	if r.saver.saved == done && err == nil {
+	if r.saver.saved == done {
 		return stopped
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)

@@ -111,10 +111,11 @@ func (l *Loop) Run(ctx context.Context) (Result, error) {
 			continue
 		}
 		if r.control.Stopped || r.config.Steps > 0 && step >= r.config.Steps {
-			if err := errors.Join(r.handOver(ctx, step), r.give(ctx, step)); err != nil {
-				return Result{}, err
+			result, err := r.end(ctx, step)
+			if err != nil && ctx.Err() != nil {
+				continue // as above: the checkpoint that was cut off is written again
 			}
-			return r.finish(step)
+			return result, err
 		}
 		if err := r.checkpoint(ctx, step); err != nil {
 			return Result{}, err
@@ -160,9 +161,9 @@ func (r *run) reach(ctx context.Context, done int64) error {
 	return r.anchor.take(done, decisions)
 }
 
-// finish waits for what is being written and returns what the run found.
-func (r *run) finish(done int64) (Result, error) {
-	if err := r.settle(); err != nil {
+// end gives the state to those who want it, waits for what is being written and returns what the run found.
+func (r *run) end(ctx context.Context, done int64) (Result, error) {
+	if err := errors.Join(r.handOver(ctx, done), r.give(ctx, done), r.settle()); err != nil {
 		return Result{}, err
 	}
 	c := r.control

@@ -21,7 +21,7 @@ type saver struct {
 	to    Checkpoints
 	spare *snapshot
 	busy  chan error // one element while a checkpoint is being written; nil: idle
-	saved int64      // the step of the newest checkpoint begun; -1: none
+	saved int64      // the step of the newest checkpoint begun that has not failed; -1: none
 }
 
 func newSaver(to Checkpoints, spare *snapshot) *saver {
@@ -35,8 +35,7 @@ func (s *saver) idle() (bool, error) {
 	}
 	select {
 	case err := <-s.busy:
-		s.busy = nil
-		return true, err
+		return true, s.ended(err)
 	default:
 		return false, nil
 	}
@@ -47,8 +46,14 @@ func (s *saver) wait() error {
 	if s.busy == nil {
 		return nil
 	}
-	err := <-s.busy
+	return s.ended(<-s.busy)
+}
+
+func (s *saver) ended(err error) error {
 	s.busy = nil
+	if err != nil {
+		s.saved = -1
+	}
 	return err
 }
 

@@ -64,7 +64,7 @@ func TestBalancingEvensOutTheLoadOfExperts(t *testing.T) {
 			adam.ZeroGrad()
 			metrics, err := l.Step(step, b)
 			require.NoError(t, err)
-			_, err := adam.Step(step, 3e-3)
+			_, err = adam.Step(step, 3e-3)
 			require.NoError(t, err)
 			require.NoError(t, l.Updated(step))
 			if step >= steps-counted {

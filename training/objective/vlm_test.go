@@ -141,7 +141,7 @@ func TestAVLMLearnsToNameWhatItSees(t *testing.T) {
 			first = metrics[training.LossKey]
 		}
 		last = metrics[training.LossKey]
-		_, err := adam.Step(step, 1e-2)
+		_, err = adam.Step(step, 1e-2)
 		require.NoError(t, err)
 	}
 	require.Greater(t, first, 2.0)
