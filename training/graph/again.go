@@ -89,7 +89,7 @@ func (r *reversePass) differentiated(n *Node) bool {
 // repeat adds the second computation of a node, which saves what the backward reads.
 func (r *reversePass) repeat(n *Node) error {
 	a := &again{slot: r.g.newSlot(n.desc)}
-	h := &hosted{name: n.hosted.name + "+", id: r.g.nextID(), out: n.desc, run: n.op.Forward}
+	h := &hosted{name: n.hosted.name + "+", id: r.g.nextID(), out: n.desc, run: n.op.Forward, waits: waits(n.op)}
 	h.slots = stepSlots{out: view{a.slot, n.desc}}
 	children := follow(nil, n.gn)
 	for _, in := range n.in {

@@ -159,7 +159,7 @@ func (g *Graph) Close() error {
 		errs = append(errs, g.machine.Close())
 		g.machine = nil
 	}
-	errs = append(errs, g.arena.leave(g))
+	errs = append(errs, g.forget(), g.arena.leave(g))
 	for _, b := range g.buffers {
 		errs = append(errs, g.backend.Free(b))
 	}

@@ -42,7 +42,11 @@ func (a *Arena) reserve() error {
 		return nil
 	}
 	if a.buffer != nil {
-		if err := a.backend.Free(a.buffer); err != nil {
+		var errs []error
+		for _, g := range a.graphs {
+			errs = append(errs, g.forget())
+		}
+		if err := errors.Join(append(errs, a.backend.Free(a.buffer))...); err != nil {
 			return fmt.Errorf("graph: %w", err)
 		}
 		a.buffer, a.holds = nil, nil

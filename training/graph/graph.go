@@ -56,6 +56,10 @@ type Graph struct {
 	machine gorgonia.VM
 	reads   map[string]*device.Value
 	memory  Memory
+
+	ran       bool    // once at least, step by step
+	record    *record // of all steps; nil: none was made
+	recording *record // that is being made; nil: none is
 }
 
 // state is how far a graph has come.
@@ -194,7 +198,7 @@ func (g *Graph) Apply(op Op, in ...*Node) *Node {
 	d.DType = g.stored(op, in, d)
 	n := &Node{graph: g, id: g.nextID(), desc: d, op: op, in: slices.Clone(in), slot: g.newSlot(d), block: g.block}
 	n.base = n
-	n.hosted = &hosted{name: op.Name(), id: n.id, out: d, run: op.Forward}
+	n.hosted = &hosted{name: op.Name(), id: n.id, out: d, run: op.Forward, waits: waits(op)}
 	n.hosted.slots = stepSlots{in: viewsOf(in), out: view{n.slot, d}}
 	n.name = n.hosted.String()
 	g.nodes = append(g.nodes, n)

@@ -16,17 +16,18 @@ import (
 
 // hosted is a step of the graph as gorgonia sees it: a forward, a backward, or the sum of gradient terms.
 type hosted struct {
-	name    string
-	id      int    // unique in the graph: part of the hash
-	salt    uint32 // raised until the node's hash is unique
-	in      []hm.Type
-	out     device.Desc
-	run     func(*Call)
-	call    Call
-	result  *device.Value
-	counter *int // the graph's: steps that have run
-	at      int  // the value that *counter must have when this step runs
-	slots   stepSlots
+	name   string
+	id     int    // unique in the graph: part of the hash
+	salt   uint32 // raised until the node's hash is unique
+	in     []hm.Type
+	out    device.Desc
+	run    func(*Call)
+	waits  bool // for the device
+	call   Call
+	result *device.Value
+	graph  *Graph
+	at     int // steps of the run that come before this one
+	slots  stepSlots
 }
 
 var _ gorgonia.Op = (*hosted)(nil)
@@ -61,10 +62,13 @@ func (h *hosted) Do(...gorgonia.Value) (_ gorgonia.Value, err error) {
 			err = fmt.Errorf("graph: %v: %v", h, r)
 		}
 	}()
-	if *h.counter != h.at {
-		return nil, fmt.Errorf("graph: %v ran as step %d, planned as step %d", h, *h.counter, h.at)
+	if h.graph.counter != h.at {
+		return nil, fmt.Errorf("graph: %v ran as step %d, planned as step %d", h, h.graph.counter, h.at)
 	}
-	*h.counter++
+	h.graph.counter++
+	if r := h.graph.recording; r != nil && h.waits {
+		return h.result, r.pass(h)
+	}
 	h.run(&h.call)
 	return h.result, nil
 }
@@ -72,7 +76,7 @@ func (h *hosted) Do(...gorgonia.Value) (_ gorgonia.Value, err error) {
 // host adds a step to gorgonia's graph, choosing a salt that keeps its hash apart from all others. Each step follows the one that was added
 // before it: the order of steps is that of their definition, so gradients that meet in one place add up in one order, whatever else the graph holds.
 func (g *Graph) host(h *hosted, children []*gorgonia.Node) (*gorgonia.Node, error) {
-	h.counter = &g.counter
+	h.graph = g
 	children = follow(children, g.last)
 	for _, c := range children {
 		h.in = append(h.in, c.Type())

@@ -68,16 +68,11 @@ func (g *Graph) Run() error {
 	}
 	defer g.arena.running.Unlock()
 	g.arena.holds = g
-	g.counter = 0
-	err := g.machine.RunAll()
-	g.machine.Reset()
+	err := g.perform()
+	if err == nil {
+		err = g.backend.Sync()
+	}
 	if err != nil {
-		return fmt.Errorf("graph: run: %w", err)
-	}
-	if g.counter != len(g.steps) {
-		return fmt.Errorf("graph: run: %d of %d steps ran", g.counter, len(g.steps))
-	}
-	if err := g.backend.Sync(); err != nil {
 		return fmt.Errorf("graph: run: %w", err)
 	}
 	return nil

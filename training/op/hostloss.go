@@ -26,6 +26,9 @@ type hostLoss struct {
 
 func (h *hostLoss) Name() string { return h.name }
 
+// Waits is part of graph.Waiting.
+func (h *hostLoss) Waits() {}
+
 func (h *hostLoss) Infer(in []device.Desc) (device.Desc, error) {
 	h.in, h.grad = make([][]float64, len(in)), make([][]float64, len(in))
 	for i, d := range in {

@@ -103,6 +103,11 @@ func (b *Backend) fail(err error) {
 // Sync is part of device.Memory.
 func (b *Backend) Sync() error {
 	b.fail(b.compute.Sync())
+	return b.faultOf()
+}
+
+// faultOf is the fault that was kept, once.
+func (b *Backend) faultOf() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := b.fault

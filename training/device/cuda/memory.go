@@ -55,7 +55,7 @@ func (b *Backend) Alloc(words int) (device.Buffer, error) {
 func (b *Backend) Free(m device.Buffer) error {
 	own := m.(*buffer)
 	err := b.device.Free(own.p)
-	if c := own.copy.Load(); c != nil {
+	if c := b.products.drop(own); c != nil {
 		err = errors.Join(err, b.device.Free(c.p))
 	}
 	return err

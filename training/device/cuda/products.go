@@ -19,6 +19,9 @@ type products struct {
 
 	mu     sync.Mutex // held until the last launch that reads spare memory has been asked for
 	spares [5]workspace
+
+	copying sync.Mutex
+	copies  map[*buffer]*narrow // all there are
 }
 
 // The spares: narrow operands that are not kept, by their place in a product, and what methods work in.
@@ -32,7 +35,7 @@ const (
 
 func newProducts(b *Backend) (*products, error) {
 	h, err := blas.Open(b.device)
-	return &products{b: b, blas: h}, err
+	return &products{b: b, blas: h, copies: map[*buffer]*narrow{}}, err
 }
 
 func (p *products) close() error {
@@ -103,14 +106,53 @@ func (p *products) keep(v *device.Value) (*narrow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bfloat16 copy of a parameter %v: %w", v, err)
 	}
-	c := &narrow{p: at}
-	v.Buffer().(*buffer).copy.Store(c)
+	c, b := &narrow{p: at}, v.Buffer().(*buffer)
+	b.copy.Store(c)
+	p.copying.Lock()
+	defer p.copying.Unlock()
+	p.copies[b] = c
 	return c, nil
 }
 
+// drop forgets the copy of a buffer, if it has one, and returns it.
+func (p *products) drop(b *buffer) *narrow {
+	p.copying.Lock()
+	defer p.copying.Unlock()
+	delete(p.copies, b)
+	return b.copy.Swap(nil)
+}
+
+// refresh makes all copies anew whose buffers have been written.
+func (p *products) refresh() {
+	p.copying.Lock()
+	defer p.copying.Unlock()
+	for b, c := range p.copies {
+		if !c.fresh.Load() {
+			p.narrowWords(c.p, b.p, b.words)
+			c.fresh.Store(true)
+		}
+	}
+}
+
+// stale are the copies whose buffers have been written since.
+func (p *products) stale() []*narrow {
+	p.copying.Lock()
+	defer p.copying.Unlock()
+	var all []*narrow
+	for _, c := range p.copies {
+		if !c.fresh.Load() {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 func (p *products) narrow(to driver.Pointer, v *device.Value) {
-	n := v.Size()
-	p.b.kernel("memory", "narrow", single).pointer(to).pointer(reading(v, device.Float32)).i64(n).each(n)
+	p.narrowWords(to, reading(v, device.Float32), v.Size())
+}
+
+func (p *products) narrowWords(to, from driver.Pointer, n int) {
+	p.b.kernel("memory", "narrow", single).pointer(to).pointer(from).i64(n).each(n)
 }
 
 // typeOf is the library's name of a type.

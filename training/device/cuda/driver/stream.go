@@ -58,7 +58,7 @@ static CUresult driver_event_sync(CUcontext c, CUevent e) {
 }
 static CUresult driver_begin(CUcontext c, CUstream s) {
   CUresult r = driver_enter(c);
-  return r ? r : cuStreamBeginCapture(s, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+  return r ? r : cuStreamBeginCapture(s, CU_STREAM_CAPTURE_MODE_RELAXED);
 }
 // Ends a recording and makes a graph of it that can be launched.
 static CUresult driver_end(CUcontext c, CUstream s, CUgraphExec *x) {
@@ -78,7 +78,6 @@ import "C"
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 	"time"
 	"unsafe"
@@ -222,14 +221,16 @@ type Recording struct {
 	x      C.CUgraphExec
 }
 
-// RecordWork runs f, which must ask for work on this stream only, from this goroutine locked to its thread, and wait for none of it; the work is recorded, not done.
-func (s Stream) RecordWork(f func() error) (*Recording, error) {
-	if err := failed("begin of a recording", C.driver_begin(s.device.c(), s.s)); err != nil {
-		return nil, err
-	}
-	asked := f()
+// BeginRecording begins a recording: until EndRecording, what the stream is asked for is recorded and not done, and nothing may wait for it. Goroutines may change
+// threads, so the driver's checks of the thread are off.
+func (s Stream) BeginRecording() error {
+	return failed("begin of a recording", C.driver_begin(s.device.c(), s.s))
+}
+
+// EndRecording ends it. Its work has not been done.
+func (s Stream) EndRecording() (*Recording, error) {
 	r := &Recording{stream: s}
-	return r, errors.Join(asked, failed("end of a recording", C.driver_end(s.device.c(), s.s, &r.x)))
+	return r, failed("end of a recording", C.driver_end(s.device.c(), s.s, &r.x))
 }
 
 // Replay asks for the recorded work.
@@ -238,4 +239,9 @@ func (r *Recording) Replay() error {
 }
 
 // Close forgets the recording.
-func (r *Recording) Close() error { return failed("end of a graph", C.cuGraphExecDestroy(r.x)) }
+func (r *Recording) Close() error {
+	if r.x == nil {
+		return nil
+	}
+	return failed("end of a graph", C.cuGraphExecDestroy(r.x))
+}

@@ -20,6 +20,11 @@ std::map<std::string, Kernel> &kernels() {
 using Work = std::function<void()>;
 using Graph = std::vector<Work>;
 Graph *capture;     // that work is recorded into; null: it runs at once
+bool broken;        // the capture: something waited for its work
+int waited() {
+  broken = true;
+  return 900;
+}
 size_t total = (size_t)1 << 30, used;
 std::map<void *, size_t> blocks; // of device memory
 std::recursive_mutex lock;       // the device does one thing at a time
@@ -106,15 +111,15 @@ int cuDevicePrimaryCtxRelease_v2(int) {
 int cuCtxSetCurrent(P) { return 0; }
 int cuCtxSynchronize() { return lost; }
 int cuStreamCreate(P *s, unsigned) { *s = &one; return 0; }
-int cuStreamSynchronize(P) { return lost; }
+int cuStreamSynchronize(P) { return capture ? waited() : lost; }
 int cuStreamWaitEvent(P, P, unsigned) { return lost; }
 int cuStreamDestroy_v2(P) { return 0; }
 int cuGetErrorString(int r, const char **s) {
-  *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 500 ? "named symbol not found" : "unknown error";
+  *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 500 ? "named symbol not found" : r == 900 ? "operation not permitted when stream is capturing" : r == 901 ? "operation failed due to a previous error during capture" : "unknown error";
   return 0;
 }
 int cuGetErrorName(int r, const char **s) {
-  *s = r == 1 ? "CUDA_ERROR_INVALID_VALUE" : r == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == 500 ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_UNKNOWN";
+  *s = r == 1 ? "CUDA_ERROR_INVALID_VALUE" : r == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == 500 ? "CUDA_ERROR_NOT_FOUND" : r == 900 ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED" : r == 901 ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" : "CUDA_ERROR_UNKNOWN";
   return 0;
 }
 int cuMemAlloc_v2(D *d, size_t n) { return allocate(d, n); }
@@ -127,7 +132,7 @@ int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P) { if (!range(d, n) || !range(s, 
 int cuMemsetD8Async(D d, unsigned char v, size_t n, P) { if (!range(d, n)) return 1; return emit([=] { memset((P)d, v, n); }); }
 int cuEventCreate(P *e, unsigned) { *e = new double(0); return 0; }
 int cuEventRecord(P e, P) { return emit([=] { *(double *)e = now(); }); }
-int cuEventSynchronize(P) { return lost; }
+int cuEventSynchronize(P) { return capture ? waited() : lost; }
 int cuEventQuery(P) { return lost; }
 int cuEventElapsedTime(float *ms, P a, P b) { *ms = float(*(double *)b - *(double *)a); return 0; }
 int cuEventDestroy_v2(P e) { delete (double *)e; return 0; }
@@ -180,8 +185,16 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
         }
   });
 }
-int cuStreamBeginCapture_v2(P, int) { capture = new Graph; return 0; }
-int cuStreamEndCapture(P, P *g) { *g = capture; capture = 0; return 0; }
+int cuStreamBeginCapture_v2(P, int) {
+  broken = false;
+  capture = new Graph;
+  return lost;
+}
+int cuStreamEndCapture(P, P *g) {
+  *g = broken ? 0 : capture;
+  capture = 0;
+  return broken ? 901 : lost;
+}
 int cuGraphInstantiateWithFlags(P *x, P g, unsigned long long) { *x = new Graph(*(Graph *)g); return 0; }
 int cuGraphDestroy(P g) { delete (Graph *)g; return 0; }
 int cuGraphLaunch(P x, P) {
