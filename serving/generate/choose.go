@@ -7,8 +7,11 @@ import (
 
 // uniform is draw number step of a seed, in [0, 1): the SplitMix64 sequence, a function of both alone.
 func uniform(seed uint64, step int) float64 {
-	return float64(mix(seed+0x9e3779b97f4a7c15*uint64(step))>>11) / (1 << 53)
+	return float64(draws(seed, step)>>11) / (1 << 53)
 }
+
+// draws are the bits of it.
+func draws(seed uint64, step int) uint64 { return mix(seed + 0x9e3779b97f4a7c15*uint64(step)) }
 
 // mix is a step of SplitMix64 (Steele et al. 2014).
 func mix(z uint64) uint64 {
@@ -138,7 +141,7 @@ func likelyEnough(set []share, part float64) []share {
 	return slices.DeleteFunc(set, func(x share) bool { return x.p < least })
 }
 
-// largest returns the fewest of the largest shares whose weights reach a target, in a fixed order. It counts them in buckets of a quarter
+// largest returns the fewest of the largest shares whose weights reach a target, in the order of their tokens. It counts them in buckets of a quarter
 // octave and sorts the one in which the target lies.
 func largest(set []share, target float64, weight func(share) float64) []share {
 	bucket := func(x share) int { return int(math.Float32bits(min(x.p, 1)) >> 21) }
@@ -150,24 +153,22 @@ func largest(set []share, target float64, weight func(share) float64) []share {
 	for ; b > 0 && above+sums[b] < target; b-- {
 		above += sums[b]
 	}
-	var kept, edge []share
+	var edge []share
 	for _, x := range set {
-		switch at := bucket(x); {
-		case at > b:
-			kept = append(kept, x)
-		case at == b:
+		if bucket(x) == b {
 			edge = append(edge, x)
 		}
 	}
 	slices.SortFunc(edge, larger)
-	for _, x := range edge {
-		if above >= target {
-			break
-		}
-		above += weight(x)
-		kept = append(kept, x)
+	n := 0
+	for n < len(edge) && above < target {
+		above += weight(edge[n])
+		n++
 	}
-	return kept
+	return slices.DeleteFunc(set, func(x share) bool {
+		at := bucket(x)
+		return at < b || at == b && (n == 0 || larger(edge[n-1], x) < 0)
+	})
 }
 
 // counts are the tokens that a text has: how often it wrote each, and which it or the prompt has. The zero value counts nothing.

@@ -14,8 +14,10 @@ import (
 type decoder interface {
 	// Reserve makes room for n more tokens of a table; it reports false if too few pages are free.
 	Reserve(t *page.Table, n int) bool
+	// Picks tells whether Forward chooses tokens for runs that ask.
+	Picks() bool
 	// Forward, Logits and See are methods of network.Cache. Their errors are faults of the device.
-	Forward(runs []network.Run) ([]float32, error)
+	Forward(runs []network.Run) (network.Output, error)
 	Logits(states []float32, n int) ([]float32, error)
 	See(states []float32, t *page.Table) error
 	// Load prepares weights of the same configuration; use makes the decoder work with them, once no table has tokens.
@@ -74,7 +76,12 @@ type onCPU struct {
 
 func (d *onCPU) Reserve(t *page.Table, n int) bool { return d.cache.Reserve(t, n) }
 
-func (d *onCPU) Forward(runs []network.Run) ([]float32, error) { return d.cache.Forward(runs), nil }
+// Picks is false: the CPU chooses from logits, which are at hand.
+func (d *onCPU) Picks() bool { return false }
+
+func (d *onCPU) Forward(runs []network.Run) (network.Output, error) {
+	return network.Output{States: d.cache.Forward(runs)}, nil
+}
 
 func (d *onCPU) Logits(states []float32, n int) ([]float32, error) {
 	return d.cache.Logits(states, n), nil

@@ -11,12 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tempera/serving/network"
+	"tempera/training/device"
 	"tempera/training/device/cuda"
 	"tempera/training/device/cuda/driver"
 )
 
-// onDevice is a generator of the same weights on a GPU. Without one the test is skipped, or fails with REQUIRE_GPU.
-func (f fixture) onDevice(t *testing.T, p cuda.Precision, o Options) *Generator {
+// opened is a GPU. Without one the test is skipped, or fails with REQUIRE_GPU.
+func opened(t *testing.T, p cuda.Precision) *cuda.Backend {
 	t.Helper()
 	if err := driver.Unavailable(); err != nil && os.Getenv("REQUIRE_GPU") == "" {
 		t.Skip(err)
@@ -24,6 +25,12 @@ func (f fixture) onDevice(t *testing.T, p cuda.Precision, o Options) *Generator 
 	b, err := cuda.Open(cuda.Options{Precision: p})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+// onDevice is a generator of the same weights on a GPU.
+func (f fixture) onDevice(t *testing.T, b device.Paged, o Options) *Generator {
+	t.Helper()
 	o.Device = b
 	g := f.with(t, newEngine(t, 1), o)
 	t.Cleanup(func() { require.NoError(t, g.Close()) })
@@ -50,7 +57,7 @@ func TestADeviceGivesTheProbabilitiesOfTheCPU(t *testing.T) {
 				if form == "experts" && precision == cuda.Mixed {
 					continue // rounding may change which experts answer
 				}
-				got, err := f.onDevice(t, precision, Options{Prefill: 16}).Score(t.Context(), texts)
+				got, err := f.onDevice(t, opened(t, precision), Options{Prefill: 16}).Score(t.Context(), texts)
 				require.NoError(t, err)
 				for i := range want {
 					for k := range want[i] {
@@ -71,7 +78,7 @@ func TestADeviceWritesWhatTheCPUWrites(t *testing.T) {
 				requests[i].MaxTokens = min(requests[i].MaxTokens, 6)
 			}
 			want := write(t, f.Generator, requests...)
-			g := f.onDevice(t, cuda.Full, Options{})
+			g := f.onDevice(t, opened(t, cuda.Full), Options{})
 			for range 2 { // Load gives the same weights again
 				got := write(t, g, requests...)
 				for i := range want {
@@ -86,9 +93,73 @@ func TestADeviceWritesWhatTheCPUWrites(t *testing.T) {
 	}
 }
 
+// watched counts the steps that a device records and replays.
+type watched struct {
+	*cuda.Backend
+	recorded, replayed int
+}
+
+type watchedRecording struct {
+	device.Recording
+	of *watched
+}
+
+func (w *watched) Recorded() (device.Recording, error) {
+	w.recorded++
+	r, err := w.Backend.Recorded()
+	return watchedRecording{r, w}, err
+}
+
+func (r watchedRecording) Replay() error {
+	r.of.replayed++
+	return r.Recording.Replay()
+}
+
+// Texts that a device chooses the tokens of are those that the CPU chooses, also where its steps are recorded, and after other weights.
+func TestRecordedStepsWriteTheSame(t *testing.T) {
+	t.Setenv("TEMPERA_NO_CUDA_GRAPHS", "")
+	for _, form := range []string{"blip", "experts"} {
+		t.Run(form, func(t *testing.T) {
+			f := newFixture(t, form, Options{})
+			var requests []Request
+			for i, s := range []Search{{}, {Temperature: 1}, {Temperature: 1.3, TopK: 9}, {Temperature: 2, TopP: 0.9}, {Temperature: 1.5, TopK: 30, TopP: 0.8, MinP: 0.1}} {
+				requests = append(requests, Request{
+					Prompt: f.prompt(int32(i+5), 7, 9), Image: f.image(uint64(i)), Samples: min(2, 1+i), Seed: uint64(i), Search: s, MaxTokens: 12, MinTokens: 8 + i, Suppress: []int32{2, 3},
+				})
+			}
+			w := &watched{Backend: opened(t, cuda.Full)}
+			g := f.onDevice(t, w, Options{})
+			same := func(f fixture) {
+				want, got := write(t, f.Generator, requests...), write(t, g, requests...)
+				for i := range want {
+					for k, text := range want[i].Texts {
+						other := got[i].Texts[k]
+						require.Equal(t, text.Tokens, other.Tokens, "request %d, sample %d", i, k)
+						require.InDeltaSlice(t, text.LogProbs, other.LogProbs, 2e-3)
+						require.InDeltaSlice(t, text.SampledLogProbs, other.SampledLogProbs, 2e-3)
+					}
+				}
+			}
+			same(f)
+			require.Positive(t, w.recorded)
+			require.Greater(t, w.replayed, 4)
+			for _, s := range f.config.Params() {
+				v, err := f.weights.Get(s.Name)
+				require.NoError(t, err)
+				for i := range v {
+					v[i] *= 0.9
+				}
+			}
+			require.NoError(t, f.Load(t.Context(), f.weights.Get))
+			require.NoError(t, g.Load(t.Context(), f.weights.Get))
+			same(f)
+		})
+	}
+}
+
 func TestAFaultOfTheDeviceEndsTheRequests(t *testing.T) {
 	f := newFixture(t, "llama", Options{})
-	g := f.onDevice(t, cuda.Full, Options{})
+	g := f.onDevice(t, opened(t, cuda.Full), Options{})
 	cache := g.cache
 	g.cache = broken{cache}
 	_, err := g.Generate(t.Context(), f.requests(3))
@@ -103,4 +174,4 @@ var errBroken = errors.New("the device is lost")
 // broken is a decoder whose device fails.
 type broken struct{ decoder }
 
-func (broken) Forward([]network.Run) ([]float32, error) { return nil, errBroken }
+func (broken) Forward([]network.Run) (network.Output, error) { return network.Output{}, errBroken }

@@ -272,9 +272,9 @@ func (f fixture) rawLogits(t testing.TB, prompt []int32) []float32 {
 	var table page.Table
 	require.True(t, f.cache.Reserve(&table, len(prompt)))
 	defer f.pool.Release(&table)
-	states, err := f.cache.Forward([]network.Run{{Tokens: prompt, Table: &table, States: 1}})
+	out, err := f.cache.Forward([]network.Run{{Tokens: prompt, Table: &table, States: 1}})
 	require.NoError(t, err)
-	logits, err := f.cache.Logits(states, 1)
+	logits, err := f.cache.Logits(out.States, 1)
 	require.NoError(t, err)
 	return slices.Clone(logits)
 }

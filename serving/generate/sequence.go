@@ -1,9 +1,12 @@
 package generate
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"sync"
 
+	"tempera/serving/network"
 	"tempera/training/kernel"
 )
 
@@ -23,6 +26,9 @@ func (s tokenSet) add(ids ...int32) {
 		s[id] = true
 	}
 }
+
+// list is the tokens of a set, in order.
+func (s tokenSet) list() []int32 { return slices.Sorted(maps.Keys(s)) }
 
 func (g *Generator) newLimits(r *Request, prompt int) *limits {
 	l := &limits{budget: g.budget(r, prompt), least: r.MinTokens, eos: g.config.Text.Special.EOS, ends: tokenSet{}, suppress: tokenSet{}, early: tokenSet{}}
@@ -104,13 +110,38 @@ func (s *sequence) advance(v view) (from []int, done bool, err error) {
 	if !ok {
 		return nil, true, errNoToken
 	}
+	if n := s.request.Top; n > 0 {
+		s.out.Top = append(s.out.Top, top(v.logProbs, nil, n))
+	}
+	return nil, s.accept(c), nil
+}
+
+// ask is how a device is to choose the next token; nil: the choice needs all logits.
+func (s *sequence) ask() *network.Ask {
+	search := s.request.Search
+	if search.penalises() || s.request.Top > 0 {
+		return nil
+	}
+	return &network.Ask{
+		Temperature: search.Temperature, TopK: search.TopK, TopP: search.TopP, MinP: search.MinP,
+		Draw: draws(s.seed, s.steps), Hidden: s.hidden(s.steps).list(),
+	}
+}
+
+// take takes a token that a device has chosen.
+func (s *sequence) take(p network.Pick) (done bool, err error) {
+	if p.Token < 0 {
+		return true, errNoToken
+	}
+	return s.accept(choice{Candidate{p.Token, p.LogProb}, p.Sampled}), nil
+}
+
+// accept writes a token and tells whether it ends the text.
+func (s *sequence) accept(c choice) (done bool) {
 	s.steps++
 	s.out.LogProbs = append(s.out.LogProbs, c.LogProb)
 	if s.request.Search.samples() {
 		s.out.SampledLogProbs = append(s.out.SampledLogProbs, c.sampled)
-	}
-	if n := s.request.Top; n > 0 {
-		s.out.Top = append(s.out.Top, top(v.logProbs, nil, n))
 	}
 	event := Event{Sample: s.sample, Token: c.Token, LogProb: c.LogProb}
 	if s.ends[c.Token] {
@@ -130,7 +161,7 @@ func (s *sequence) advance(v view) (from []int, done bool, err error) {
 	if s.request.OnToken != nil {
 		s.news = append(s.news, event)
 	}
-	return nil, s.out.End != "", nil
+	return s.out.End != ""
 }
 
 // write takes the last token into the text and returns what became certain of it.

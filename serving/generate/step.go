@@ -18,6 +18,7 @@ type plan struct {
 	runs    []network.Run
 	prompts []promptRun // by run; those that want states
 	decodes []decodeRun
+	picks   []*unit // of the runs that ask for a token
 	states  int
 	budget  int // prompt tokens that may still join
 	fault   error
@@ -52,14 +53,22 @@ func (g *Generator) pass(p *plan) error {
 	if p.fault != nil || len(p.runs) == 0 {
 		return p.fault
 	}
-	states, err := g.cache.Forward(p.runs)
+	out, err := g.cache.Forward(p.runs)
 	if err != nil {
 		return err
 	}
-	if err := g.readPrompts(p.prompts, states); err != nil {
+	if err := g.readPrompts(p.prompts, out.States); err != nil {
 		return err
 	}
-	return g.decodeAll(p.decodes, states)
+	if err := g.decodeAll(p.decodes, out.States); err != nil {
+		return err
+	}
+	turns := make([]turn, len(p.picks))
+	for i, u := range p.picks {
+		turns[i] = turn{unit: u, pick: &out.Picks[i]}
+	}
+	g.advance(turns)
+	return nil
 }
 
 // failAll ends every job that runs with a fault of the device.
@@ -80,7 +89,7 @@ func (g *Generator) plan() *plan {
 	planned := map[*job]bool{}
 	for i := 0; i < len(g.running); i++ {
 		u := g.running[i]
-		runs, prompts, decodes, states := len(p.runs), len(p.prompts), len(p.decodes), p.states
+		runs, prompts, decodes, picks, states := len(p.runs), len(p.prompts), len(p.decodes), len(p.picks), p.states
 		ok := true
 		switch {
 		case u.forked:
@@ -90,7 +99,7 @@ func (g *Generator) plan() *plan {
 			ok = g.planPrompt(p, u)
 		}
 		if !ok { // u waits again; the units before it keep their runs
-			p.runs, p.prompts, p.decodes, p.states = p.runs[:runs], p.prompts[:prompts], p.decodes[:decodes], states
+			p.runs, p.prompts, p.decodes, p.picks, p.states = p.runs[:runs], p.prompts[:prompts], p.decodes[:decodes], p.picks[:picks], states
 			break
 		}
 	}
@@ -151,6 +160,17 @@ func (g *Generator) planText(p *plan, u *unit) bool {
 	}
 	if behind {
 		return true
+	}
+	if s, ok := u.text.(*sequence); ok && g.cache.Picks() {
+		if ask := s.ask(); ask != nil {
+			if !g.reserve(u, &u.branches[0], 1) {
+				return false
+			}
+			tokens := s.tokens(0)
+			p.picks = append(p.picks, u)
+			p.add(network.Run{Tokens: tokens[len(tokens)-1:], Table: &u.branches[0], Image: u.job.image(), Ask: ask})
+			return true
+		}
 	}
 	p.decodes = append(p.decodes, decodeRun{u, p.states})
 	for b := range u.branches {
@@ -313,6 +333,7 @@ func (g *Generator) begin() {
 type turn struct {
 	unit *unit
 	view
+	pick *network.Pick // the choice, where a device has made it; nil: the unit chooses from the view
 	from []int
 	done bool
 	err  error
@@ -320,6 +341,8 @@ type turn struct {
 
 func (t *turn) take(e *kernel.Engine) {
 	switch {
+	case t.pick != nil:
+		t.done, t.err = t.unit.text.(*sequence).take(*t.pick)
 	case !finite(e, t.view):
 		t.err = errNoToken
 	case t.unit.text == nil:

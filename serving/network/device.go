@@ -199,6 +199,7 @@ type DeviceCache struct {
 
 	scratch map[string]*device.Value
 	ints    []int32
+	steps   map[step]device.Recording // that came before; nil where it came once
 }
 
 // NewDeviceCache copies the weights of a resolved configuration to a device, and allocates the pages that Bytes hold there.
@@ -210,7 +211,7 @@ func NewDeviceCache(b device.Paged, c model.Config, get func(name string) ([]flo
 	if err != nil {
 		return nil, err
 	}
-	d := &DeviceCache{net: n, scratch: map[string]*device.Value{}}
+	d := &DeviceCache{net: n, scratch: map[string]*device.Value{}, steps: map[step]device.Recording{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -238,7 +239,7 @@ func NewDeviceCache(b device.Paged, c model.Config, get func(name string) ([]flo
 
 // Close frees what the cache holds on the device.
 func (c *DeviceCache) Close() error {
-	var errs []error
+	errs := []error{c.forget()}
 	for _, v := range c.scratch {
 		errs = append(errs, c.net.backend.Free(v.Buffer()))
 	}
@@ -279,7 +280,7 @@ func (c *DeviceCache) buf(name string, d device.Desc) (*device.Value, error) {
 			return nil, fmt.Errorf("scratch of a decoder: %w", err)
 		}
 		if v != nil {
-			if err := errors.Join(c.net.backend.Sync(), c.net.backend.Free(v.Buffer())); err != nil {
+			if err := errors.Join(c.forget(), c.net.backend.Sync(), c.net.backend.Free(v.Buffer())); err != nil {
 				return nil, err
 			}
 		}
@@ -300,7 +301,7 @@ func (c *DeviceCache) Load(get func(name string) ([]float32, error)) (use func()
 	return func() error {
 		old := c.net
 		c.net = n
-		return errors.Join(n.backend.Sync(), old.close())
+		return errors.Join(c.forget(), n.backend.Sync(), old.close())
 	}, nil
 }
 

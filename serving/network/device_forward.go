@@ -24,7 +24,14 @@ type pass struct {
 	visible, table    *device.Value
 	images, seen      *device.Value // tables of images and how much of them a row sees
 	mostSeen          int
+
+	asking       *device.Value // int32 (runs that ask): their rows; nil: none does
+	asks, barred *device.Value // of device.PickArgs
+	picked       *device.Value
 }
+
+// keyStep is what the number of keys that a pass looks at is rounded up to, so that the passes of many tokens are of one shape.
+const keyStep = 256
 
 // act makes scratch in the type of activations.
 func (p *pass) act(name string, shape ...int) *device.Value {
@@ -40,34 +47,44 @@ func (p *pass) buf(name string, d device.Desc) *device.Value {
 	return v
 }
 
-// Forward is Cache.Forward. The error is the device's; the cache holds nothing of use then.
-func (c *DeviceCache) Forward(runs []Run) ([]float32, error) {
+// Forward is Cache.Forward, which also chooses tokens where runs ask for it. The error is the device's; the cache holds nothing of use then.
+func (c *DeviceCache) Forward(runs []Run) (out Output, err error) {
 	p := &pass{c: c, b: c.net.backend}
 	if err := p.place(runs); err != nil {
-		return nil, err
+		return out, err
 	}
-	p.embed(runs)
-	if err := errors.Join(p.errs...); err != nil {
-		return nil, err
+	if err := c.repeat(p.step(runs), func() error { return p.work(runs) }); err != nil {
+		return out, err
 	}
-	for i := range c.net.layers {
-		p.layer(i)
-		if err := errors.Join(p.errs...); err != nil {
-			return nil, err
-		}
+	if out.States, err = p.states(runs); err != nil {
+		return out, err
 	}
-	states, err := p.states(runs)
+	out.Picks, err = p.picks()
 	for i := range runs {
 		runs[i].Table.Tokens += len(runs[i].Tokens)
 	}
-	return states, err
+	return out, err
+}
+
+// work asks for all that depends on what place has sent alone.
+func (p *pass) work(runs []Run) error {
+	p.embed(runs)
+	for i := range p.c.net.layers {
+		if len(p.errs) == 0 {
+			p.layer(i)
+		}
+	}
+	if len(p.errs) == 0 && p.asking != nil {
+		p.pick()
+	}
+	return errors.Join(p.errs...)
 }
 
 // place lists what is known of the rows and sends it to the device, in one transfer.
 func (p *pass) place(runs []Run) error {
 	c := p.c
 	var tokens, positions, slots, sequence, visible, seen []int32
-	pages, imagePages := 0, 0
+	imagePages := 0
 	for i := range runs {
 		r := &runs[i]
 		t, n := r.Table, len(r.Tokens)
@@ -82,12 +99,14 @@ func (p *pass) place(runs []Run) error {
 				seen = append(seen, int32(r.Image.Tokens))
 			}
 		}
-		p.most, pages = max(p.most, t.Tokens+n), max(pages, len(t.Pages))
+		p.most = max(p.most, t.Tokens+n)
 		if r.Image != nil {
 			p.mostSeen, imagePages = max(p.mostSeen, r.Image.Tokens), max(imagePages, len(r.Image.Pages))
 		}
 	}
 	p.rows = len(tokens)
+	p.most = (p.most + keyStep - 1) / keyStep * keyStep
+	pages := c.pool.For(p.most)
 	table, images := make([]int32, len(runs)*pages), make([]int32, len(runs)*imagePages)
 	for i, r := range runs {
 		copy(table[i*pages:], r.Table.Pages)
@@ -95,11 +114,12 @@ func (p *pass) place(runs []Run) error {
 			copy(images[i*imagePages:], r.Image.Pages)
 		}
 	}
-	parts := []struct {
+	type part struct {
 		to   **device.Value
 		data []int32
 		cols int
-	}{
+	}
+	parts := []part{
 		{&p.tokens, tokens, 0},
 		{&p.positions, positions, 0},
 		{&p.slots, slots, 0},
@@ -108,6 +128,11 @@ func (p *pass) place(runs []Run) error {
 		{&p.seen, seen, 0},
 		{&p.table, table, pages},
 		{&p.images, images, imagePages},
+	}
+	asking, asks, hidden, most := askedBy(runs)
+	if n := len(asking); n > 0 {
+		parts = append(parts, part{&p.asking, asking, 0}, part{&p.asks, asks, askWords}, part{&p.barred, hidden, most})
+		p.picked = p.buf("picked", device.Ints(n, pickWords))
 	}
 	all := c.ints[:0]
 	for _, s := range parts {

@@ -16,6 +16,7 @@ type Run struct {
 	Table      *page.Table
 	Image      *page.Table // the image that the sequence attends to; nil where the model has no such attention
 	States     int         // of how many of the last tokens the states are wanted
+	Ask        *Ask        // how the next token is chosen, by a DeviceCache; nil: it is not
 }
 
 // Forward runs tokens through the network, appends their keys and values to the cache, advances the tables, and returns the wanted states, of

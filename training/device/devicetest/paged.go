@@ -72,7 +72,7 @@ func (p pagedTrial) trials() []trial {
 
 // RunPaged holds a backend to the reference in what generation needs, with activations of a type.
 func RunPaged(t *testing.T, b device.Paged, activations device.DType) {
-	for _, c := range pagedTrials() {
+	for _, c := range append(pagedTrials(), pickTrials()...) {
 		t.Run(c.method+" "+c.name, func(t *testing.T) { c.run(t, b, activations) })
 	}
 }

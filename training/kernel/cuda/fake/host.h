@@ -92,6 +92,11 @@ static inline unsigned __ballot_sync(unsigned, int p) {
   for (int i = 0; i < 32; i++) r |= all[i][0] << i;
   return r;
 }
+template <class T> T atomicAdd(T *p, T v) { // fibers run one at a time
+  T old = *p;
+  *p += v;
+  return old;
+}
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
