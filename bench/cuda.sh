@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")"
 out=${OUT:-results} rounds=${ROUNDS:-2} python=${PYTHON:-python3}
 mkdir -p "$out"
-[ -e bin/tempera ] || { mkdir -p bin && tar xzf bin.tar.gz -C bin; }
+[ -e bin/tempera ] || "$python" -c "import tarfile; tarfile.open('bin.tar.xz').extractall('bin')"
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
 failed=0
