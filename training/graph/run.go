@@ -57,8 +57,8 @@ func (g *Graph) FeedValue(name string, v *device.Value) error {
 	return nil
 }
 
-// Run computes all outputs and, in a training graph, adds the gradients to those of the parameters. After an error outputs and gradients are
-// undefined; the graph can run again.
+// Run asks for all outputs and, in a training graph, for adding the gradients to those of the parameters. After an error outputs and gradients are
+// undefined; the graph can run again. A device may still be at work when it returns: its faults are errors of what reads a result.
 func (g *Graph) Run() error {
 	if err := g.prepare(); err != nil {
 		return fmt.Errorf("graph: run: %w", err)
@@ -68,11 +68,7 @@ func (g *Graph) Run() error {
 	}
 	defer g.arena.running.Unlock()
 	g.arena.holds = g
-	err := g.perform()
-	if err == nil {
-		err = g.backend.Sync()
-	}
-	if err != nil {
+	if err := g.perform(); err != nil {
 		return fmt.Errorf("graph: run: %w", err)
 	}
 	return nil
