@@ -11,7 +11,7 @@ import (
 	"tempera/training/device/cuda/driver"
 )
 
-// Gemm is part of device.Linear. cuBLASLt adds the bias, computes the tanh GELU and adds the residual where nothing stands between; one kernel does the
+// Gemm is part of device.Linear. A few rows are a kernel's of our own. For others cuBLASLt adds the bias, computes the tanh GELU and adds the residual where nothing stands between; one kernel does the
 // rest. In bf16 a bias is rounded to the type of C.
 func (b *Backend) Gemm(a device.GemmArgs) {
 	fitting("Gemm", extent{"A", a.A, a.M * a.K}, extent{"B", a.B, a.K * a.N}, extent{"C", a.C, a.M * a.N},
@@ -58,6 +58,15 @@ func (p *products) gemm(a device.GemmArgs) error {
 		M: a.M, N: a.N, K: a.K, TransA: a.TransA, TransB: a.TransB, Operands: typeOf(p.b.operands()), Result: typeOf(t), Compute: p.b.arithmetic(),
 	}
 	o := blas.Operands{D: c, Alpha: 1}
+	var err, err2 error
+	o.A, err = p.operand(a.A, spareA)
+	o.B, err2 = p.operand(a.B, spareB)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if m.Operands == blas.BFloat16 && gemvTakes(a, o.A, o.B) {
+		return p.gemv(a, o.A, o.B)
+	}
 	if a.Accumulate {
 		o.Beta = 1
 	}
@@ -67,12 +76,6 @@ func (p *products) gemm(a device.GemmArgs) error {
 			return err
 		}
 		o.C, o.D = c, work
-	}
-	var err, err2 error
-	o.A, err = p.operand(a.A, spareA)
-	o.B, err2 = p.operand(a.B, spareB)
-	if err := errors.Join(err, err2); err != nil {
-		return err
 	}
 	left, err := p.fused(a, m, o)
 	if errors.Is(err, blas.ErrUnsupported) {

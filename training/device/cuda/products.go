@@ -17,8 +17,9 @@ type products struct {
 	b    *Backend
 	blas *blas.Handle
 
-	mu     sync.Mutex // held until the last launch that reads spare memory has been asked for
-	spares [5]workspace
+	mu      sync.Mutex // held until the last launch that reads spare memory has been asked for
+	spares  [5]workspace
+	tickets driver.Pointer // of gemv: zeros
 
 	copying sync.Mutex
 	copies  map[*buffer]*narrow // all there are
@@ -35,11 +36,18 @@ const (
 
 func newProducts(b *Backend) (*products, error) {
 	h, err := blas.Open(b.device)
-	return &products{b: b, blas: h, copies: map[*buffer]*narrow{}}, err
+	if err != nil {
+		return nil, err
+	}
+	p := &products{b: b, blas: h, copies: map[*buffer]*narrow{}}
+	if p.tickets, err = b.device.Alloc(4 * mostStrips); err == nil {
+		err = b.compute.Clear(p.tickets, 4*mostStrips)
+	}
+	return p, err
 }
 
 func (p *products) close() error {
-	errs := []error{p.blas.Close()}
+	errs := []error{p.blas.Close(), p.b.device.Free(p.tickets)}
 	for i := range p.spares {
 		errs = append(errs, p.spares[i].close(p.b.device))
 	}

@@ -1,6 +1,7 @@
 package devicetest
 
 import (
+	"fmt"
 	"slices"
 
 	"tempera/training/device"
@@ -17,7 +18,7 @@ func memoryTrials() []trial {
 
 // linearTrials multiply odd sizes and such that vectors and tiles of matrix units divide, or just do not.
 func linearTrials() []trial {
-	return slices.Concat(gemmTrials("", 37, 53, 29), gemmTrials(" of even sizes", 40, 56, 24), []trial{
+	return slices.Concat(gemmTrials("", 37, 53, 29), gemmTrials(" of even sizes", 40, 56, 24), gemmTrials(" of two rows", 2, 56, 24), fewRows(), []trial{
 		gemmTrial("of one row", device.GemmArgs{M: 1, N: 33, K: 70}),
 		gemmTrial("of one even row", device.GemmArgs{M: 1, N: 64, K: 72}),
 		gemmTrial("of one column", device.GemmArgs{M: 33, N: 1, K: 8}),
@@ -28,6 +29,20 @@ func linearTrials() []trial {
 		gemmTrial("of a transposed B beyond a tile", device.GemmArgs{M: 131, N: 129, K: 35, TransB: true}),
 		gemmTrial("of both transposed, many rows", device.GemmArgs{M: 259, N: 3, K: 64, TransA: true, TransB: true}),
 	})
+}
+
+// fewRows are products as generation has them: of matrices that many blocks read.
+func fewRows() []trial {
+	var ts []trial
+	for rows := 1; rows <= 5; rows++ {
+		for name, shape := range map[string]device.GemmArgs{
+			"": {N: 264, K: 1000}, " of a narrow matrix": {N: 8, K: 4000}, " of a wide matrix": {N: 1800, K: 64}, " of a transposed B": {N: 41, K: 264, TransB: true}, " that accumulate": {N: 264, K: 136, Accumulate: true},
+		} {
+			shape.M = rows
+			ts = append(ts, gemmTrial(fmt.Sprintf("of %d rows%s", rows, name), shape))
+		}
+	}
+	return ts
 }
 
 // gemmTrial has nothing but a product.
