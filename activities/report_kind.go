@@ -126,8 +126,12 @@ func verdict(gaps []Gap) *report.Verdict {
 	decided, ahead := 0, 0
 	for _, g := range gaps {
 		r := g.Result
-		v.Why = append(v.Why, fmt.Sprintf("%s over %s%s: %+.3g points of %s [%.3g, %.3g], ahead in %d of %d seeds: %s (margin %g)",
-			g.Method, g.Baseline, atSteps(g.Steps), r.Gap.Mean, metricName(g.Metric), r.Gap.Low, r.Gap.High, r.Positive, len(r.Gaps), r.Verdict, r.Rule.Margin))
+		certainty := "of one seed"
+		if n := len(r.Gaps); n > 1 {
+			certainty = fmt.Sprintf("[%.3g, %.3g], ahead in %d of %d seeds", r.Gap.Low, r.Gap.High, r.Positive, n)
+		}
+		v.Why = append(v.Why, fmt.Sprintf("%s over %s%s: %+.3g points of %s %s: %s (margin %g)",
+			g.Method, g.Baseline, atSteps(g.Steps), r.Gap.Mean, metricName(g.Metric), certainty, r.Verdict, r.Rule.Margin))
 		if g.Steps == last {
 			decided++
 			if r.Verdict == score.Better {
@@ -258,8 +262,12 @@ func bestOf(metric string) report.Best {
 // axisOf names the axis of a metric with its unit.
 func axisOf(metric string) string {
 	for _, c := range metricColumns {
-		if c.metric == metric && c.unit == "" {
+		switch {
+		case c.metric != metric:
+		case c.unit == "":
 			return c.name
+		default:
+			return c.name + ", " + c.unit
 		}
 	}
 	return metric + ", %"
