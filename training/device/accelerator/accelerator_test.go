@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"tempera/training/device"
 )
 
 func TestChoices(t *testing.T) {
@@ -52,3 +54,14 @@ func TestAPoolLendsEachGPUOnce(t *testing.T) {
 	_, err = none.Take(t.Context(), CUDA, "")
 	require.ErrorContains(t, err, "use queue: gpu")
 }
+
+func TestALeaseComputesAsItsGPUDoes(t *testing.T) {
+	l := &Lease{Backend: rounding{}}
+	require.Equal(t, device.BFloat16, device.ActivationsOf(l), "activations of a lease")
+	require.Implements(t, (*device.Separate)(nil), l, "the memory limit is the GPU's")
+}
+
+// rounding is a GPU that computes in bf16.
+type rounding struct{ Backend }
+
+func (rounding) Activations() device.DType { return device.BFloat16 }

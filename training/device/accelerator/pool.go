@@ -38,9 +38,11 @@ type Pool struct {
 // ErrLost is wrapped by the error of a lease whose device has failed: the work can be done on another one.
 var ErrLost = errors.New("the GPU has failed")
 
-// Backend is a GPU's backend.
+// Backend is a GPU's backend. What a lease does not list here, those who compute on it do not find.
 type Backend interface {
 	device.Paged
+	device.Rounding
+	device.Separate
 	Close() error
 }
 
