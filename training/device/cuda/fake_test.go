@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -98,4 +99,28 @@ func TestFullMemoryIsAnError(t *testing.T) {
 	if !driver.IsOutOfMemory(err) {
 		t.Errorf("an allocation of 8 GiB of 1 gives %v", err)
 	}
+}
+
+func TestAMissingWaitForAnotherStreamShows(t *testing.T) {
+	onFake(t)
+	b := open(t, Full)
+	p, err := b.device.Alloc(64)
+	check(t, err)
+	host, err := b.device.HostAlloc(64)
+	check(t, err)
+	done, err := b.device.NewEvent(false)
+	check(t, err)
+	check(t, b.compute.Clear(p, 64))
+	check(t, b.compute.Record(done))
+	for _, waits := range []bool{false, true} {
+		if waits {
+			check(t, b.device.Copies.Wait(done))
+		}
+		check(t, b.device.Copies.ToHost(host, p))
+		check(t, b.device.Copies.Sync())
+		if cleared := host[0] == 0; cleared != waits {
+			t.Errorf("a stream that waits for the other (%v) finds %#x", waits, host[0])
+		}
+	}
+	check(t, errors.Join(b.device.Free(p), b.device.HostFree(host), done.Close()))
 }

@@ -56,6 +56,10 @@ static CUresult driver_event_sync(CUcontext c, CUevent e) {
   CUresult r = driver_enter(c);
   return r ? r : cuEventSynchronize(e);
 }
+static CUresult driver_event_destroy(CUcontext c, CUevent e) {
+  CUresult r = driver_enter(c);
+  return r ? r : cuEventDestroy(e);
+}
 static CUresult driver_begin(CUcontext c, CUstream s) {
   CUresult r = driver_enter(c);
   return r ? r : cuStreamBeginCapture(s, CU_STREAM_CAPTURE_MODE_RELAXED);
@@ -207,6 +211,11 @@ func (s Stream) Wait(e Event) error { return failed("wait", C.driver_wait(s.devi
 
 // Sync waits for an event. One that was never recorded is past.
 func (e Event) Sync() error { return failed("event sync", C.driver_event_sync(e.device.c(), e.e)) }
+
+// Close forgets an event.
+func (e Event) Close() error {
+	return failed("end of an event", C.driver_event_destroy(e.device.c(), e.e))
+}
 
 // Since is the time between two timed events that are past.
 func (e Event) Since(earlier Event) (time.Duration, error) {

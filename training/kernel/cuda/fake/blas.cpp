@@ -3,7 +3,7 @@
 #include <memory>
 
 namespace fake {
-int run_work(std::function<void()> w);
+int run_work(void *stream, std::function<void()> w);
 bool range(uint64_t d, size_t n);
 
 namespace {
@@ -189,7 +189,7 @@ int cublasLtMatmulAlgoGetHeuristic(P h, P desc, P a, P b, P c, P d, P preference
   return OK;
 }
 int cublasLtMatmul(P h, P desc, const float *alpha, P a, P la, P b, P lb, const float *beta, P c, P lc, P d, P ld, const Algorithm *algorithm, P workspace,
-                   size_t bytes, P) {
+                   size_t bytes, P stream) {
   Matmul m{*(Desc *)desc, *(Layout *)la, *(Layout *)lb, *(Layout *)lc, *(Layout *)ld};
   const Algorithm &g = *algorithm;
   if (h != &handle || !fits(m)) return INVALID;
@@ -202,6 +202,6 @@ int cublasLtMatmul(P h, P desc, const float *alpha, P a, P la, P b, P lb, const 
   if (p.beta != 0 && !range(p.c, m.c.bytes())) return INVALID;
   if (m.desc.epilogue & EPILOGUE_BIAS && !range(m.desc.bias, m.d.rows * m.d.size())) return INVALID;
   if (m.desc.epilogue & EPILOGUE_AUXILIARY && !range(m.desc.auxiliary, m.d.columns * m.desc.auxiliary_ld * m.d.size())) return INVALID;
-  return run_work([=] { multiply(m, p); });
+  return run_work(stream, [=] { multiply(m, p); });
 }
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,12 +20,25 @@ std::map<std::string, Kernel> &kernels() {
 }
 using Work = std::function<void()>;
 using Graph = std::vector<Work>;
-Graph *capture;     // that work is recorded into; null: it runs at once
-bool broken;        // the capture: something waited for its work
-int waited() {
-  broken = true;
-  return 900;
-}
+// A stream does its work as late as may be: when it is waited for, by a synchronisation, an event or another stream. So work that should have waited for
+// another stream's, and memory of the host that is used again too early, show.
+struct Stream {
+  std::deque<Work> waiting;
+  uint64_t asked = 0, done = 0;
+  Graph *capture = nullptr; // that work is recorded into
+  bool broken = false;      // the recording: something waited for its work
+  int waited() {
+    broken = true;
+    return 900;
+  }
+};
+std::vector<Stream *> streams;
+// Event is a point in a stream.
+struct Event {
+  Stream *stream = nullptr; // null: it was never recorded
+  uint64_t at = 0;
+  double time = 0;
+};
 size_t total = (size_t)1 << 30, used;
 std::map<void *, size_t> blocks; // of device memory
 std::recursive_mutex lock;       // the device does one thing at a time
@@ -34,14 +48,33 @@ int one; // what handles point at
 std::atomic<int> holders; // of the context: memory is gone with the last
 double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-int emit(Work w) {
+int emit(void *stream, Work w) {
   std::lock_guard<std::recursive_mutex> hold(lock);
+  Stream *s = (Stream *)stream;
   if (lost) return lost;
-  if (capture)
-    capture->push_back(w);
-  else
-    w();
+  if (s->capture) {
+    s->capture->push_back(w);
+    return 0;
+  }
+  s->waiting.push_back(w);
+  s->asked++;
   return 0;
+}
+// finish does the first n pieces of work of a stream, or all.
+int finish(Stream *s, uint64_t n = UINT64_MAX) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  while (!lost && s->done < n && !s->waiting.empty()) {
+    Work w = std::move(s->waiting.front());
+    s->waiting.pop_front();
+    s->done++;
+    w();
+  }
+  return lost;
+}
+int finish_all() {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  for (Stream *s : streams) finish(s);
+  return lost;
 }
 int allocate(uint64_t *d, size_t n) {
   std::lock_guard<std::recursive_mutex> hold(lock);
@@ -75,7 +108,7 @@ bool range(uint64_t d, size_t n) {
   return d + n <= (uint64_t)b->first + b->second;
 }
 void add(const char *name, Kernel k) { kernels()[name] = k; }
-int run_work(std::function<void()> w) { return emit(w); }
+int run_work(void *stream, std::function<void()> w) { return emit(stream, w); }
 } // namespace fake
 
 using namespace fake;
@@ -104,15 +137,27 @@ int cuDeviceTotalMem_v2(size_t *n, int) { *n = total; return 0; }
 int cuMemGetInfo_v2(size_t *a, size_t *b) { *a = total - used; *b = total; return 0; }
 int cuDevicePrimaryCtxRetain(P *c, int) { holders++; *c = &one; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int) {
-  if (--holders == 0)
-    while (!blocks.empty()) release((uint64_t)blocks.begin()->first);
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  if (--holders) return 0;
+  for (Stream *s : streams) delete s;
+  streams.clear();
+  while (!blocks.empty()) release((uint64_t)blocks.begin()->first);
   return 0;
 }
 int cuCtxSetCurrent(P) { return 0; }
-int cuCtxSynchronize() { return lost; }
-int cuStreamCreate(P *s, unsigned) { *s = &one; return 0; }
-int cuStreamSynchronize(P) { return capture ? waited() : lost; }
-int cuStreamWaitEvent(P, P, unsigned) { return lost; }
+int cuCtxSynchronize() { return finish_all(); }
+int cuStreamCreate(P *s, unsigned) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  streams.push_back(new Stream);
+  *s = streams.back();
+  return 0;
+}
+int cuStreamSynchronize(P s) { return ((Stream *)s)->capture ? ((Stream *)s)->waited() : finish((Stream *)s); }
+int cuStreamWaitEvent(P s, P e, unsigned) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  Event at = *(Event *)e; // a later record does not count
+  return at.stream ? emit(s, [=] { finish(at.stream, at.at); }) : lost;
+}
 int cuStreamDestroy_v2(P) { return 0; }
 int cuGetErrorString(int r, const char **s) {
   *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 500 ? "named symbol not found" : r == 900 ? "operation not permitted when stream is capturing" : r == 901 ? "operation failed due to a previous error during capture" : "unknown error";
@@ -123,19 +168,33 @@ int cuGetErrorName(int r, const char **s) {
   return 0;
 }
 int cuMemAlloc_v2(D *d, size_t n) { return allocate(d, n); }
-int cuMemFree_v2(D d) { return release(d); }
+int cuMemFree_v2(D d) { finish_all(); return release(d); }
 int cuMemHostAlloc(P *p, size_t n, unsigned) { *p = malloc(n); return 0; }
 int cuMemFreeHost(P p) { free(p); return 0; }
-int cuMemcpyHtoDAsync_v2(D d, const void *s, size_t n, P) { if (!range(d, n)) return 1; return emit([=] { memcpy((P)d, s, n); }); }
-int cuMemcpyDtoHAsync_v2(P d, D s, size_t n, P) { if (!range(s, n)) return 1; return emit([=] { memcpy(d, (P)s, n); }); }
-int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P) { if (!range(d, n) || !range(s, n)) return 1; return emit([=] { memmove((P)d, (P)s, n); }); }
-int cuMemsetD8Async(D d, unsigned char v, size_t n, P) { if (!range(d, n)) return 1; return emit([=] { memset((P)d, v, n); }); }
-int cuEventCreate(P *e, unsigned) { *e = new double(0); return 0; }
-int cuEventRecord(P e, P) { return emit([=] { *(double *)e = now(); }); }
-int cuEventSynchronize(P) { return capture ? waited() : lost; }
-int cuEventQuery(P) { return lost; }
-int cuEventElapsedTime(float *ms, P a, P b) { *ms = float(*(double *)b - *(double *)a); return 0; }
-int cuEventDestroy_v2(P e) { delete (double *)e; return 0; }
+int cuMemcpyHtoDAsync_v2(D d, const void *s, size_t n, P t) { if (!range(d, n)) return 1; return emit(t, [=] { memcpy((P)d, s, n); }); }
+int cuMemcpyDtoHAsync_v2(P d, D s, size_t n, P t) { if (!range(s, n)) return 1; return emit(t, [=] { memcpy(d, (P)s, n); }); }
+int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P t) { if (!range(d, n) || !range(s, n)) return 1; return emit(t, [=] { memmove((P)d, (P)s, n); }); }
+int cuMemsetD8Async(D d, unsigned char v, size_t n, P t) { if (!range(d, n)) return 1; return emit(t, [=] { memset((P)d, v, n); }); }
+int cuEventCreate(P *e, unsigned) { *e = new Event; return 0; }
+int cuEventRecord(P e, P s) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  int r = emit(s, [=] { ((Event *)e)->time = now(); });
+  if (!r) ((Event *)e)->stream = (Stream *)s, ((Event *)e)->at = ((Stream *)s)->asked;
+  return r;
+}
+int cuEventSynchronize(P e) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  Event at = *(Event *)e;
+  if (!at.stream) return lost;
+  return at.stream->capture ? at.stream->waited() : finish(at.stream, at.at);
+}
+int cuEventQuery(P e) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  Event at = *(Event *)e;
+  return lost ? lost : at.stream && at.stream->done < at.at ? 600 : 0; // not ready
+}
+int cuEventElapsedTime(float *ms, P a, P b) { *ms = float(((Event *)b)->time - ((Event *)a)->time); return 0; }
+int cuEventDestroy_v2(P e) { delete (Event *)e; return 0; }
 int cuModuleLoadData(P *m, const void *) { *m = &one; return 0; }
 int cuModuleLoadDataEx(P *m, const void *, unsigned, int *, P *) { *m = &one; return 0; }
 int cuModuleUnload(P) { return 0; }
@@ -148,7 +207,7 @@ int cuModuleGetFunction(P *f, P, const char *n) {
 int cuFuncGetAttribute(int *v, int, P) { *v = 1024; return 0; } // of shared memory: the own arrays
 int cuFuncSetAttribute(P, int, int bytes) { return bytes > 232448 - 1024; }
 // A launch packs its arguments. A size that is not the sum of the kernel's parameters means that the two lists differ: an error, as on a device.
-int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned dynamic_bytes, P, P *, P *extra) {
+int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned dynamic_bytes, P stream, P *, P *extra) {
   Kernel *k = (Kernel *)f;
   if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !bx || !by || !bz || bx * by * bz > 1024 || dynamic_bytes > 232448) return 1;
   {
@@ -171,7 +230,7 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
   if (n != end) return 1;
   std::vector<uint64_t> copy(n / 8 + 1);
   memcpy(copy.data(), packed, n);
-  return emit([=]() mutable {
+  return emit(stream, [=]() mutable {
     std::vector<P> p;
     for (size_t a : at) p.push_back((char *)copy.data() + a);
     blockDim = {bx, by, bz};
@@ -185,21 +244,23 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
         }
   });
 }
-int cuStreamBeginCapture_v2(P, int) {
-  broken = false;
-  capture = new Graph;
+int cuStreamBeginCapture_v2(P p, int) {
+  Stream *s = (Stream *)p;
+  s->broken = false;
+  s->capture = new Graph;
   return lost;
 }
-int cuStreamEndCapture(P, P *g) {
-  *g = broken ? 0 : capture;
-  capture = 0;
-  return broken ? 901 : lost;
+int cuStreamEndCapture(P p, P *g) {
+  Stream *s = (Stream *)p;
+  *g = s->broken ? nullptr : s->capture;
+  s->capture = nullptr;
+  return s->broken ? 901 : lost;
 }
 int cuGraphInstantiateWithFlags(P *x, P g, unsigned long long) { *x = new Graph(*(Graph *)g); return 0; }
 int cuGraphDestroy(P g) { delete (Graph *)g; return 0; }
-int cuGraphLaunch(P x, P) {
+int cuGraphLaunch(P x, P s) {
   for (auto &w : *(Graph *)x)
-    if (int r = emit(w)) return r;
+    if (int r = emit(s, w)) return r;
   return 0;
 }
 int cuGraphExecDestroy(P x) { delete (Graph *)x; return 0; }
