@@ -73,6 +73,7 @@ type run struct {
 	last      time.Time // when the last checkpoint began
 	seen      Metrics
 	needed    Memory
+	clones    int     // snapshots that may stay on the device
 	row       Metrics // as it was written last
 	rowOf     int64
 	began     int64     // the step that this execution started from
@@ -84,11 +85,16 @@ type run struct {
 // When Stopping is closed or ctx is cancelled, it writes a checkpoint first and
 // returns an error that wraps ErrStopped. A *DivergedError and ErrOtherConfig are
 // final; other errors may pass when it is run again.
-func (l *Loop) Run(ctx context.Context) (Result, error) {
+func (l *Loop) Run(ctx context.Context) (_ Result, err error) {
 	r := &run{Loop: l, config: l.Config.resolve()}
 	if err := errors.Join(l.Config.Validate(), l.Evaluation.validate()); err != nil {
 		return Result{}, fmt.Errorf("training configuration: %w", err)
 	}
+	defer func() {
+		if fault := r.free(); fault != nil {
+			err = errors.Join(err, fault)
+		}
+	}()
 	start, err := r.prepare(ctx)
 	if err != nil {
 		return Result{}, err
@@ -222,11 +228,32 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 			return 0, err
 		}
 		r.anchor.step = -1
+		if err := r.clone(r.anchor); err != nil {
+			return 0, err
+		}
 	}
 	if r.Checkpoints == nil {
 		return r.take(ctx)
 	}
 	return r.resume(ctx, live)
+}
+
+// clone lets a snapshot stay on the device, if there is room for another.
+func (r *run) clone(s *snapshot) error {
+	if r.clones == 0 {
+		return nil
+	}
+	r.clones--
+	return s.onDevice()
+}
+
+// free gives memory of the device back, when nothing is being written.
+func (r *run) free() error {
+	errs := []error{r.settle(), r.anchor.free()}
+	if r.saver != nil {
+		errs = append(errs, r.saver.spare.free())
+	}
+	return errors.Join(errs...)
 }
 
 // live lists the tensors that are the state of the run.
@@ -247,6 +274,9 @@ func (r *run) live() []optim.Tensor {
 // resume restores the newest checkpoint. It returns the step to go on with.
 func (r *run) resume(ctx context.Context, live []optim.Tensor) (int64, error) {
 	spare, err := newSnapshot(r.Backend, r.config, live)
+	if err == nil {
+		err = r.clone(spare)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -15,18 +15,20 @@ type Memory struct {
 	Parameters  int64
 	Gradients   int64
 	Optimiser   int64
-	State       int64 // of the objective: moving averages, queues
+	State       int64 // of the objective: moving averages, queues; the best parameters
 	Activations int64 // with their gradients, what is saved for the reverse pass, and scratch of operations
 	Inputs      int64 // of graphs
 	Scratch     int64 // of kernels
 	Batches     int64 // on the host: the one in use and the next
 	Sampling    int64 // of what writes: weights that are packed for it, keys and values
-	Copies      int64 // of the state: the checkpoint that is being written, the anchor of spikes, the best parameters
+	Copies      int64 // of the state, on the host: the checkpoint that is being written, the anchor of spikes
+	Clones      int64 // of the state, on the device: the same, where that is Cloning
+	Declined    int64 // more of them, for which there is no room: training waits while such a copy goes to the host
 }
 
 // Total is the peak.
 func (m Memory) Total() int64 {
-	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies
+	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies + m.Clones
 }
 
 // Device is the part of the peak that is memory of the device, where that is not the host's.
@@ -38,6 +40,12 @@ func (m Memory) String() string {
 		size(m.Scratch), size(m.Batches), size(m.Copies))
 	if m.Sampling > 0 {
 		s += ", sampling " + size(m.Sampling)
+	}
+	if m.Clones > 0 {
+		s += ", copies of the state on the device " + size(m.Clones)
+	}
+	if m.Declined > 0 {
+		s += fmt.Sprintf("; no room for %s of such copies: training waits while the state goes to the host", size(m.Declined))
 	}
 	return s
 }
@@ -96,15 +104,21 @@ func (r *run) weigh() error {
 	if err != nil {
 		return fmt.Errorf("predict the memory: %w", err)
 	}
-	r.needed = m
-	if r.Planned != nil {
-		r.Planned(m)
-	}
 	limit, taken, err := r.limit()
 	if err != nil {
 		return err
 	}
-	if taken(m) <= limit {
+	fits := taken(m) <= limit
+	if fits {
+		if err := r.spare(&m, limit); err != nil {
+			return err
+		}
+	}
+	r.needed = m
+	if r.Planned != nil {
+		r.Planned(m)
+	}
+	if fits {
 		return nil
 	}
 	e := &MemoryError{Needed: m, Limit: limit, Batch: r.config.BatchSize}
@@ -152,35 +166,64 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	for _, t := range r.Objective.State() {
 		m.State += bytesOf(t.Value)
 	}
-	m.Copies = r.copies(m.Parameters + m.Optimiser + m.State)
 	if r.Carry != nil {
 		m.Copies += m.Optimiser + m.State
 	}
+	if e := r.Evaluation; e != nil && e.KeepBest {
+		for _, p := range r.Objective.Params() {
+			if p.Trained() {
+				m.State += bytesOf(p.Value)
+			}
+		}
+	}
+	m.Copies += int64(r.snapshots()) * m.live()
 	if b, ok := r.Backend.(device.Leasing); ok {
 		m.Scratch = b.Leased() + r.config.AdamW.ScratchBytes(r.Objective.Params())
 	}
 	return m, nil
 }
 
-// copies are those of a state of so many bytes: the best parameters, which are then
-// part of it, the one that becomes a checkpoint, and the anchor of spikes.
-func (r *run) copies(state int64) int64 {
-	var best int64
-	if e := r.Evaluation; e != nil && e.KeepBest {
-		for _, p := range r.Objective.Params() {
-			if p.Trained() {
-				best += bytesOf(p.Value)
-			}
-		}
-	}
-	all := best
+// live is the state of a run, all that a checkpoint holds.
+func (m Memory) live() int64 { return m.Parameters + m.Optimiser + m.State }
+
+// snapshots is how many copies of the state there are: the one that becomes a checkpoint, and the anchor.
+func (r *run) snapshots() int {
+	n := 0
 	if r.Checkpoints != nil {
-		all += state + best
+		n++
 	}
 	if r.anchors() {
-		all += state + best
+		n++
 	}
-	return all
+	return n
+}
+
+// spareShare is the share of a device's memory that a run may take for what it can do without: the rest is for what is not predicted.
+const spareShare = 0.9
+
+// spare adds copies of the state on the device, as many as there is room for under a limit.
+func (r *run) spare(m *Memory, limit int64) error {
+	b, ok := r.Backend.(interface {
+		device.Separate
+		device.Cloning
+	})
+	if !ok {
+		return nil
+	}
+	free, err := b.FreeBytes()
+	if err != nil {
+		return err
+	}
+	room := int64(spareShare*float64(min(limit, free))) - m.Device()
+	for range r.snapshots() {
+		if m.Clones+m.live() > room {
+			m.Declined += m.live()
+			continue
+		}
+		m.Clones += m.live()
+		r.clones++
+	}
+	return nil
 }
 
 func bytesOf(v *device.Value) int64 { return int64(v.MemSize()) }

@@ -50,6 +50,25 @@ type Leasing interface {
 	Leased() int64
 }
 
+// Cloning is a Memory that can copy values aside without leaving its device, for they leave it slowly.
+type Cloning interface {
+	// NewClone allocates memory for copies of float32 values.
+	NewClone(live []*Value) (Clone, error)
+}
+
+// Clone is copies of values, on their device.
+type Clone interface {
+	// Take copies the values in the order of calls, and waits for nothing. It returns the first fault since the last Sync, as that will. It must not be
+	// called while Download runs.
+	Take() error
+	// Download copies the i-th value, as Take found it, to the host while kernels go on. Any goroutine may call it.
+	Download(dst []float32, i int) error
+	// Restore makes the values what Take found, and waits for that.
+	Restore() error
+	// Free gives the memory back.
+	Free() error
+}
+
 // Addressable is a Memory that the host can read in place.
 type Addressable interface {
 	// View is the memory of a float32 value. It must not be written.

@@ -43,6 +43,7 @@ type Backend interface {
 	device.Paged
 	device.Rounding
 	device.Separate
+	device.Cloning
 	Close() error
 }
 

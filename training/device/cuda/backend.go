@@ -17,7 +17,8 @@ type Backend struct {
 	compute   driver.Stream
 	precision Precision
 	modules   modules
-	staging   *staging
+	staging   staging // of the compute stream
+	clones    staging // of the copies stream, to the host
 	workspace workspace
 	products  *products
 	tables    ropeTables
@@ -59,17 +60,17 @@ func Open(o Options) (*Backend, error) {
 }
 
 func (b *Backend) start() error {
+	b.staging = staging{device: b.device, stream: b.compute, sync: b.Sync}
+	b.clones = staging{device: b.device, stream: b.device.Copies, sync: func() error { return nil }}
 	var err error
-	if b.staging, err = newStaging(b); err != nil {
-		return err
-	}
 	b.products, err = newProducts(b)
 	return err
 }
 
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
-	return errors.Join(b.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.heads.close(b.device), b.staging.close(), b.device.Close())
+	return errors.Join(b.Sync(), b.device.Copies.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.heads.close(b.device),
+		b.staging.close(), b.clones.close(), b.device.Close())
 }
 
 // Info describes the device.
@@ -98,6 +99,13 @@ func (b *Backend) fail(err error) {
 	if b.fault == nil {
 		b.fault = err
 	}
+}
+
+// faulty is the first fault since the last Sync, which will return it too.
+func (b *Backend) faulty() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fault
 }
 
 // Sync is part of device.Memory.

@@ -111,9 +111,9 @@ func (b *Backend) DownloadFloats(dst []float32, src *device.Value) error {
 		return err
 	}
 	if src.Desc().DType == device.Float32 {
-		return b.staging.download(bytesOf(dst), address(src, device.Float32))
+		return b.staging.download(bytesOf(dst), reading(src, device.Float32))
 	}
-	from := address(src, device.BFloat16)
+	from := reading(src, device.BFloat16)
 	return b.staging.through(len(dst), func(at, n int, wide driver.Pointer) error {
 		b.kernel("memory", "widen", single).pointer(wide).pointer(from + driver.Pointer(2*at)).i64(n).each(n)
 		return b.staging.download(bytesOf(dst[at:at+n]), wide)
@@ -125,7 +125,7 @@ func (b *Backend) DownloadInts(dst []int32, src *device.Value) error {
 	if err := sized(src, len(dst), src.Desc().DType == device.Int32); err != nil {
 		return err
 	}
-	return b.staging.download(bytesOf(dst), address(src, device.Int32))
+	return b.staging.download(bytesOf(dst), reading(src, device.Int32))
 }
 
 // Zero is part of device.Memory. Many values of whole words are one kernel's work.
@@ -163,10 +163,10 @@ func (b *Backend) Copy(dst, src *device.Value) {
 	n := src.Size()
 	switch {
 	case to == from:
-		b.fail(b.compute.Copy(address(dst, to), address(src, from), n*to.Bytes()))
+		b.fail(b.compute.Copy(address(dst, to), reading(src, from), n*to.Bytes()))
 	case to == device.BFloat16:
-		b.kernel("memory", "narrow", single).value(dst, to).value(src, from).i64(n).each(n)
+		b.kernel("memory", "narrow", single).value(dst, to).pointer(reading(src, from)).i64(n).each(n)
 	default:
-		b.kernel("memory", "widen", single).value(dst, to).value(src, from).i64(n).each(n)
+		b.kernel("memory", "widen", single).value(dst, to).pointer(reading(src, from)).i64(n).each(n)
 	}
 }

@@ -9,14 +9,19 @@ import (
 	"tempera/training/device/cuda/driver"
 )
 
-// staging is pinned memory through which transfers go: the host fills one half while the device copies the other.
+// staging is pinned memory through which a stream's transfers go: the host fills or empties one half while the device copies the other. Memory is
+// allocated at the first use.
 type staging struct {
-	b      *Backend
+	device *driver.Device
+	stream driver.Stream
+	sync   func() error // what a download waits for beside its own copies, or returns
+
 	mu     sync.Mutex
 	halves [2]half
 	turn   int
-	wide   driver.Pointer // float32 on the device, on the way to or from bfloat16
-	trips  sync.Mutex     // held while wide is in use
+
+	trips sync.Mutex     // held while wide is in use
+	wide  driver.Pointer // float32 on the device, on the way to or from bfloat16
 }
 
 type half struct {
@@ -26,45 +31,33 @@ type half struct {
 
 const halfBytes = 4 << 20
 
-func newStaging(b *Backend) (*staging, error) {
-	s := &staging{b: b}
-	for i := range s.halves {
-		h := &s.halves[i]
-		var err error
-		if h.memory, err = b.device.HostAlloc(halfBytes); err != nil {
-			return nil, err
-		}
-		if h.done, err = b.device.NewEvent(false); err != nil {
-			return nil, err
-		}
-	}
-	var err error
-	s.wide, err = b.device.Alloc(halfBytes)
-	return s, err
-}
-
 func (s *staging) close() error {
-	errs := []error{s.b.device.Free(s.wide)}
+	var errs []error
+	if s.wide != 0 {
+		errs = append(errs, s.device.Free(s.wide))
+	}
 	for _, h := range s.halves {
-		errs = append(errs, s.b.device.HostFree(h.memory))
+		if h.memory != nil {
+			errs = append(errs, s.device.HostFree(h.memory))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// upload copies src, in the order of the compute stream. It may be changed when upload has returned.
+// upload copies src, in the order of the stream. It may be changed when upload has returned.
 func (s *staging) upload(to driver.Pointer, src []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(src) > 0 {
-		h := s.next()
-		if err := h.done.Sync(); err != nil {
+		h, err := s.next()
+		if err != nil {
 			return err
 		}
 		n := copy(h.memory, src)
-		if err := s.b.compute.ToDevice(to, h.memory[:n]); err != nil {
+		if err := s.stream.ToDevice(to, h.memory[:n]); err != nil {
 			return err
 		}
-		if err := s.b.compute.Record(h.done); err != nil {
+		if err := s.stream.Record(h.done); err != nil {
 			return err
 		}
 		to, src = to+driver.Pointer(n), src[n:]
@@ -72,37 +65,64 @@ func (s *staging) upload(to driver.Pointer, src []byte) error {
 	return nil
 }
 
-// download copies to dst and waits for it, and so for all earlier work.
+// download copies to dst and waits for it, and so for all earlier work of the stream.
 func (s *staging) download(dst []byte, from driver.Pointer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	arrive := func() error { return nil } // empties the half that is on its way
 	for len(dst) > 0 {
-		h := s.next()
-		if err := h.done.Sync(); err != nil {
+		h, err := s.next()
+		if err != nil {
 			return err
 		}
-		n := min(len(dst), len(h.memory))
-		if err := s.b.compute.ToHost(h.memory[:n], from); err != nil {
+		part := dst[:min(len(dst), len(h.memory))]
+		if err := s.stream.ToHost(h.memory[:len(part)], from); err != nil {
 			return err
 		}
-		if err := s.b.Sync(); err != nil {
+		if err := s.stream.Record(h.done); err != nil {
 			return err
 		}
-		copy(dst, h.memory[:n])
-		dst, from = dst[n:], from+driver.Pointer(n)
+		if err := arrive(); err != nil {
+			return err
+		}
+		arrive = func() error {
+			err := h.done.Sync()
+			copy(part, h.memory)
+			return err
+		}
+		dst, from = dst[len(part):], from+driver.Pointer(len(part))
 	}
-	return nil
+	if err := arrive(); err != nil {
+		return err
+	}
+	return s.sync()
 }
 
-func (s *staging) next() *half {
+// next is the half whose turn it is, when its last copy is done.
+func (s *staging) next() (*half, error) {
 	s.turn ^= 1
-	return &s.halves[s.turn]
+	h := &s.halves[s.turn]
+	if h.memory != nil {
+		return h, h.done.Sync()
+	}
+	var err error
+	if h.done, err = s.device.NewEvent(false); err != nil {
+		return nil, err
+	}
+	h.memory, err = s.device.HostAlloc(halfBytes)
+	return h, err
 }
 
 // through gives f parts of n elements, with float32 memory of the device for each.
 func (s *staging) through(n int, f func(at, n int, wide driver.Pointer) error) error {
 	s.trips.Lock()
 	defer s.trips.Unlock()
+	if s.wide == 0 {
+		var err error
+		if s.wide, err = s.device.Alloc(halfBytes); err != nil {
+			return err
+		}
+	}
 	const most = halfBytes / 4
 	for at := 0; at < n; at += most {
 		if err := f(at, min(most, n-at), s.wide); err != nil {
