@@ -1,26 +1,39 @@
 package training
 
-import "fmt"
+import (
+	"fmt"
 
-// feed prepares the batches of coming steps on a goroutine of its own.
+	"tempera/training/device"
+)
+
+// feed prepares the batches of coming steps on a goroutine of its own, and sends them to the device.
 type feed struct {
-	ready chan fed
-	free  chan *Batch
-	quit  chan struct{}
-	done  chan struct{}
+	ready   chan fed
+	free    chan *Batch
+	quit    chan struct{}
+	done    chan struct{}
+	parcels map[*Batch]device.Parcel // none: batches stay on the host
 }
+
+// feedBatches is how many batches exist: one is used while the other is being filled.
+const feedBatches = 2
 
 type fed struct {
 	batch *Batch
 	err   error
 }
 
-// startFeed prepares the batches of steps [from, to). Two batches exist: one is
-// used while the other is being filled.
-func startFeed(fill Batches, from, to int64) *feed {
-	f := &feed{ready: make(chan fed), free: make(chan *Batch, 2), quit: make(chan struct{}), done: make(chan struct{})}
-	f.free <- &Batch{}
-	f.free <- &Batch{}
+// startFeed prepares the batches of steps [from, to). There is a parcel for each
+// batch, or none.
+func startFeed(fill Batches, parcels []device.Parcel, from, to int64) *feed {
+	f := &feed{ready: make(chan fed), free: make(chan *Batch, feedBatches), quit: make(chan struct{}), done: make(chan struct{}), parcels: map[*Batch]device.Parcel{}}
+	for i := range feedBatches {
+		b := &Batch{}
+		if parcels != nil {
+			f.parcels[b] = parcels[i]
+		}
+		f.free <- b
+	}
 	go func() {
 		defer close(f.done)
 		for step := from; step < to; step++ {
@@ -31,6 +44,9 @@ func startFeed(fill Batches, from, to int64) *feed {
 				return
 			}
 			err := fillSafely(fill, step, b)
+			if p := f.parcels[b]; p != nil && err == nil {
+				err = p.Send(b.arrays())
+			}
 			select {
 			case f.ready <- fed{b, err}:
 			case <-f.quit:
@@ -64,10 +80,18 @@ func (f *feed) next() (*Batch, error) {
 }
 
 // release gives a batch back to be filled again.
-func (f *feed) release(b *Batch) { f.free <- b }
+func (f *feed) release(b *Batch) {
+	if p := f.parcels[b]; p != nil {
+		p.Forget()
+	}
+	f.free <- b
+}
 
 // stop ends the goroutine and waits for it.
 func (f *feed) stop() {
 	close(f.quit)
 	<-f.done
+	for _, p := range f.parcels {
+		p.Forget()
+	}
 }

@@ -73,8 +73,9 @@ type run struct {
 	last      time.Time // when the last checkpoint began
 	seen      Metrics
 	needed    Memory
-	clones    int     // snapshots that may stay on the device
-	row       Metrics // as it was written last
+	clones    int             // snapshots that may stay on the device
+	parcels   []device.Parcel // of batches that are sent to the device; none: they are not
+	row       Metrics         // as it was written last
 	rowOf     int64
 	began     int64     // the step that this execution started from
 	start     time.Time // when it did
@@ -191,13 +192,16 @@ func (r *run) startFeed(from int64) {
 	if to == 0 {
 		to = math.MaxInt64 // it is not decided yet
 	}
-	r.feed = startFeed(func(step int64, b *Batch) error { return r.Batches(batchOf(skipped, step), b) }, from, to)
+	r.feed = startFeed(func(step int64, b *Batch) error { return r.Batches(batchOf(skipped, step), b) }, r.parcels, from, to)
 }
 
 // prepare makes the optimiser and restores the newest checkpoint. It returns the
 // step to go on with.
 func (r *run) prepare(ctx context.Context) (int64, error) {
 	if err := r.weigh(); err != nil {
+		return 0, err
+	}
+	if err := r.packParcels(); err != nil {
 		return 0, err
 	}
 	optimizer, err := optim.New(r.Backend, r.Objective.Params(), r.config.AdamW)
@@ -247,9 +251,27 @@ func (r *run) clone(s *snapshot) error {
 	return s.onDevice()
 }
 
+// packParcels lets batches be sent to the device, if there is room.
+func (r *run) packParcels() error {
+	for range feedBatches {
+		if r.needed.Ahead == 0 {
+			break
+		}
+		p, err := r.Backend.(device.Ahead).NewParcel(int(r.needed.Ahead / feedBatches))
+		if err != nil {
+			return fmt.Errorf("memory for batches on %s: %w", r.Backend.Name(), err)
+		}
+		r.parcels = append(r.parcels, p)
+	}
+	return nil
+}
+
 // free gives memory of the device back, when nothing is being written.
 func (r *run) free() error {
 	errs := []error{r.settle(), r.anchor.free()}
+	for _, p := range r.parcels {
+		errs = append(errs, p.Free())
+	}
 	if r.saver != nil {
 		errs = append(errs, r.saver.spare.free())
 	}

@@ -22,13 +22,14 @@ type Memory struct {
 	Batches     int64 // on the host: the one in use and the next
 	Sampling    int64 // of what writes: weights that are packed for it, keys and values
 	Copies      int64 // of the state, on the host: the checkpoint that is being written, the anchor of spikes
-	Clones      int64 // of the state, on the device: the same, where that is Cloning
-	Declined    int64 // more of them, for which there is no room: training waits while such a copy goes to the host
+	Ahead       int64 // of batches, on the device: they are sent before they are used, where that is Ahead
+	Clones      int64 // of the state, on the device: the same as Copies, where that is Cloning
+	Declined    int64 // more of the last two, for which there is no room: training waits for transfers instead
 }
 
 // Total is the peak.
 func (m Memory) Total() int64 {
-	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies + m.Clones
+	return m.Parameters + m.Gradients + m.Optimiser + m.State + m.Activations + m.Inputs + m.Scratch + m.Batches + m.Sampling + m.Copies + m.Ahead + m.Clones
 }
 
 // Device is the part of the peak that is memory of the device, where that is not the host's.
@@ -41,11 +42,11 @@ func (m Memory) String() string {
 	if m.Sampling > 0 {
 		s += ", sampling " + size(m.Sampling)
 	}
-	if m.Clones > 0 {
-		s += ", copies of the state on the device " + size(m.Clones)
+	if copies := m.Ahead + m.Clones; copies > 0 {
+		s += ", copies of batches and of the state on the device " + size(copies)
 	}
 	if m.Declined > 0 {
-		s += fmt.Sprintf("; no room for %s of such copies: training waits while the state goes to the host", size(m.Declined))
+		s += fmt.Sprintf("; no room for %s of such copies: training waits for transfers", size(m.Declined))
 	}
 	return s
 }
@@ -154,7 +155,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: 2 * needs.Batch, Sampling: needs.Sampling}
+	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: feedBatches * needs.Batch, Sampling: needs.Sampling}
 	for _, p := range r.Objective.Params() {
 		bytes := bytesOf(p.Value)
 		m.Parameters += bytes
@@ -201,27 +202,35 @@ func (r *run) snapshots() int {
 // spareShare is the share of a device's memory that a run may take for what it can do without: the rest is for what is not predicted.
 const spareShare = 0.9
 
-// spare adds copies of the state on the device, as many as there is room for under a limit.
+// spare adds what saves training from waiting for transfers, as far as there is room for it under a limit.
 func (r *run) spare(m *Memory, limit int64) error {
-	b, ok := r.Backend.(interface {
-		device.Separate
-		device.Cloning
-	})
+	own, ok := r.Backend.(device.Separate)
 	if !ok {
 		return nil
 	}
-	free, err := b.FreeBytes()
+	free, err := own.FreeBytes()
 	if err != nil {
 		return err
 	}
 	room := int64(spareShare*float64(min(limit, free))) - m.Device()
-	for range r.snapshots() {
-		if m.Clones+m.live() > room {
-			m.Declined += m.live()
-			continue
+	claim := func(to *int64, bytes int64) bool {
+		if bytes > room {
+			m.Declined += bytes
+			return false
 		}
-		m.Clones += m.live()
-		r.clones++
+		room -= bytes
+		*to += bytes
+		return true
+	}
+	if _, ok := r.Backend.(device.Ahead); ok {
+		claim(&m.Ahead, m.Batches)
+	}
+	if _, ok := r.Backend.(device.Cloning); ok {
+		for range r.snapshots() {
+			if claim(&m.Clones, m.live()) {
+				r.clones++
+			}
+		}
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 //
 // The loop calls Step and, after the optimiser has moved the parameters,
 // Updated, once each per step and never at the same time. Both must be functions
-// of the parameters, the state, the batch and the step's number only.
+// of the parameters, the state, the batch and the step's number only, and leave
+// the arrays of the batch as they are: the device may have them already.
 type Objective interface {
 	// Params lists all parameters in a fixed order. Those that are frozen are kept
 	// in checkpoints but not trained.
@@ -169,6 +170,17 @@ func (b *Batch) ReadInt32s(name string, n int) ([]int32, error) {
 		return nil, fmt.Errorf("the batch has %d integers called %q, want %d", len(v), name, n)
 	}
 	return v, nil
+}
+
+// arrays lists what the batch holds, in a fixed order.
+func (b *Batch) arrays() (floats [][]float32, ints [][]int32) {
+	for _, name := range slices.Sorted(maps.Keys(b.floats)) {
+		floats = append(floats, b.floats[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.ints)) {
+		ints = append(ints, b.ints[name])
+	}
+	return floats, ints
 }
 
 // HasInt32s tells whether the batch has integers called name.

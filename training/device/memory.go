@@ -69,6 +69,24 @@ type Clone interface {
 	Free() error
 }
 
+// Ahead is a Memory that takes arrays of the host before they are uploaded to values.
+type Ahead interface {
+	// NewParcel allocates memory of the device for arrays.
+	NewParcel(bytes int) (Parcel, error)
+}
+
+// Parcel is arrays that are sent while kernels run. Uploading one of them, or a part of it, is a copy within the device then, which the caller cannot tell
+// from another one, if it is slow. What is not sent is uploaded from the host as ever.
+type Parcel interface {
+	// Send replaces what the parcel holds, by as many of the arrays as there is room for, except small ones. They must not change until they are
+	// forgotten. Any goroutine may call it, after Forget.
+	Send(floats [][]float32, ints [][]int32) error
+	// Forget lets later uploads read the host's memory again.
+	Forget()
+	// Free gives the memory back.
+	Free() error
+}
+
 // Addressable is a Memory that the host can read in place.
 type Addressable interface {
 	// View is the memory of a float32 value. It must not be written.

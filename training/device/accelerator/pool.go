@@ -44,6 +44,7 @@ type Backend interface {
 	device.Rounding
 	device.Separate
 	device.Cloning
+	device.Ahead
 	Close() error
 }
 

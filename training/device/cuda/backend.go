@@ -19,6 +19,7 @@ type Backend struct {
 	modules   modules
 	staging   staging // of the compute stream
 	clones    staging // of the copies stream, to the host
+	ahead     ahead
 	workspace workspace
 	products  *products
 	tables    ropeTables
@@ -61,7 +62,10 @@ func Open(o Options) (*Backend, error) {
 
 func (b *Backend) start() error {
 	b.staging = staging{device: b.device, stream: b.compute, sync: b.Sync}
-	b.clones = staging{device: b.device, stream: b.device.Copies, sync: func() error { return nil }}
+	aside := func() staging {
+		return staging{device: b.device, stream: b.device.Copies, sync: func() error { return nil }}
+	}
+	b.clones, b.ahead.staging, b.ahead.least = aside(), aside(), worthSending
 	var err error
 	b.products, err = newProducts(b)
 	return err
@@ -70,7 +74,7 @@ func (b *Backend) start() error {
 // Close gives the device back. All buffers are gone then.
 func (b *Backend) Close() error {
 	return errors.Join(b.Sync(), b.device.Copies.Sync(), b.products.close(), b.workspace.close(b.device), b.tables.close(b.device), b.heads.close(b.device),
-		b.staging.close(), b.clones.close(), b.device.Close())
+		b.staging.close(), b.clones.close(), b.ahead.staging.close(), b.device.Close())
 }
 
 // Info describes the device.

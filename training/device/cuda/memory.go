@@ -85,15 +85,21 @@ func (b *Backend) UploadFloats(dst *device.Value, src []float32) error {
 		return err
 	}
 	if dst.Desc().DType == device.Float32 {
-		return b.staging.upload(address(dst, device.Float32), bytesOf(src))
+		return b.upload(address(dst, device.Float32), bytesOf(src))
 	}
 	to := address(dst, device.BFloat16)
-	return b.staging.through(len(src), func(at, n int, wide driver.Pointer) error {
-		if err := b.staging.upload(wide, bytesOf(src[at:at+n])); err != nil {
-			return err
-		}
-		b.kernel("memory", "narrow", single).pointer(to + driver.Pointer(2*at)).pointer(wide).i64(n).each(n)
+	narrow := func(at, n int, from driver.Pointer) {
+		b.kernel("memory", "narrow", single).pointer(to + driver.Pointer(2*at)).pointer(from).i64(n).each(n)
+	}
+	if b.take(bytesOf(src), func(from driver.Pointer) { narrow(0, len(src), from) }) {
 		return nil
+	}
+	return b.staging.through(len(src), func(at, n int, wide driver.Pointer) error {
+		err := b.staging.upload(wide, bytesOf(src[at:at+n]))
+		if err == nil {
+			narrow(at, n, wide)
+		}
+		return err
 	})
 }
 
@@ -102,7 +108,15 @@ func (b *Backend) UploadInts(dst *device.Value, src []int32) error {
 	if err := sized(dst, len(src), dst.Desc().DType == device.Int32); err != nil {
 		return err
 	}
-	return b.staging.upload(address(dst, device.Int32), bytesOf(src))
+	return b.upload(address(dst, device.Int32), bytesOf(src))
+}
+
+// upload copies src, from the device's own memory if it has been sent there.
+func (b *Backend) upload(to driver.Pointer, src []byte) error {
+	if b.take(src, func(from driver.Pointer) { b.fail(b.compute.Copy(to, from, len(src))) }) {
+		return nil
+	}
+	return b.staging.upload(to, src)
 }
 
 // DownloadFloats is part of device.Memory.
