@@ -33,8 +33,16 @@ pair() {
 
 gpu=(--device cuda --json)
 pair gemm bin/tempera bench gemm "${gpu[@]}" --sizes 4096,8192 --variant nn,nt,tn
+for shape in "16 12 1024 64" "4 12 8192 64" "16 32 1024 128" "4 32 8192 128"; do
+  read -r batch heads tokens width <<< "$shape"
+  for causal in --causal ""; do
+    one=(--batch "$batch" --heads "$heads" --tokens "$tokens" --width "$width" --backward $causal)
+    pair attention bin/tempera bench attention "${gpu[@]}" "${one[@]}" -- "$python" peers/torch_attention.py "${one[@]}" --device cuda --bf16
+  done
+done
 pair gpt2 bin/tempera bench train "${gpu[@]}" --model gpt --layers 12 --dim 768 --heads 12 --ff 3072 --vocab 50304 --seq 1024 --batch 16 --steps 30 --warmup 10 -- \
   "$python" peers/torch_gpt2.py --batch 16 --steps 30 --warmup 20
+pair checkpoint bin/tempera bench checkpoint "${gpu[@]}" --model gpt --layers 12 --dim 768 --heads 12 --ff 3072 --vocab 50304 --seq 1024 --batch 16 --steps 120 --warmup 10 --every 40
 pair clip bin/tempera bench train "${gpu[@]}" --model clip --layers 12 --dim 768 --heads 12 --ff 3072 --vocab 49408 --seq 77 --image 224 --patch 16 --embed 512 --batch 256 --steps 20 --warmup 5 -- \
   "$python" peers/torch_train.py clip --layers 12 --dim 768 --heads 12 --ff 3072 --vocab 49408 --seq 77 --image 224 --patch 16 --embed 512 --batch 256 --steps 20 --warmup 10 --device cuda --bf16 --compile
 pair decode bin/tempera bench decode "${gpu[@]}" --layers 16 --dim 2048 --heads 32 --kv-heads 8 --ff 8192 --vocab 128256 --batch 1 --prompt 128 --new 128

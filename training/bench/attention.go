@@ -4,18 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
 
-	"tempera/training/kernel"
+	"tempera/training/device"
+	"tempera/training/device/accelerator"
 )
 
 // AttentionOptions are the shape and length of a measurement of attention.
 type AttentionOptions struct {
 	Cores
+	GPU      accelerator.Flags
 	Batch    int
 	Heads    int
 	KVHeads  int // 0: Heads
@@ -41,6 +42,7 @@ func (o *AttentionOptions) Bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.Causal, "causal", o.Causal, "mask later tokens")
 	f.BoolVar(&o.Backward, "backward", o.Backward, "measure the backward pass too")
 	o.bind(f)
+	o.GPU.Bind(f)
 	bindRepeats(f, &o.Repeats, "passes")
 }
 
@@ -58,7 +60,7 @@ func (o AttentionOptions) Validate() error {
 	if o.KVHeads < 0 || o.KVHeads > 0 && o.Heads%o.KVHeads != 0 {
 		faults = append(faults, fmt.Errorf("kv-heads is %d: give a divisor of the %d heads, or 0", o.KVHeads, o.Heads))
 	}
-	return errors.Join(append(faults, o.faults()...)...)
+	return errors.Join(append(append(faults, o.faults()...), o.GPU.Faults()...)...)
 }
 
 // AttentionResult is one line of JSON. Rates count the products alone, without what a causal mask hides.
@@ -78,82 +80,100 @@ type AttentionResult struct {
 	Device         string  `json:"device"`
 }
 
-// Attention measures self-attention on random data.
-func Attention(ctx context.Context, o AttentionOptions) (AttentionResult, error) {
+// Attention measures self-attention on random data, in the precision of activations.
+func Attention(ctx context.Context, o AttentionOptions) (r AttentionResult, err error) {
 	if err := o.Validate(); err != nil {
-		return AttentionResult{}, err
+		return r, err
 	}
 	if o.KVHeads == 0 {
 		o.KVHeads = o.Heads
 	}
-	e, device, err := o.engine()
+	b, threads, done, err := Options{Cores: o.Cores, GPU: o.GPU}.backend(ctx)
 	if err != nil {
-		return AttentionResult{}, err
+		return r, err
 	}
-	defer e.Close()
-	r := AttentionResult{
+	defer done()
+	r = AttentionResult{
 		Peer: "tempera", Batch: o.Batch, Heads: o.Heads, KVHeads: o.KVHeads, Tokens: o.Tokens, Width: o.Width, Causal: o.Causal,
-		Threads: e.Threads(), Device: device,
+		Threads: threads, Device: b.Name(),
 	}
+	a, free, err := o.args(b)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, free()) }()
 	pairs := float64(o.Tokens) * float64(o.Tokens)
 	if o.Causal {
 		pairs = float64(o.Tokens) * float64(o.Tokens+1) / 2
 	}
 	product := 2 * float64(o.Batch*o.Heads*o.Width) * pairs
-	b := o.args()
-	forward, backward := func() { e.Attention(b.Forward) }, func() { e.AttentionBackward(b) }
-	if r.ForwardMS, err = o.fastest(ctx, forward); err != nil {
+	forward, err := o.fastest(ctx, b, func() { b.Attention(a.Forward) })
+	if err != nil {
 		return r, err
 	}
-	r.ForwardGFLOPS = round(2*product/r.ForwardMS/1e6, 1)
+	r.ForwardMS, r.ForwardGFLOPS = round(forward, 3), round(2*product/forward/1e6, 1)
 	if o.Backward {
-		if r.BackwardMS, err = o.fastest(ctx, backward); err != nil {
+		backward, err := o.fastest(ctx, b, func() { b.AttentionBackward(a) })
+		if err != nil {
 			return r, err
 		}
-		r.BackwardGFLOPS = round(5*product/r.BackwardMS/1e6, 1)
+		r.BackwardMS, r.BackwardGFLOPS = round(backward, 3), round(5*product/backward/1e6, 1)
 	}
-	r.ForwardMS, r.BackwardMS = round(r.ForwardMS, 3), round(r.BackwardMS, 3)
 	return r, nil
 }
 
-// args are queries, keys and values side by side, as one product makes them.
-func (o AttentionOptions) args() kernel.AttentionBackwardArgs {
-	random := rand.New(rand.NewPCG(0, 0))
-	vector := func(heads int) []float32 {
-		x := make([]float32, o.Batch*o.Tokens*heads*o.Width)
-		for i := range x {
-			x[i] = float32(random.NormFloat64())
-		}
-		return x
+// args are queries, keys and values side by side, as one product makes them, and what frees them.
+func (o AttentionOptions) args(b device.Backend) (a device.AttentionBackwardArgs, free func() error, err error) {
+	h := holder{backend: b}
+	all, c := o.Heads+2*o.KVHeads, (o.Heads+2*o.KVHeads)*o.Width
+	x, dx := h.activations(o.Batch*o.Tokens, c), h.activations(o.Batch*o.Tokens, c)
+	out, dout := h.activations(o.Batch*o.Tokens, o.Heads*o.Width), h.activations(o.Batch*o.Tokens, o.Heads*o.Width)
+	sums := h.value(device.Floats(o.Batch, o.Heads, o.Tokens))
+	h.randomise(x)
+	h.randomise(dout)
+	if h.err != nil {
+		return a, nil, errors.Join(h.err, h.free())
 	}
-	all := o.Heads + 2*o.KVHeads
-	part := func(x []float32, head int) kernel.View {
-		c := all * o.Width
-		return kernel.View{Data: x[head*o.Width:], Batch: o.Tokens * c, Token: c, Head: o.Width}
+	part := func(v *device.Value, head int) device.Heads {
+		w := device.HeadsOf(v, device.HeadsShape{T: o.Tokens, H: all, D: o.Width, Parts: 1})
+		w.Offset = head * o.Width
+		return w
 	}
-	x, dx, out, dout := vector(all), vector(all), vector(o.Heads), vector(o.Heads)
-	f := kernel.AttentionArgs{
+	whole := func(v *device.Value) device.Heads {
+		return device.HeadsOf(v, device.HeadsShape{T: o.Tokens, H: o.Heads, D: o.Width, Parts: 1})
+	}
+	f := device.AttentionArgs{
 		B: o.Batch, T: o.Tokens, S: o.Tokens, H: o.Heads, KVHeads: o.KVHeads, D: o.Width, Causal: o.Causal,
-		Q: part(x, 0), K: part(x, o.Heads), V: part(x, o.Heads+o.KVHeads), O: kernel.TightView(out, o.Tokens, o.Heads, o.Width),
-		LogSumExp: make([]float32, o.Batch*o.Heads*o.Tokens),
+		Q: part(x, 0), K: part(x, o.Heads), V: part(x, o.Heads+o.KVHeads), O: whole(out), LogSumExp: sums,
 	}
-	return kernel.AttentionBackwardArgs{
-		Forward: f, DO: kernel.TightView(dout, o.Tokens, o.Heads, o.Width),
-		DQ: part(dx, 0), DK: part(dx, o.Heads), DV: part(dx, o.Heads+o.KVHeads),
-	}
+	return device.AttentionBackwardArgs{
+		Forward: f, DO: whole(dout), DQ: part(dx, 0), DK: part(dx, o.Heads), DV: part(dx, o.Heads+o.KVHeads),
+	}, h.free, nil
 }
 
-// fastest is the least time of a run in milliseconds, after one that does not count.
-func (o AttentionOptions) fastest(ctx context.Context, run func()) (float64, error) {
-	run()
+// fastest is the least time of a pass in milliseconds, after one that does not count. A GPU is asked for several passes before it is waited for.
+func (o AttentionOptions) fastest(ctx context.Context, b device.Backend, pass func()) (float64, error) {
+	passes := 1
+	if _, ok := b.(device.Separate); ok {
+		passes = productsAtATime
+	}
+	pass()
+	if err := b.Sync(); err != nil {
+		return 0, err
+	}
 	var ms []float64
 	for range o.Repeats {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
 		start := time.Now()
-		run()
-		ms = append(ms, float64(time.Since(start).Nanoseconds())/1e6)
+		for range passes {
+			pass()
+		}
+		if err := b.Sync(); err != nil {
+			return 0, err
+		}
+		ms = append(ms, float64(time.Since(start).Nanoseconds())/1e6/float64(passes))
 	}
 	return slices.Min(ms), nil
 }

@@ -42,6 +42,8 @@ type CheckpointResult struct {
 	Params      int64   `json:"params"`
 	StateBytes  int64   `json:"state_bytes"`
 	Threads     int     `json:"threads"`
+	Device      string  `json:"device"`
+	Cloned      bool    `json:"cloned"` // the state is copied on the device first
 	Checkpoints int     `json:"checkpoints"`
 	StepMS      float64 `json:"step_ms"`        // median of the steps that no checkpoint touches
 	CopyMS      float64 `json:"copy_ms"`        // median time that training stands still while its state is copied
@@ -57,10 +59,14 @@ func Checkpoint(ctx context.Context, o CheckpointOptions) (r CheckpointResult, e
 		return r, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if _, err := t.loop.Run(ctx); err != nil {
+	done, err := t.loop.Run(ctx)
+	if err != nil {
 		return r, err
 	}
-	r = CheckpointResult{Peer: "tempera", Params: parameters(t.model), Threads: t.threads, Checkpoints: len(t.files.writes)}
+	r = CheckpointResult{
+		Peer: "tempera", Params: parameters(t.model), Threads: t.threads, Device: t.loop.Backend.Name(), Cloned: done.Memory.Clones > 0,
+		Checkpoints: len(t.files.writes),
+	}
 	for _, w := range t.files.writes {
 		r.StateBytes = max(r.StateBytes, w.bytes)
 	}
@@ -123,7 +129,7 @@ func (o CheckpointOptions) training(ctx context.Context) (*checkpointed, error) 
 		done()
 		return nil, err
 	}
-	t := &checkpointed{model: m, watch: &stopwatch{Objective: obj}, files: &folder{path: o.Folder}, threads: threads}
+	t := &checkpointed{model: m, watch: &stopwatch{sizedObjective: obj}, files: &folder{path: o.Folder}, threads: threads}
 	t.close = func() (err error) {
 		if c, ok := obj.(io.Closer); ok {
 			err = c.Close()

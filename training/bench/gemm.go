@@ -200,34 +200,14 @@ func (o GemmOptions) gpu(ctx context.Context, b *accelerator.Lease) (r GemmResul
 // onDevice makes the operands of a shape, all of them activations, and what frees them.
 func (o GemmOptions) onDevice(b device.Backend, s kernel.GemmArgs, variant string) (a device.GemmArgs, free func() error, err error) {
 	a = device.GemmArgs{M: s.M, N: s.N, K: s.K, TransA: strings.HasPrefix(variant, "t"), TransB: strings.HasSuffix(variant, "t")}
-	var made []*device.Value
-	free = func() error {
-		var errs []error
-		for _, v := range made {
-			errs = append(errs, b.Free(v.Buffer()))
-		}
-		return errors.Join(errs...)
+	h := holder{backend: b}
+	a.A, a.B, a.C = h.activations(s.M, s.K), h.activations(s.K, s.N), h.activations(s.M, s.N)
+	h.randomise(a.A)
+	h.randomise(a.B)
+	if h.err != nil {
+		return a, nil, errors.Join(h.err, h.free())
 	}
-	random := rand.New(rand.NewPCG(0, 0))
-	for _, x := range []struct {
-		to **device.Value
-		n  int
-	}{{&a.A, s.M * s.K}, {&a.B, s.K * s.N}, {&a.C, s.M * s.N}} {
-		v, err := device.New(b, device.Desc{DType: device.ActivationsOf(b), Shape: device.Shape{x.n}})
-		if err != nil {
-			return a, nil, errors.Join(err, free())
-		}
-		made = append(made, v)
-		data := make([]float32, x.n)
-		for i := range data {
-			data[i] = float32(random.NormFloat64())
-		}
-		if err := b.UploadFloats(v, data); err != nil {
-			return a, nil, errors.Join(err, free())
-		}
-		*x.to = v
-	}
-	return a, free, nil
+	return a, h.free, nil
 }
 
 // operands fills a shape with random numbers: speed does not depend on them.

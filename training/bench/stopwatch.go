@@ -7,19 +7,25 @@ import (
 	"tempera/training"
 )
 
+// sizedObjective has what it needs predicted, as trainings outside of benchmarks have.
+type sizedObjective interface {
+	training.Objective
+	training.Sized
+}
+
 // stopwatch is an objective that notes when its steps begin and end. Between two steps the loop waits for a batch and begins checkpoints.
 type stopwatch struct {
-	training.Objective
+	sizedObjective
 	begin, end []time.Time
 }
 
 func (s *stopwatch) Step(step int64, b *training.Batch) (training.Metrics, error) {
 	s.begin = append(s.begin, time.Now())
-	return s.Objective.Step(step, b)
+	return s.sizedObjective.Step(step, b)
 }
 
 func (s *stopwatch) Updated(step int64) error {
-	err := s.Objective.Updated(step)
+	err := s.sizedObjective.Updated(step)
 	s.end = append(s.end, time.Now())
 	return err
 }

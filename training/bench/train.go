@@ -107,7 +107,7 @@ func (o Options) config() model.Config {
 	return c.Resolve()
 }
 
-func (o Options) objective(m *model.Model) (training.Objective, error) {
+func (o Options) objective(m *model.Model) (sizedObjective, error) {
 	switch o.Model {
 	case "clip":
 		return objective.NewCLIP(m, o.plan())

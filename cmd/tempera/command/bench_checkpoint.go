@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tempera/training/bench"
 )
@@ -49,7 +50,9 @@ func benchCheckpointCommand(a *app) *cobra.Command {
 				}
 				defer func() { err = errors.Join(err, os.RemoveAll(o.Folder)) }()
 			}
-			r, err := checkpointAndResume(cmd.Context(), o)
+			var again []string
+			cmd.Flags().Visit(func(f *pflag.Flag) { again = append(again, "--"+f.Name+"="+f.Value.String()) })
+			r, err := checkpointAndResume(cmd.Context(), o, again)
 			if err != nil {
 				return err
 			}
@@ -66,8 +69,8 @@ func benchCheckpointCommand(a *app) *cobra.Command {
 	return c
 }
 
-// checkpointAndResume trains here, then resumes in a process of its own.
-func checkpointAndResume(ctx context.Context, o bench.CheckpointOptions) (checkpointResult, error) {
+// checkpointAndResume trains here, then resumes in a process of its own, which gets the flags that were given.
+func checkpointAndResume(ctx context.Context, o bench.CheckpointOptions, flags []string) (checkpointResult, error) {
 	r, err := bench.Checkpoint(ctx, o)
 	if err != nil {
 		return checkpointResult{}, err
@@ -77,14 +80,7 @@ func checkpointAndResume(ctx context.Context, o bench.CheckpointOptions) (checkp
 		return checkpointResult{}, err
 	}
 	var out bytes.Buffer
-	c := exec.CommandContext(ctx, self, "bench", "checkpoint", "--resume", "--json", "--folder", o.Folder)
-	for name, v := range map[string]int{
-		"layers": o.Layers, "dim": o.Dim, "heads": o.Heads, "ff": o.FF, "vocab": o.Vocab, "batch": o.Batch, "seq": o.Seq,
-		"threads": o.Threads, "steps": o.Steps, "warmup": o.Warmup,
-	} {
-		c.Args = append(c.Args, fmt.Sprintf("--%s=%d", name, v))
-	}
-	c.Args = append(c.Args, "--model="+o.Model)
+	c := exec.CommandContext(ctx, self, append(append([]string{"bench", "checkpoint"}, flags...), "--resume", "--json", "--folder="+o.Folder)...)
 	c.Stdout, c.Stderr = &out, os.Stderr
 	start := time.Now()
 	if err := c.Run(); err != nil {
