@@ -2,6 +2,7 @@ package training
 
 import (
 	"fmt"
+	"sync"
 
 	"tempera/training/device"
 )
@@ -11,6 +12,7 @@ type feed struct {
 	ready   chan fed
 	free    chan *Batch
 	quit    chan struct{}
+	ending  sync.Once
 	done    chan struct{}
 	parcels map[*Batch]device.Parcel // none: batches stay on the host
 }
@@ -87,9 +89,9 @@ func (f *feed) release(b *Batch) {
 	f.free <- b
 }
 
-// stop ends the goroutine and waits for it.
+// stop ends the goroutine and waits for it. It may be called again.
 func (f *feed) stop() {
-	close(f.quit)
+	f.ending.Do(func() { close(f.quit) })
 	<-f.done
 	for _, p := range f.parcels {
 		p.Forget()

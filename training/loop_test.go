@@ -308,7 +308,10 @@ func TestFaultsOfTheRunSurface(t *testing.T) {
 		"a panic of the batch maker": {change: func(l *training.Loop) {
 			l.Batches = func(int64, *training.Batch) error { panic("shard") }
 		}, text: "panic: shard"},
-		"a damaged checkpoint":          {change: func(l *training.Loop) { l.Checkpoints = &store{newest: []byte("abc")} }, want: checkpoint.ErrCorrupt},
+		"a damaged checkpoint": {change: func(l *training.Loop) { l.Checkpoints = &store{newest: []byte("abc")} }, want: checkpoint.ErrCorrupt},
+		"a state that cannot be brought back": {change: func(l *training.Loop) {
+			l.Config.Steps, l.Config.Spike, l.Batches, l.Backend = 60, spikes(), poisoned(47), refusing{l.Backend, broken}
+		}, want: broken, text: "go back to step 40"},
 		"a configuration without steps": {change: func(l *training.Loop) { l.Config.Steps, l.Config.BatchSize = 0, 0 }, text: "batch_size is 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,6 +326,14 @@ func TestFaultsOfTheRunSurface(t *testing.T) {
 		})
 	}
 }
+
+// refusing is a backend that takes no floats.
+type refusing struct {
+	device.Backend
+	fault error
+}
+
+func (r refusing) UploadFloats(*device.Value, []float32) error { return r.fault }
 
 func TestTheCheckpointOfAnotherConfigurationIsRefused(t *testing.T) {
 	l := loopOf(newPull(t), 20)
