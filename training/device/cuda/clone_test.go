@@ -151,6 +151,9 @@ func TestCheckpointsAndAnchorsOnTheDeviceAreThoseOfTheHost(t *testing.T) {
 			if planned.Clones > 0 || planned.Declined != room.Clones+room.Ahead {
 				t.Fatalf("there is no room for copies of the state, and the plan is %v", planned)
 			}
+			if !strings.Contains(planned.String(), "training waits for transfers") {
+				t.Errorf("nobody is told that there is no room: %v", planned)
+			}
 			if spikes := name == "checkpoints and anchors, with a spike"; (back == 2) != spikes {
 				t.Errorf("the two runs went back %d times", back)
 			}
