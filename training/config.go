@@ -31,7 +31,7 @@ type Config struct {
 	// DropNotFinite leaves the update of a step out whose loss or gradient is not a
 	// number. Otherwise, and after ten in a row, it is a *DivergedError.
 	DropNotFinite bool `json:"drop_not_finite,omitempty"`
-	// PeakFLOPS of the device, of which the metric mfu is the share in use; 0: measured at the start.
+	// PeakFLOPS of the device, or of all that do a step together, of which the metric mfu is the share in use; 0: measured at the start.
 	PeakFLOPS float64 `json:"peak_flops,omitempty"`
 	// MemoryLimit in bytes makes a run that would need more a *MemoryError, before it is allocated. 0 is four fifths of the machine's memory, or
 	// of what its control group may use.

@@ -216,6 +216,9 @@ func (r *run) prepare(ctx context.Context) (int64, error) {
 		if r.config.PeakFLOPS, err = measurePeak(r.Backend); err != nil {
 			return 0, err
 		}
+		if s, ok := r.Objective.(Spread); ok {
+			r.config.PeakFLOPS *= float64(s.Devices())
+		}
 	}
 	if r.Evaluation != nil && r.Evaluation.KeepBest {
 		if r.best, err = newKeepsakes(r.Backend, r.Objective); err != nil {

@@ -36,6 +36,12 @@ type Costed interface {
 	StepFLOPs() float64
 }
 
+// Spread is a Costed objective whose steps several equal devices do together.
+type Spread interface {
+	Costed
+	Devices() int
+}
+
 // Sized is an Objective that knows what its graphs need.
 type Sized interface {
 	// Needs plans a step on batches of another size, or of its own. Nothing is allocated.

@@ -113,6 +113,20 @@ func (m *Model) Over(params []*graph.Param) *Model {
 	return o
 }
 
+// On is the same network on another device. Its parameters are zero: a device.Group copies them.
+func (m *Model) On(b device.Backend) (*Model, error) {
+	o := &Model{Config: m.Config, backend: b, byName: map[string]*graph.Param{}}
+	for _, p := range m.params {
+		q, err := graph.NewParam(b, p.Name, p.Value.Shape()...)
+		if err != nil {
+			return nil, err
+		}
+		q.Frozen, q.NoDecay = p.Frozen, p.NoDecay
+		o.add(q)
+	}
+	return o, nil
+}
+
 // Copy sets every parameter that w has too, by name and size, and returns how
 // many that were: it is how a model starts from another one's weights.
 func (m *Model) Copy(w *Weights) (int, error) {

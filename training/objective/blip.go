@@ -32,6 +32,7 @@ type BLIP struct {
 	used     bucket    // by the last step
 	momentum *momentum // nil: ITC is off, or within the batch
 	text     textBuffers
+	turn     turn
 }
 
 var _ training.Objective = (*BLIP)(nil)
@@ -107,7 +108,7 @@ func (b *BLIP) Step(step int64, batch *training.Batch) (training.Metrics, error)
 	}
 	total := training.Metrics{}
 	n := b.options.parts()
-	for i, s := range b.shares(p) {
+	for i, s := range b.turn.own(b.shares(p)) {
 		if s == 0 {
 			continue
 		}
@@ -264,6 +265,15 @@ func (b *BLIP) Updated(step int64) error {
 	b.momentum.enqueue(step, image, text)
 	return nil
 }
+
+// Take is part of parallel.Replica. Captioning alone can be shared: what contrasts and matches has one micro-batch.
+func (b *BLIP) Take(first, of int) (err error) {
+	b.turn, err = b.options.turns(first, of)
+	return err
+}
+
+// Gather is part of parallel.Replica: nothing is counted.
+func (b *BLIP) Gather(training.Objective, training.Metrics) {}
 
 // RateShare is part of training.Rated. The temperature is a small number that is
 // trained as it is: with a tenth of the rate its steps stay small beside it, as

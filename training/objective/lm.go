@@ -20,6 +20,7 @@ type LM struct {
 	plan   Plan
 	graphs buckets
 	load   *balancer
+	turn   turn
 }
 
 var _ training.Objective = (*LM)(nil)
@@ -82,7 +83,7 @@ func (l *LM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 	}
 	loss := 0.0
 	n := l.plan.rows() * context
-	for i, s := range shares(targets, l.plan.parts()) {
+	for i, s := range l.turn.own(shares(targets, l.plan.parts())) {
 		if s == 0 {
 			continue
 		}
@@ -125,6 +126,15 @@ func checkTargets(targets []int32, vocab int) error {
 
 // Updated is part of training.Objective: experts are balanced.
 func (l *LM) Updated(int64) error { return l.load.update() }
+
+// Take is part of parallel.Replica.
+func (l *LM) Take(first, of int) (err error) {
+	l.turn, err = l.plan.turns(first, of)
+	return err
+}
+
+// Gather is part of parallel.Replica.
+func (l *LM) Gather(other training.Objective, m training.Metrics) { l.load.gather(other.(*LM).load, m) }
 
 // StepFLOPs is part of training.Costed.
 func (l *LM) StepFLOPs() float64 {

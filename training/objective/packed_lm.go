@@ -32,6 +32,7 @@ type PackedLM struct {
 	graphs  shapedGraphs[PackedShape]
 	arena   *graph.Arena
 	options TuneOptions
+	turn    turn
 	step    PackedShape // of the last step
 	ends    []int32     // of a micro-batch
 	drawn   []float32   // its noise
@@ -139,7 +140,7 @@ func (l *PackedLM) Step(step int64, b *training.Batch) (training.Metrics, error)
 		return nil, err
 	}
 	metrics := training.Metrics{training.LossKey: 0}
-	for i, s := range shares(t.targets, l.plan.parts()) {
+	for i, s := range l.turn.own(shares(t.targets, l.plan.parts())) {
 		if s == 0 {
 			continue
 		}
@@ -257,6 +258,15 @@ func (t packedTexts) feed(g *graph.Graph) error {
 
 // Updated is part of training.Objective.
 func (l *PackedLM) Updated(int64) error { return nil }
+
+// Take is part of parallel.Replica.
+func (l *PackedLM) Take(first, of int) (err error) {
+	l.turn, err = l.plan.turns(first, of)
+	return err
+}
+
+// Gather is part of parallel.Replica: nothing is counted.
+func (l *PackedLM) Gather(training.Objective, training.Metrics) {}
 
 // StepFLOPs is part of training.Costed: those of the last step. Attention counts
 // as if rows were whole.

@@ -43,6 +43,7 @@ type Spans struct {
 	graphs  shapedGraphs[SpanShape]
 	arena   *graph.Arena
 	load    *balancer
+	turn    turn
 
 	part    spanArrays // that is being computed
 	extra   map[string][]float32
@@ -160,7 +161,7 @@ func (s *Spans) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 		}
 	}
 	metrics := training.Metrics{}
-	for i, weight := range spanShares(a, parts) {
+	for i, weight := range s.turn.own(spanShares(a, parts)) {
 		if weight == 0 {
 			continue
 		}
@@ -224,6 +225,17 @@ func spanShares(a spanArrays, parts int) []float64 {
 
 // Updated is part of training.Objective: experts are balanced.
 func (s *Spans) Updated(int64) error { return s.load.update() }
+
+// Take is part of parallel.Replica.
+func (s *Spans) Take(first, of int) (err error) {
+	s.turn, err = s.options.Plan.turns(first, of)
+	return err
+}
+
+// Gather is part of parallel.Replica.
+func (s *Spans) Gather(other training.Objective, m training.Metrics) {
+	s.load.gather(other.(*Spans).load, m)
+}
 
 // StepFLOPs is part of training.Costed: those of the last step. Texts count as if each were of their mean length.
 func (s *Spans) StepFLOPs() float64 {

@@ -49,6 +49,7 @@ type VLM struct {
 	options VLMOptions
 	graphs  buckets
 	load    *balancer
+	turn    turn
 }
 
 var _ training.Objective = (*VLM)(nil)
@@ -102,7 +103,7 @@ func (v *VLM) Step(_ int64, b *training.Batch) (training.Metrics, error) {
 		return nil, err
 	}
 	n, metrics := v.options.rows()*v.model.Config.Text.Context, training.Metrics{training.LossKey: 0}
-	for i, s := range shares(t.targets, v.options.parts()) {
+	for i, s := range v.turn.own(shares(t.targets, v.options.parts())) {
 		if s == 0 {
 			continue
 		}
@@ -144,6 +145,17 @@ func (v *VLM) run(i int, s float64, t illustratedTexts, b *training.Batch) (*gra
 
 // Updated is part of training.Objective: experts are balanced.
 func (v *VLM) Updated(int64) error { return v.load.update() }
+
+// Take is part of parallel.Replica.
+func (v *VLM) Take(first, of int) (err error) {
+	v.turn, err = v.options.turns(first, of)
+	return err
+}
+
+// Gather is part of parallel.Replica.
+func (v *VLM) Gather(other training.Objective, m training.Metrics) {
+	v.load.gather(other.(*VLM).load, m)
+}
 
 // StepFLOPs is part of training.Costed. Packed images count as ones of the usual
 // size; of what is frozen, the backward does not count.

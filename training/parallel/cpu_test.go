@@ -1,0 +1,5 @@
+//go:build !gpu
+
+package parallel_test
+
+func gpuPlaces() []place { return nil }
