@@ -12,53 +12,20 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"unsafe"
 
 	"tempera/training/device/cuda/driver"
+	"tempera/training/device/cuda/library"
 )
 
 // environment names the library's file. Nothing else is tried then.
 const environment = "TEMPERA_LIBCUBLASLT"
 
-// folders are where toolkits and Python's packages put the library, beside those that the loader knows. Variables that are not set are left out.
-var folders = []string{
-	"$CUDA_HOME/lib64", "/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64",
-	"$VIRTUAL_ENV/lib/python3*/site-packages/nvidia/*/lib", "$CONDA_PREFIX/lib", "$CONDA_PREFIX/lib/python3*/site-packages/nvidia/*/lib",
-	"$HOME/.local/lib/python3*/site-packages/nvidia/*/lib", "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
-	"/opt/*/lib/python3*/site-packages/nvidia/*/lib",
-}
-
-// candidates are the files to try, best first.
-func candidates() []string {
-	if path := os.Getenv(environment); path != "" {
-		return []string{path}
-	}
-	var paths []string
-	for _, version := range []string{"13", "12", "11"} {
-		name := "libcublasLt.so." + version
-		paths = append(paths, name)
-		for _, f := range folders {
-			unset := false
-			folder := os.Expand(f, func(variable string) string {
-				value := os.Getenv(variable)
-				unset = unset || value == ""
-				return value
-			})
-			if found, err := filepath.Glob(filepath.Join(folder, name)); err == nil && !unset {
-				paths = append(paths, found...)
-			}
-		}
-	}
-	return paths
-}
-
 // load opens the first candidate that can be opened.
 func load(l *C.blas_library) (path string, err error) {
 	var faults []string
-	for _, path := range candidates() {
+	for _, path := range library.Candidates(environment, "libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11") {
 		c := C.CString(path)
 		message := C.blas_load(l, c)
 		if message == nil {

@@ -1,4 +1,4 @@
 #include <cuda.h>
 
-// enter makes a context current on this thread. A goroutine may move between threads, so every call says which one it needs; nothing else sets it.
+// enter makes a context current on this thread. A goroutine may move between threads, so every call says which one it needs. Who lets others set it enters 0 afterwards.
 CUresult driver_enter(CUcontext c);

@@ -1,11 +1,9 @@
 // A stand-in for cuBLASLt's functions that package blas uses. Arguments are checked as the documentation says; sums are float64.
+#include "device.h"
 #include "host.h"
 #include <memory>
 
 namespace fake {
-int run_work(void *stream, std::function<void()> w);
-bool range(uint64_t d, size_t n);
-
 namespace {
 enum { OK = 0, INVALID = 7, UNSUPPORTED = 15 };
 enum { FLOAT32 = 0, BFLOAT16 = 14, COMPUTE_32F = 68, COMPUTE_TF32 = 77 };
@@ -195,13 +193,13 @@ int cublasLtMatmul(P h, P desc, const float *alpha, P a, P la, P b, P lb, const 
   if (h != &handle || !fits(m)) return INVALID;
   if (!supported(m)) return UNSUPPORTED;
   if (g.mark != mark || g.rows != m.d.rows || g.columns != m.d.columns || g.inner != m.inner() || g.epilogue != m.desc.epilogue) return INVALID;
-  if (bytes < g.workspace || (uint64_t)workspace % 256 || !range((uint64_t)workspace, bytes)) return INVALID;
+  if (bytes < g.workspace || (uint64_t)workspace % 256 || !range(stream, (uint64_t)workspace, bytes)) return INVALID;
   Addresses p{(uint64_t)a, (uint64_t)b, (uint64_t)c, (uint64_t)d, *alpha, *beta};
   if (p.a % g.alignment[0] || p.b % g.alignment[1] || p.c % g.alignment[2] || p.d % g.alignment[3]) return INVALID;
-  if (!range(p.a, m.a.bytes()) || !range(p.b, m.b.bytes()) || !range(p.d, m.d.bytes())) return INVALID;
-  if (p.beta != 0 && !range(p.c, m.c.bytes())) return INVALID;
-  if (m.desc.epilogue & EPILOGUE_BIAS && !range(m.desc.bias, m.d.rows * m.d.size())) return INVALID;
-  if (m.desc.epilogue & EPILOGUE_AUXILIARY && !range(m.desc.auxiliary, m.d.columns * m.desc.auxiliary_ld * m.d.size())) return INVALID;
-  return run_work(stream, [=] { multiply(m, p); });
+  if (!range(stream, p.a, m.a.bytes()) || !range(stream, p.b, m.b.bytes()) || !range(stream, p.d, m.d.bytes())) return INVALID;
+  if (p.beta != 0 && !range(stream, p.c, m.c.bytes())) return INVALID;
+  if (m.desc.epilogue & EPILOGUE_BIAS && !range(stream, m.desc.bias, m.d.rows * m.d.size())) return INVALID;
+  if (m.desc.epilogue & EPILOGUE_AUXILIARY && !range(stream, m.desc.auxiliary, m.d.columns * m.desc.auxiliary_ld * m.d.size())) return INVALID;
+  return emit(stream, [=] { multiply(m, p); });
 }
 }

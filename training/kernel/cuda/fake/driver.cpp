@@ -1,37 +1,24 @@
 // A stand-in for libcuda.so.1 that runs the kernels of this folder on the CPU, for tests on machines without a GPU.
+#include "device.h"
 #include "host.h"
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 namespace fake {
 void run_block(const std::function<void()> &body, size_t dynamic_bytes);
+
+std::recursive_mutex lock;
+thread_local Device *current;
 
 namespace {
 std::map<std::string, Kernel> &kernels() {
   static std::map<std::string, Kernel> all;
   return all;
 }
-using Work = std::function<void()>;
-using Graph = std::vector<Work>;
-// A stream does its work as late as may be: when it is waited for, by a synchronisation, an event or another stream. So work that should have waited for
-// another stream's, and memory of the host that is used again too early, show.
-struct Stream {
-  std::deque<Work> waiting;
-  uint64_t asked = 0, done = 0;
-  Graph *capture = nullptr; // that work is recorded into
-  bool broken = false;      // the recording: something waited for its work
-  int waited() {
-    broken = true;
-    return 900;
-  }
-};
 std::vector<Stream *> streams;
 // Event is a point in a stream.
 struct Event {
@@ -39,19 +26,72 @@ struct Event {
   uint64_t at = 0;
   double time = 0;
 };
-size_t total = (size_t)1 << 30, used;
-std::map<void *, size_t> blocks; // of device memory
-std::recursive_mutex lock;       // the device does one thing at a time
-int lost;                        // the error of all calls, after FAKE_CUDA_LOSE_AFTER launches
-long launches, lose_after = -1;
-int one; // what handles point at
-std::atomic<int> holders; // of the context: memory is gone with the last
+constexpr int most = 16;
+Device devices[most];
+size_t total = (size_t)1 << 30; // bytes of each device
+long lose_after = -1, lose;
 double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+int count() {
+  const char *e = getenv("FAKE_CUDA_DEVICES");
+  return e ? atoi(e) : 1;
+}
+// waited is the error of a wait for work that is being recorded.
+int waited(Stream *s) {
+  s->broken = true;
+  return 900;
+}
+// state is the error of calls that need a context.
+int state() { return current ? current->lost : 201; }
 
+int finish_all(Device *d) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  for (Stream *s : streams)
+    if (s->device == d) finish(s);
+  return d->lost;
+}
+int allocate(uint64_t *d, size_t n) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  if (int r = state()) return r;
+  if (current->used + n > total) return 2;
+  void *p = aligned_alloc(256, (n + 255) & ~(size_t)255);
+  if (!p) return 2;
+  memset(p, 0xff, n); // NaN: what is read before it is written shows
+  current->blocks[p] = n;
+  current->used += n;
+  *d = (uint64_t)p;
+  return 0;
+}
+int release(Device *of, uint64_t d) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  auto b = of->blocks.find((void *)d);
+  if (b == of->blocks.end()) return 1;
+  of->used -= b->second;
+  free(b->first);
+  of->blocks.erase(b);
+  return 0;
+}
+bool holds(const Device &of, uint64_t d, size_t n) {
+  auto b = of.blocks.upper_bound((void *)d);
+  if (b == of.blocks.begin()) return false;
+  --b;
+  return d + n <= (uint64_t)b->first + b->second;
+}
+// foreign tells whether an argument of a kernel, which may be a number too, is an address in the memory of another device.
+bool foreign(const Device *own, uint64_t d) {
+  for (const Device &other : devices)
+    if (&other != own && holds(other, d, 1)) return true;
+  return false;
+}
+} // namespace
+
+Device *device(int ordinal) { return ordinal >= 0 && ordinal < std::min(count(), most) ? &devices[ordinal] : nullptr; }
+
+// emit asks for work. A stream of another context than the thread's is an invalid handle.
 int emit(void *stream, Work w) {
   std::lock_guard<std::recursive_mutex> hold(lock);
   Stream *s = (Stream *)stream;
-  if (lost) return lost;
+  if (s->device != current) return 400;
+  if (current->lost) return current->lost;
   if (s->capture) {
     s->capture->push_back(w);
     return 0;
@@ -60,55 +100,21 @@ int emit(void *stream, Work w) {
   s->asked++;
   return 0;
 }
-// finish does the first n pieces of work of a stream, or all.
-int finish(Stream *s, uint64_t n = UINT64_MAX) {
+int finish(Stream *s, uint64_t n) {
   std::lock_guard<std::recursive_mutex> hold(lock);
-  while (!lost && s->done < n && !s->waiting.empty()) {
+  while (!s->device->lost && s->done < n && !s->waiting.empty()) {
     Work w = std::move(s->waiting.front());
     s->waiting.pop_front();
     s->done++;
     w();
   }
-  return lost;
+  return s->device->lost;
 }
-int finish_all() {
+bool range(void *stream, uint64_t d, size_t n) {
   std::lock_guard<std::recursive_mutex> hold(lock);
-  for (Stream *s : streams) finish(s);
-  return lost;
-}
-int allocate(uint64_t *d, size_t n) {
-  std::lock_guard<std::recursive_mutex> hold(lock);
-  if (lost) return lost;
-  if (used + n > total) return 2;
-  void *p = aligned_alloc(256, (n + 255) & ~(size_t)255);
-  if (!p) return 2;
-  memset(p, 0xff, n); // NaN: what is read before it is written shows
-  blocks[p] = n;
-  used += n;
-  *d = (uint64_t)p;
-  return 0;
-}
-int release(uint64_t d) {
-  std::lock_guard<std::recursive_mutex> hold(lock);
-  auto b = blocks.find((void *)d);
-  if (b == blocks.end()) return 1;
-  used -= b->second;
-  free(b->first);
-  blocks.erase(b);
-  return 0;
-}
-} // namespace
-
-// range tells whether device memory holds n bytes from d on.
-bool range(uint64_t d, size_t n) {
-  std::lock_guard<std::recursive_mutex> hold(lock);
-  auto b = blocks.upper_bound((void *)d);
-  if (b == blocks.begin()) return false;
-  --b;
-  return d + n <= (uint64_t)b->first + b->second;
+  return holds(*((Stream *)stream)->device, d, n);
 }
 void add(const char *name, Kernel k) { kernels()[name] = k; }
-int run_work(void *stream, std::function<void()> w) { return emit(stream, w); }
 } // namespace fake
 
 using namespace fake;
@@ -119,11 +125,13 @@ extern "C" {
 int cuInit(unsigned) {
   if (const char *e = getenv("FAKE_CUDA_MEMORY")) total = strtoull(e, 0, 10);
   if (const char *e = getenv("FAKE_CUDA_LOSE_AFTER")) lose_after = atol(e);
+  if (const char *e = getenv("FAKE_CUDA_LOSE")) lose = atol(e);
+  for (int i = 0; i < most; i++) devices[i].ordinal = i;
   return 0;
 }
 int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
-int cuDeviceGetCount(int *n) { const char *e = getenv("FAKE_CUDA_DEVICES"); *n = e ? atoi(e) : 1; return 0; }
-int cuDeviceGet(int *d, int i) { *d = i; return 0; }
+int cuDeviceGetCount(int *n) { *n = count(); return 0; }
+int cuDeviceGet(int *d, int i) { *d = i; return device(i) ? 0 : 101; }
 int cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "fake CUDA device"); return 0; }
 int cuDeviceGetPCIBusId(char *s, int n, int d) { snprintf(s, n, "0000:01:%02x.0", d); return 0; }
 int cuDeviceGetUuid(P u, int d) { memset(u, d, 16); return 0; }
@@ -134,85 +142,106 @@ int cuDeviceGetAttribute(int *v, int a, int) {
   return 0;
 }
 int cuDeviceTotalMem_v2(size_t *n, int) { *n = total; return 0; }
-int cuMemGetInfo_v2(size_t *a, size_t *b) { *a = total - used; *b = total; return 0; }
-int cuDevicePrimaryCtxRetain(P *c, int) { holders++; *c = &one; return 0; }
-int cuDevicePrimaryCtxRelease_v2(int) {
-  std::lock_guard<std::recursive_mutex> hold(lock);
-  if (--holders) return 0;
-  for (Stream *s : streams) delete s;
-  streams.clear();
-  while (!blocks.empty()) release((uint64_t)blocks.begin()->first);
+int cuMemGetInfo_v2(size_t *a, size_t *b) {
+  if (int r = state()) return r;
+  *a = total - current->used;
+  *b = total;
   return 0;
 }
-int cuCtxSetCurrent(P) { return 0; }
-int cuCtxSynchronize() { return finish_all(); }
+int cuDevicePrimaryCtxRetain(P *c, int d) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  devices[d].holders++;
+  *c = &devices[d];
+  return 0;
+}
+int cuDevicePrimaryCtxRelease_v2(int i) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
+  Device *d = &devices[i];
+  if (--d->holders) return 0;
+  for (Stream *&s : streams)
+    if (s->device == d) delete s, s = nullptr;
+  streams.erase(std::remove(streams.begin(), streams.end(), nullptr), streams.end());
+  while (!d->blocks.empty()) release(d, (uint64_t)d->blocks.begin()->first);
+  return 0;
+}
+int cuCtxSetCurrent(P c) { current = (Device *)c; return 0; }
+int cuCtxSynchronize() { return current ? finish_all(current) : 201; }
 int cuStreamCreate(P *s, unsigned) {
   std::lock_guard<std::recursive_mutex> hold(lock);
-  streams.push_back(new Stream);
+  if (int r = state()) return r;
+  streams.push_back(new Stream{current});
   *s = streams.back();
   return 0;
 }
-int cuStreamSynchronize(P s) { return ((Stream *)s)->capture ? ((Stream *)s)->waited() : finish((Stream *)s); }
+int cuStreamSynchronize(P s) { return ((Stream *)s)->capture ? waited((Stream *)s) : finish((Stream *)s); }
 int cuStreamWaitEvent(P s, P e, unsigned) {
   std::lock_guard<std::recursive_mutex> hold(lock);
   Event at = *(Event *)e; // a later record does not count
-  return at.stream ? emit(s, [=] { finish(at.stream, at.at); }) : lost;
+  return at.stream ? emit(s, [=] { finish(at.stream, at.at); }) : state();
 }
 int cuStreamDestroy_v2(P) { return 0; }
 int cuGetErrorString(int r, const char **s) {
-  *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 500 ? "named symbol not found" : r == 900 ? "operation not permitted when stream is capturing" : r == 901 ? "operation failed due to a previous error during capture" : "unknown error";
+  *s = r == 1 ? "invalid argument" : r == 2 ? "out of memory" : r == 214 ? "uncorrectable ECC error encountered" : r == 400 ? "invalid resource handle" : r == 500 ? "named symbol not found" : r == 700 ? "an illegal memory access was encountered" : r == 900 ? "operation not permitted when stream is capturing" : r == 901 ? "operation failed due to a previous error during capture" : "unknown error";
   return 0;
 }
 int cuGetErrorName(int r, const char **s) {
-  *s = r == 1 ? "CUDA_ERROR_INVALID_VALUE" : r == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == 500 ? "CUDA_ERROR_NOT_FOUND" : r == 900 ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED" : r == 901 ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" : "CUDA_ERROR_UNKNOWN";
+  *s = r == 1 ? "CUDA_ERROR_INVALID_VALUE" : r == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == 400 ? "CUDA_ERROR_INVALID_HANDLE" : r == 500 ? "CUDA_ERROR_NOT_FOUND" : r == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : r == 900 ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED" : r == 901 ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" : "CUDA_ERROR_UNKNOWN";
   return 0;
 }
 int cuMemAlloc_v2(D *d, size_t n) { return allocate(d, n); }
-int cuMemFree_v2(D d) { finish_all(); return release(d); }
+int cuMemFree_v2(D d) {
+  if (!current) return 201;
+  finish_all(current);
+  return release(current, d);
+}
 int cuMemHostAlloc(P *p, size_t n, unsigned) { *p = malloc(n); return 0; }
 int cuMemFreeHost(P p) { free(p); return 0; }
-int cuMemcpyHtoDAsync_v2(D d, const void *s, size_t n, P t) { if (!range(d, n)) return 1; return emit(t, [=] { memcpy((P)d, s, n); }); }
-int cuMemcpyDtoHAsync_v2(P d, D s, size_t n, P t) { if (!range(s, n)) return 1; return emit(t, [=] { memcpy(d, (P)s, n); }); }
-int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P t) { if (!range(d, n) || !range(s, n)) return 1; return emit(t, [=] { memmove((P)d, (P)s, n); }); }
-int cuMemsetD8Async(D d, unsigned char v, size_t n, P t) { if (!range(d, n)) return 1; return emit(t, [=] { memset((P)d, v, n); }); }
+int cuMemcpyHtoDAsync_v2(D d, const void *s, size_t n, P t) { if (!range(t, d, n)) return 1; return emit(t, [=] { memcpy((P)d, s, n); }); }
+int cuMemcpyDtoHAsync_v2(P d, D s, size_t n, P t) { if (!range(t, s, n)) return 1; return emit(t, [=] { memcpy(d, (P)s, n); }); }
+int cuMemcpyDtoDAsync_v2(D d, D s, size_t n, P t) { if (!range(t, d, n) || !range(t, s, n)) return 1; return emit(t, [=] { memmove((P)d, (P)s, n); }); }
+int cuMemsetD8Async(D d, unsigned char v, size_t n, P t) { if (!range(t, d, n)) return 1; return emit(t, [=] { memset((P)d, v, n); }); }
 int cuEventCreate(P *e, unsigned) { *e = new Event; return 0; }
 int cuEventRecord(P e, P s) {
   std::lock_guard<std::recursive_mutex> hold(lock);
   int r = emit(s, [=] { ((Event *)e)->time = now(); });
-  if (!r) ((Event *)e)->stream = (Stream *)s, ((Event *)e)->at = ((Stream *)s)->asked;
+  if (!r && !((Stream *)s)->capture) ((Event *)e)->stream = (Stream *)s, ((Event *)e)->at = ((Stream *)s)->asked;
   return r;
 }
 int cuEventSynchronize(P e) {
   std::lock_guard<std::recursive_mutex> hold(lock);
   Event at = *(Event *)e;
-  if (!at.stream) return lost;
-  return at.stream->capture ? at.stream->waited() : finish(at.stream, at.at);
+  if (at.stream && at.stream->capture) return waited(at.stream);
+  return at.stream ? finish(at.stream, at.at) : state();
 }
 int cuEventQuery(P e) {
   std::lock_guard<std::recursive_mutex> hold(lock);
   Event at = *(Event *)e;
-  return lost ? lost : at.stream && at.stream->done < at.at ? 600 : 0; // not ready
+  return at.stream && at.stream->device->lost ? at.stream->device->lost : at.stream && at.stream->done < at.at ? 600 : 0; // not ready
 }
 int cuEventElapsedTime(float *ms, P a, P b) { *ms = float(((Event *)b)->time - ((Event *)a)->time); return 0; }
 int cuEventDestroy_v2(P e) { delete (Event *)e; return 0; }
-int cuModuleLoadData(P *m, const void *) { *m = &one; return 0; }
-int cuModuleLoadDataEx(P *m, const void *, unsigned, int *, P *) { *m = &one; return 0; }
+int cuModuleLoadData(P *m, const void *) { *m = current; return current ? 0 : 201; }
+int cuModuleLoadDataEx(P *m, const void *, unsigned, int *, P *) { *m = current; return current ? 0 : 201; }
 int cuModuleUnload(P) { return 0; }
-int cuModuleGetFunction(P *f, P, const char *n) {
+int cuModuleGetFunction(P *f, P m, const char *n) {
+  std::lock_guard<std::recursive_mutex> hold(lock);
   auto k = kernels().find(n);
   if (k == kernels().end()) return 500;
-  *f = &k->second;
+  Device *d = (Device *)m;
+  *f = &(d->functions[n] = {&k->second, d});
   return 0;
 }
 int cuFuncGetAttribute(int *v, int, P) { *v = 1024; return 0; } // of shared memory: the own arrays
 int cuFuncSetAttribute(P, int, int bytes) { return bytes > 232448 - 1024; }
 // A launch packs its arguments. A size that is not the sum of the kernel's parameters means that the two lists differ: an error, as on a device.
 int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned dynamic_bytes, P stream, P *, P *extra) {
-  Kernel *k = (Kernel *)f;
+  Kernel *k = ((Function *)f)->kernel;
+  Device *own = ((Stream *)stream)->device;
+  if (((Function *)f)->device != own) return 400;
   if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !bx || !by || !bz || bx * by * bz > 1024 || dynamic_bytes > 232448) return 1;
   {
     std::lock_guard<std::recursive_mutex> hold(lock);
-    if (lose_after >= 0 && launches++ == lose_after) lost = 214;
+    if (lose_after >= 0 && own->ordinal == lose && own->launches++ == lose_after) own->lost = 214;
   }
   std::vector<size_t> at;
   size_t end = 0;
@@ -230,6 +259,10 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
   if (n != end) return 1;
   std::vector<uint64_t> copy(n / 8 + 1);
   memcpy(copy.data(), packed, n);
+  for (size_t i = 0; i < at.size(); i++) {
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (k->sizes[i].first == 8 && foreign(own, *(uint64_t *)((char *)copy.data() + at[i]))) return 700;
+  }
   return emit(stream, [=]() mutable {
     std::vector<P> p;
     for (size_t a : at) p.push_back((char *)copy.data() + a);
@@ -248,13 +281,13 @@ int cuStreamBeginCapture_v2(P p, int) {
   Stream *s = (Stream *)p;
   s->broken = false;
   s->capture = new Graph;
-  return lost;
+  return s->device->lost;
 }
 int cuStreamEndCapture(P p, P *g) {
   Stream *s = (Stream *)p;
   *g = s->broken ? nullptr : s->capture;
   s->capture = nullptr;
-  return s->broken ? 901 : lost;
+  return s->broken ? 901 : s->device->lost;
 }
 int cuGraphInstantiateWithFlags(P *x, P g, unsigned long long) { *x = new Graph(*(Graph *)g); return 0; }
 int cuGraphDestroy(P g) { delete (Graph *)g; return 0; }

@@ -1,0 +1,4 @@
+//go:build !gpu
+
+// Package nccl is empty without the tag gpu.
+package nccl
