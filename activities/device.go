@@ -52,6 +52,6 @@ func (a *attempt) lease(ctx context.Context) (*accelerator.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.log.Info("device", "backend", l.Name(), "gpu", l.GPU.String())
+	a.log.Info("device", "backend", l.Backend.Name(), "gpu", l.GPU.String())
 	return l, nil
 }

@@ -125,7 +125,7 @@ func Decode(ctx context.Context, o Options) (r Result, err error) {
 	}
 	if gpu != nil {
 		defer func() { err = errors.Join(err, gpu.Close()) }()
-		options.Device = gpu
+		options.Device = gpu.Backend
 	}
 	g, err := generate.New(e, c, func(name string) ([]float32, error) { return values[name], nil }, options)
 	if err != nil {
@@ -154,7 +154,7 @@ func Decode(ctx context.Context, o Options) (r Result, err error) {
 	r.Peer, r.Batch, r.Threads, r.Device = "tempera", o.Batch, e.Threads(), fmt.Sprintf("cpu (%v, %d threads)", e.Level(), e.Threads())
 	bytes := int64(4)
 	if gpu != nil {
-		r.Device, bytes = gpu.Name(), int64(device.ActivationsOf(gpu).Bytes())
+		r.Device, bytes = gpu.Backend.Name(), int64(device.ActivationsOf(gpu.Backend).Bytes())
 	}
 	r.TokensPerS, r.StepUS = round(float64(o.Batch)/step), round(step*1e6)
 	r.WeightGBPS = round(float64(bytes*r.Params) / step / 1e9)

@@ -158,8 +158,9 @@ func Gemm(ctx context.Context, o GemmOptions) (GemmResult, error) {
 const productsAtATime = 20
 
 // gpu measures products of a GPU, in the precision of its activations. The fastest of them is the peak.
-func (o GemmOptions) gpu(ctx context.Context, b *accelerator.Lease) (r GemmResult, err error) {
-	defer func() { err = errors.Join(err, b.Close()) }()
+func (o GemmOptions) gpu(ctx context.Context, l *accelerator.Lease) (r GemmResult, err error) {
+	defer func() { err = errors.Join(err, l.Close()) }()
+	b := l.Backend
 	r = GemmResult{Peer: "tempera", Device: b.Name()}
 	for _, s := range o.shapes() {
 		for _, variant := range o.Variants {

@@ -73,7 +73,7 @@ func (o Options) backend(ctx context.Context) (b device.Backend, threads int, do
 		return nil, 0, nil, err
 	}
 	if gpu != nil {
-		return gpu, 0, func() { _ = gpu.Close() }, nil // a measurement is over
+		return gpu.Backend, 0, func() { _ = gpu.Close() }, nil // a measurement is over
 	}
 	e, _, err := o.engine()
 	if err != nil {

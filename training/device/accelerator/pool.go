@@ -102,11 +102,12 @@ type State struct {
 // State measures the GPU, by NVIDIA's management library.
 func (g GPU) State() (State, error) { return measure(g) }
 
-// Lease is a GPU in use. The backend holds what the stage allocates; Close frees it all.
+// Lease is a GPU in use. Its backend holds what the stage allocates; Close frees it all. It is no backend itself: what a device can do beside
+// device.Backend, such as rounding, is asked of the backend's own type.
 type Lease struct {
-	Backend
-	GPU  GPU
-	pool *Pool
+	Backend Backend
+	GPU     GPU
+	pool    *Pool
 }
 
 // Take waits for a free GPU that the choice takes, and opens it.
