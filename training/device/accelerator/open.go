@@ -5,6 +5,7 @@ package accelerator
 import (
 	"fmt"
 
+	"tempera/training/device"
 	"tempera/training/device/cuda"
 	"tempera/training/device/cuda/driver"
 	"tempera/training/device/cuda/nvml"
@@ -34,6 +35,14 @@ func open(ordinal int, precision string) (Backend, error) {
 		precision = BF16
 	}
 	return cuda.Open(cuda.Options{Ordinal: ordinal, Precision: cuda.Precision(precision)})
+}
+
+func group(backends []Backend) (device.Group, error) {
+	own := make([]*cuda.Backend, len(backends))
+	for i, b := range backends {
+		own[i] = b.(*cuda.Backend)
+	}
+	return cuda.NewGroup(own...)
 }
 
 func isLost(err error) bool { return driver.IsLost(err) }

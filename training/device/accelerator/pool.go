@@ -29,16 +29,17 @@ func (g GPU) String() string {
 type Pool struct {
 	gpus []GPU
 
-	mu    sync.Mutex
-	busy  map[int]bool
-	lost  map[int]error
-	freed chan struct{} // closed, and made anew, when one becomes free
+	mu      sync.Mutex
+	busy    map[int]bool
+	lost    map[int]error
+	waiting []*request    // in the order in which they came
+	freed   chan struct{} // closed, and made anew, when those who wait may look again
 }
 
 // ErrLost is wrapped by the error of a lease whose device has failed: the work can be done on another one.
 var ErrLost = errors.New("the GPU has failed")
 
-// Backend is a GPU's backend. What a lease does not list here, those who compute on it do not find.
+// Backend is a GPU's backend, with all that stages ask of it.
 type Backend interface {
 	device.Paged
 	device.Rounding
@@ -108,74 +109,147 @@ type Lease struct {
 	Backend Backend
 	GPU     GPU
 	pool    *Pool
+	closed  error // what Close returned
 }
 
 // Take waits for a free GPU that the choice takes, and opens it.
 func (p *Pool) Take(ctx context.Context, c Choice, precision string) (*Lease, error) {
+	all, err := p.take(ctx, &request{c, 1}, precision)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// take waits until the pool has what is asked for, all at once, and opens it.
+func (p *Pool) take(ctx context.Context, r *request, precision string) ([]*Lease, error) {
 	if p == nil {
-		return nil, fmt.Errorf("device %v: the stage runs on a worker that offers no GPU: use queue: gpu", c)
+		return nil, fmt.Errorf("device %v: the stage runs on a worker that offers no GPU: use queue: gpu", r.choice)
 	}
 	for {
-		g, wait, err := p.claim(c)
+		gpus, wait, err := p.claim(r)
 		if err != nil {
 			return nil, err
 		}
 		if wait == nil {
-			b, err := open(g.Ordinal, precision)
-			if err != nil {
-				p.release(g.Ordinal)
-				return nil, err
-			}
-			return &Lease{b, g, p}, nil
+			return p.open(gpus, precision)
 		}
 		select {
 		case <-ctx.Done():
+			p.leave(r)
 			return nil, ctx.Err()
 		case <-wait:
 		}
 	}
 }
 
-// claim marks a free GPU as busy, or returns what to wait for.
-func (p *Pool) claim(c Choice) (GPU, <-chan struct{}, error) {
+// open opens claimed GPUs. Where one does not open, all are free again.
+func (p *Pool) open(gpus []GPU, precision string) (all []*Lease, err error) {
+	for _, g := range gpus {
+		b, openErr := open(g.Ordinal, precision)
+		if openErr != nil {
+			p.release(g.Ordinal)
+			err = errors.Join(err, openErr)
+			continue
+		}
+		all = append(all, &Lease{Backend: b, GPU: g, pool: p})
+	}
+	if err == nil {
+		return all, nil
+	}
+	for _, l := range all {
+		err = errors.Join(err, l.Close())
+	}
+	return nil, err
+}
+
+// request is a stage that wants GPUs. It gets all of them at once and holds none while it waits, so that no two wait for each other.
+type request struct {
+	choice Choice
+	n      int
+}
+
+// claim marks free GPUs as busy, or returns what to wait for. A GPU that an earlier request waits for is not free: or else one that wants several
+// would wait for as long as others want one.
+func (p *Pool) claim(r *request) ([]GPU, <-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var fits, failed []string
+	if !slices.Contains(p.waiting, r) {
+		p.waiting = append(p.waiting, r)
+	}
+	earlier := p.waiting[:slices.Index(p.waiting, r)]
+	var fits, free []GPU
+	var failed []string
 	for _, g := range p.gpus {
-		switch err := p.lost[g.Ordinal]; {
-		case !c.takes(g.Ordinal):
+		if !r.choice.takes(g.Ordinal) {
 			continue
-		case err != nil:
+		}
+		if err := p.lost[g.Ordinal]; err != nil {
 			failed = append(failed, err.Error())
 			continue
-		case !p.busy[g.Ordinal]:
-			p.busy[g.Ordinal] = true
-			return g, nil, nil
 		}
-		fits = append(fits, g.String())
+		fits = append(fits, g)
+		if !p.busy[g.Ordinal] && !slices.ContainsFunc(earlier, func(e *request) bool { return e.choice.takes(g.Ordinal) }) {
+			free = append(free, g)
+		}
 	}
 	switch {
-	case fits != nil:
-		return GPU{}, p.freed, nil
-	case failed != nil:
-		return GPU{}, nil, fmt.Errorf("%w: %s", ErrLost, strings.Join(failed, "; "))
+	case len(fits) < r.n:
+		p.forget(r)
+		if len(fits)+len(failed) >= r.n {
+			return nil, nil, fmt.Errorf("%w: %s", ErrLost, strings.Join(failed, "; "))
+		}
+		return nil, nil, fmt.Errorf("device %v%s: this worker offers %s", r.choice, of(r.n), names(p.gpus))
+	case len(free) < r.n:
+		return nil, p.freed, nil
 	}
-	return GPU{}, nil, fmt.Errorf("device %v: this worker offers %s", c, names(p.gpus))
+	free = free[:r.n]
+	for _, g := range free {
+		p.busy[g.Ordinal] = true
+	}
+	p.forget(r)
+	return free, nil, nil
+}
+
+// of says how many, where they are several.
+func of(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", devices %d", n)
+}
+
+// leave ends a request that waits no longer.
+func (p *Pool) leave(r *request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forget(r)
+}
+
+// forget removes a request; mu is held. Those behind it may have their turn now.
+func (p *Pool) forget(r *request) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(w *request) bool { return w == r })
+	p.wake()
+}
+
+// wake lets all who wait look again; mu is held.
+func (p *Pool) wake() {
+	close(p.freed)
+	p.freed = make(chan struct{})
 }
 
 func (p *Pool) release(ordinal int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, ordinal)
-	close(p.freed)
-	p.freed = make(chan struct{})
+	p.wake()
 }
 
 // Close frees the GPU for others.
 func (l *Lease) Close() error {
-	err := l.Backend.Close()
+	l.closed = l.Backend.Close()
 	l.pool.release(l.GPU.Ordinal)
-	return err
+	return l.closed
 }
 
 // Class adds to an error of the stage what the GPU knows of it: that it has failed, which takes it out of the pool, or that its memory is full.
@@ -189,14 +263,14 @@ func (l *Lease) Class(err error) error {
 		l.pool.lost[l.GPU.Ordinal] = err
 		return fmt.Errorf("%w: %s: %w", ErrLost, l.GPU, err)
 	case isOutOfMemory(err):
-		return &OutOfMemoryError{l.GPU, err}
+		return &OutOfMemoryError{l.GPU.String(), err}
 	}
 	return err
 }
 
 // OutOfMemoryError says that a stage needed more memory than the GPU has. Trying again does not help.
 type OutOfMemoryError struct {
-	GPU GPU
+	GPU string // or GPUs, of which one is full
 	Err error
 }
 
