@@ -30,9 +30,12 @@ func (p deviceParams) deviceFaults() []error {
 	return nil
 }
 
-// lease takes the GPU that the stage wants, if it wants one. Who waits for one heartbeats.
-func (a *attempt) lease(ctx context.Context) (*accelerator.Lease, error) {
-	var p deviceParams
+// lease takes the GPU that the stage wants, or all that it wants, if it wants any. Who waits for one heartbeats.
+func (a *attempt) lease(ctx context.Context) (*accelerator.Together, error) {
+	var p struct {
+		deviceParams
+		Devices int `json:"devices"`
+	}
 	if err := json.Unmarshal(a.request.Params, &p); err != nil {
 		return nil, fmt.Errorf("read the parameters device and precision: %w", err)
 	}
@@ -43,15 +46,21 @@ func (a *attempt) lease(ctx context.Context) (*accelerator.Lease, error) {
 	pool := a.runtime.GPUs
 	onQueue := activity.GetInfo(ctx).TaskQueue == temporalx.ActivityQueue(string(stage.GPU))
 	if c == accelerator.CPU || c == accelerator.Auto && (!onQueue || len(pool.GPUs()) == 0 || !a.kind.Describe().HasParameter("device")) {
+		if p.Devices > 1 {
+			return nil, Invalid(fmt.Errorf("devices is %d, and the stage runs without a GPU: give it device: cuda, or %s", p.Devices, replicasInstead))
+		}
 		return nil, nil
 	}
 	if !onQueue {
 		return nil, Invalid(fmt.Errorf("device %v: the stage runs on the queue cpu: give it resources {queue: gpu}", c))
 	}
-	l, err := pool.Take(ctx, c, p.Precision)
+	l, err := pool.TakeAll(ctx, c, p.Precision, max(1, p.Devices))
 	if err != nil {
 		return nil, err
 	}
-	a.log.Info("device", "backend", l.Backend.Name(), "gpu", l.GPU.String())
+	a.log.Info("device", "backend", l.Root().Name(), "gpu", l.GPUs())
+	if l.Group != nil {
+		a.log.Info("gradients are added up", "by", l.Group.Name())
+	}
 	return l, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"tempera/datagen/chat"
 	"tempera/infra/artifact"
+	"tempera/training/device"
 	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/workflows/stage"
@@ -40,7 +41,7 @@ func distill() Kind {
 }
 
 func runDistill(ctx context.Context, t *Task, p distillParams) error {
-	return tuneOnRows(ctx, t, p.sftParams, func(u *tuning) (*objective.Teacher, error) {
+	return tuneOnRows(ctx, t, p.sftParams, func(u *tuning, b device.Backend) (*objective.Teacher, error) {
 		source, _ := t.Input("teacher")
 		from, err := loadModel(ctx, t, source)
 		if err != nil {
@@ -49,7 +50,7 @@ func runDistill(ctx context.Context, t *Task, p distillParams) error {
 		if err := sameTokenizer(from, u.from); err != nil {
 			return nil, err
 		}
-		m, err := model.Load(u.dev.backend, from.weights)
+		m, err := model.Load(b, from.weights)
 		return &objective.Teacher{Model: m, Temperature: p.Temperature, Weight: p.Weight}, err
 	})
 }

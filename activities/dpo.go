@@ -7,6 +7,7 @@ import (
 
 	"tempera/datagen/chat"
 	"tempera/infra/artifact"
+	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/training/policy"
 	"tempera/workflows/stage"
@@ -42,8 +43,11 @@ func (p dpoParams) options() policy.PreferenceOptions {
 // Validate reports what no single field shows.
 func (p dpoParams) Validate() error {
 	faults := append(p.faults(p.Batch), p.options().Validate())
-	if l, ok := policy.FindPreference(string(p.Loss)); ok && l.Mismatched && p.Accumulate > 1 {
-		faults = append(faults, fmt.Errorf("the loss %s looks at a whole batch: set accumulate to 1", p.Loss))
+	if l, ok := policy.FindPreference(string(p.Loss)); ok && l.Mismatched {
+		if p.Accumulate > 1 {
+			faults = append(faults, fmt.Errorf("the loss %s looks at a whole batch: set accumulate to 1", p.Loss))
+		}
+		faults = append(faults, p.wholeFaults("the loss "+string(p.Loss))...)
 	}
 	return errors.Join(faults...)
 }
@@ -104,7 +108,7 @@ func (d *preferring) rows(ctx context.Context, port string) (*spanRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spanRows{rows: rows, config: d.model.Config, retina: d.retina, batch: d.params.Batch, parts: d.params.Accumulate}
+	s := &spanRows{rows: rows, config: d.model.Config, retina: d.retina, batch: d.params.Batch, parts: d.params.parts()}
 	if !d.loss.Reference {
 		return s, nil
 	}
@@ -134,23 +138,25 @@ func (d *preferring) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, err
 	}
 	loss := objective.Preference(d.loss, d.params.options())
-	o, err := objective.NewSpans(d.model, objective.SpanOptions{
-		Plan: objective.Plan{Batch: d.params.Batch, Accumulate: d.params.Accumulate, Checkpoint: d.params.Recompute},
-		Loss: loss, Extra: data.extra, Unsplit: d.loss.Mismatched,
-	}, data.shapes()...)
+	o, all, err := shared(d.task, d.model, func(m *model.Model) (*objective.Spans, error) {
+		return objective.NewSpans(m, objective.SpanOptions{
+			Plan: objective.Plan{Batch: d.params.Batch, Accumulate: d.params.parts(), Checkpoint: d.params.Recompute},
+			Loss: loss, Extra: data.extra, Unsplit: d.loss.Mismatched,
+		}, data.shapes()...)
+	})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	l.objective, l.close, l.score, l.lower = o, o.Close, "val_loss", true
+	l.objective, l.close, l.score, l.lower = all, all.Close, "val_loss", true
 	l.shown = []string{"accuracy", "margin", "reward_chosen", "reward_rejected", "kl", "chosen_tokens", "rejected_tokens"}
 	if held == nil {
 		return l, nil
 	}
 	r, err := held.reading(o.Scorer)
 	if err != nil {
-		return nil, errors.Join(err, o.Close())
+		return nil, errors.Join(err, all.Close())
 	}
-	l.close = func() error { return errors.Join(r.scorer.Close(), o.Close()) }
+	l.close = func() error { return errors.Join(r.scorer.Close(), all.Close()) }
 	l.evaluate = r.measure(loss, d.params.EvaluateBatches*d.params.Batch, nil)
 	return l, nil
 }

@@ -51,9 +51,7 @@ func (p fitParams) Validate() error {
 		faults = append(faults, g.check(p)...)
 	}
 	for _, st := range p.syllabus().stages {
-		if st.Batch%max(1, p.Accumulate) != 0 {
-			faults = append(faults, fmt.Errorf("a batch is %d, no multiple of accumulate (%d): change one of them", st.Batch, p.Accumulate))
-		}
+		faults = append(faults, p.spreadFaults(st.Batch)...)
 	}
 	if p.EvaluateEvery > 0 && p.Minutes == 0 && p.EvaluateEvery > p.Steps {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d steps: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Steps))
@@ -96,7 +94,7 @@ func defaultFit() fitParams {
 
 // plan says how a step is computed.
 func (p fitParams) plan() objective.Plan {
-	return objective.Plan{Batch: p.Batch, Accumulate: p.Accumulate, Checkpoint: p.Recompute, Lengths: p.Lengths}
+	return objective.Plan{Batch: p.Batch, Accumulate: p.parts(), Checkpoint: p.Recompute, Lengths: p.Lengths}
 }
 
 // sight is how a vlm is shown images.

@@ -62,6 +62,7 @@ type execution struct {
 	points  *points
 	stopAt  int64
 	threads int
+	devices int // that share steps; 0: none do
 }
 
 func (l *workshop) run(a execution) (*stage.Result, error) {
@@ -74,6 +75,7 @@ func (l *workshop) run(a execution) (*stage.Result, error) {
 		Store:   l.store, Log: slog.New(slog.DiscardHandler), Scratch: l.t.TempDir(), Threads: max(1, a.threads),
 		Checkpoints: nowhere{}, Metrics: nowhere{}, Result: &stage.Result{}, Stopping: stopping,
 	}
+	spread(l.t, task, a.devices)
 	if a.points != nil {
 		task.Checkpoints = a.points
 	}

@@ -22,6 +22,9 @@ func blipGoal() goal {
 			if p.Accumulate > 1 && p.ITC+p.ITM > 0 {
 				faults = append(faults, fmt.Errorf("accumulate is %d: contrast and matching compare all pairs of a batch, which cannot be split: set accumulate to 1 and recompute to true, or itc and itm to 0", p.Accumulate))
 			}
+			if p.ITC+p.ITM > 0 {
+				faults = append(faults, p.wholeFaults("what contrasts and matches")...)
+			}
 			return faults
 		},
 		open: func(ctx context.Context, j *job) (*lesson, error) { return blipPairs(j).open(ctx, j) },
@@ -45,5 +48,6 @@ func newBLIP(j *job, epoch int64) (closer, error) {
 	o.Plan = p.plan()
 	o.ITC, o.ITM, o.LM = p.ITC, p.ITM, p.LM
 	o.Queue, o.Smoothing, o.Seed, o.AlphaSteps = p.Queue*p.Batch, p.Smoothing, p.Seed, 2*epoch
-	return objective.NewBLIP(j.model, o)
+	_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
+	return all, err
 }

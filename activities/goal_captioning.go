@@ -13,7 +13,8 @@ func captioningGoal() goal {
 			o := objective.Captioning(j.params.Batch)
 			o.Plan = j.params.plan()
 			o.Smoothing = j.params.Smoothing
-			return objective.NewBLIP(j.model, o)
+			_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
+			return all, err
 		},
 		validation: captionValidation,
 	}

@@ -12,5 +12,5 @@ func clipGoal() goal {
 		objective:  func(j *job, _ int64) (closer, error) { return objective.NewCLIP(j.model, j.params.plan()) },
 		validation: recallValidation,
 	}
-	return goal{name: "clip", kind: model.CLIP, data: artifact.TypeDataset, check: contrastFaults, open: g.open, validate: g.validate}
+	return goal{name: "clip", kind: model.CLIP, data: artifact.TypeDataset, check: wholeContrastFaults, open: g.open, validate: g.validate}
 }

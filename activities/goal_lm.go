@@ -64,12 +64,14 @@ func openLM(ctx context.Context, j *job) (_ *lesson, err error) {
 	l.epochs = func(steps int64) []float64 {
 		return d.syllabus.epochs(steps, func(k int, n int64) []float64 { return d.packers[k].Epochs(n) })
 	}
-	goal, err := objective.NewPackedLM(j.model, j.params.plan(), d.shapes...)
+	goal, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.PackedLM, error) {
+		return objective.NewPackedLM(m, j.params.plan(), d.shapes...)
+	})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	l.objective = goal
-	closers = append(closers, goal.Close)
+	l.objective = all
+	closers = append(closers, all.Close)
 	held, ok := j.task.Input("held_out")
 	if !ok {
 		return l, nil

@@ -241,3 +241,8 @@ func contrastFaults(p fitParams) []error {
 	}
 	return nil
 }
+
+// wholeContrastFaults are those of goals that nothing but contrasts the pairs of a batch.
+func wholeContrastFaults(p fitParams) []error {
+	return append(contrastFaults(p), p.wholeFaults("objective "+string(p.Objective))...)
+}

@@ -15,7 +15,7 @@ func siglipGoal() goal {
 		validation: recallValidation,
 	}
 	return goal{
-		name: "siglip", kind: model.CLIP, data: artifact.TypeDataset, check: contrastFaults, open: g.open, validate: g.validate,
+		name: "siglip", kind: model.CLIP, data: artifact.TypeDataset, check: wholeContrastFaults, open: g.open, validate: g.validate,
 		shape: func(c *model.Config, p fitParams) {
 			c.Loss = model.Sigmoid
 			c.LogitBias = -math.Log(float64(p.Batch - 1)) // suits batches that are not of thousands

@@ -31,6 +31,9 @@ func vlmGoal() goal {
 			if p.Native > 0 && p.Accumulate > 1 {
 				faults = append(faults, fmt.Errorf("native is %d and accumulate %d: images that keep their shapes are packed and cannot be split: set accumulate to 1 and recompute to true", p.Native, p.Accumulate))
 			}
+			if p.Native > 0 {
+				faults = append(faults, p.wholeFaults("native, which packs the images of a batch,")...)
+			}
 			if len(p.Freeze) > 0 && len(p.Freeze) >= len(model.Config{Kind: model.VLM}.Parts()) {
 				faults = append(faults, errors.New("freeze lists every part: leave out the one that is to be trained"))
 			}
@@ -48,7 +51,10 @@ func addImageToken(t *model.Text) {
 
 func newVLM(j *job, _ int64) (closer, error) {
 	p, c := j.params, j.model.Config
-	return objective.NewVLM(j.model, objective.VLMOptions{Plan: p.plan(), Packed: p.sight().room(c, p.Batch), Freeze: p.Freeze})
+	_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.VLM, error) {
+		return objective.NewVLM(m, objective.VLMOptions{Plan: p.plan(), Packed: p.sight().room(c, p.Batch), Freeze: p.Freeze})
+	})
+	return all, err
 }
 
 // vlmValidation measures the loss of a caption's token, in nats.

@@ -39,6 +39,7 @@ type Task struct {
 	Threads     int             // cores that the kind may keep busy
 	Level       kernel.Level    // CPU features for the kernels: results are the same bits on one level
 	GPU         device.Backend  // what the stage computes on instead; nil: the CPU
+	Group       device.Group    // GPU and the others that share its trainings; nil: there are no others
 	Checkpoints Checkpoints     // resume point of this key, in the store
 	Progress    func(Progress)  // cheap; the heartbeat carries the latest one
 	Result      *stage.Result   // outputs and metrics are put here

@@ -22,6 +22,7 @@ type loopParams struct {
 	Decay        float64 `json:"decay" doc:"Decoupled weight decay of matrices." min:"0"`
 	ClipNorm     float64 `json:"clip_norm" doc:"Largest norm of the gradient." above:"0"`
 	Seed         uint64  `json:"seed" doc:"Seed of the initial weights, of the order of the data and of every draw."`
+	Devices      int     `json:"devices,omitempty" doc:"GPUs of one worker that share every step, each a part of its batch; left out: 1. The result is that of one, up to rounding." min:"0"`
 	Accumulate   int     `json:"accumulate" doc:"Parts that a step is split into, to need the memory of one only; the result is that of the whole batch." min:"1"`
 	Recompute    bool    `json:"recompute" doc:"Computes what is within a layer again instead of keeping it: less memory, a third more time."`
 	MemoryLimit  int64   `json:"memory_limit,omitempty" doc:"MiB that the training may need, as predicted before it starts; 0: four fifths of the machine's, or what is free of the GPU's." min:"0"`

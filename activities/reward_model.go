@@ -105,7 +105,7 @@ func runRewardModel(ctx context.Context, t *Task, p rewardParams) (err error) {
 
 // rows reads the rows of a port, with their labels and margins.
 func (j *judging) rows(ctx context.Context, port string) (*spanRows, []*example.Example, error) {
-	s := &spanRows{config: j.model.Config, retina: j.retina, batch: j.params.Batch, parts: j.params.Accumulate}
+	s := &spanRows{config: j.model.Config, retina: j.retina, batch: j.params.Batch, parts: j.params.parts()}
 	if j.params.Learn == learnPreferences {
 		rows, from, err := preferenceReader{encoder: j.encoder, retina: j.retina}.read(ctx, j.task, port)
 		if s.rows = rows; j.params.Margin {
@@ -185,14 +185,16 @@ func (j *judging) lesson(ctx context.Context) (_ *lesson, err error) {
 	if j.params.Learn == learnPreferences {
 		loss = objective.BradleyTerry(j.params.Centring)
 	}
-	o, err := objective.NewSpans(j.model, objective.SpanOptions{
-		Plan:    objective.Plan{Batch: j.params.Batch, Accumulate: j.params.Accumulate, Checkpoint: j.params.Recompute},
-		Readout: objective.Scores, Loss: loss, Extra: data.extra,
-	}, data.shapes()...)
+	o, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.Spans, error) {
+		return objective.NewSpans(m, objective.SpanOptions{
+			Plan:    objective.Plan{Batch: j.params.Batch, Accumulate: j.params.parts(), Checkpoint: j.params.Recompute},
+			Readout: objective.Scores, Loss: loss, Extra: data.extra,
+		}, data.shapes()...)
+	})
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	l.objective, l.close, l.score, l.lower = o, o.Close, "val_loss", true
+	l.objective, l.close, l.score, l.lower = all, all.Close, "val_loss", true
 	l.shown = []string{"accuracy", "reward_margin", "reward_chosen", "reward_rejected", "brier"}
 	return l, j.measureHeldOut(ctx, l, loss, o)
 }
@@ -205,13 +207,14 @@ func (j *judging) measureHeldOut(ctx context.Context, l *lesson, loss objective.
 	}
 	held, from, err := j.rows(ctx, "held_out")
 	if err != nil {
-		return errors.Join(err, o.Close())
+		return errors.Join(err, l.close())
 	}
 	r, err := held.reading(o.Scorer)
 	if err != nil {
-		return errors.Join(err, o.Close())
+		return errors.Join(err, l.close())
 	}
-	l.close = func() error { return errors.Join(r.scorer.Close(), o.Close()) }
+	closeObjective := l.close
+	l.close = func() error { return errors.Join(r.scorer.Close(), closeObjective()) }
 	var more func(objective.SpanValues, training.Metrics)
 	if j.params.Learn == learnPreferences {
 		more = func(v objective.SpanValues, m training.Metrics) {

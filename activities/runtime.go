@@ -192,7 +192,7 @@ func (a *attempt) work(ctx context.Context, info activity.Info) (_ *stage.Result
 		return nil, err
 	}
 	if gpu != nil {
-		t.GPU = gpu.Backend
+		t.GPU, t.Group = gpu.Root(), gpu.Group
 		defer func() {
 			err = gpu.Class(errors.Join(err, gpu.Close()))
 			if errors.Is(err, accelerator.ErrLost) && a.runtime.GPULost != nil {

@@ -84,27 +84,28 @@ func tuneOnRows(ctx context.Context, t *Task, p sftParams, teacher teaching) (er
 	return u.publish(ctx)
 }
 
-// teaching makes the teacher of a training.
-type teaching func(u *tuning) (*objective.Teacher, error)
+// teaching makes the teacher of a training on a device.
+type teaching func(u *tuning, b device.Backend) (*objective.Teacher, error)
+
+// teacher is that of the training on a device; nil: there is none.
+func (t teaching) teacher(u *tuning, b device.Backend) (*objective.Teacher, error) {
+	if t == nil {
+		return nil, nil
+	}
+	return t(u, b)
+}
 
 // lesson is what rows teach a model, with images or without.
 func (p sftParams) lesson(ctx context.Context, u *tuning, e *chat.Encoder, teacher teaching) (*lesson, error) {
-	var by *objective.Teacher
-	if teacher != nil {
-		var err error
-		if by, err = teacher(u); err != nil {
-			return nil, err
-		}
-	}
 	if u.model.Config.Kind == model.VLM {
 		s, err := openIllustrated(u, p, e)
 		if err != nil {
 			return nil, err
 		}
-		s.teacher = by
+		s.teaching = teacher
 		return s.lesson(ctx)
 	}
-	return (&packedRows{tuning: u, params: p, encoder: e, teacher: by}).lesson(ctx)
+	return (&packedRows{tuning: u, params: p, encoder: e, teaching: teacher}).lesson(ctx)
 }
 
 // answers are rows in tokens, packed as documents of which only answers are
@@ -132,9 +133,9 @@ func (a *answers) Learn(i, start int, out []bool) error {
 // packedRows makes lessons of rows that share rows of tokens.
 type packedRows struct {
 	*tuning
-	params  sftParams
-	encoder *chat.Encoder
-	teacher *objective.Teacher // nil: none
+	params   sftParams
+	encoder  *chat.Encoder
+	teaching teaching // nil: texts teach alone
 }
 
 // read encodes the rows of a port, set by set.
@@ -172,12 +173,19 @@ func (s *packedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, err
 	}
 	shape := objective.PackedShape{Rows: s.params.Batch, Context: s.params.Context, Ends: packer.Spans()}
-	o, err := objective.NewTunedLM(s.model, s.options(), shape)
+	o, all, err := shared(s.task, s.model, func(m *model.Model) (*objective.PackedLM, error) {
+		o, err := s.options(m.Backend())
+		if err != nil {
+			return nil, err
+		}
+		l, err := objective.NewTunedLM(m, o, shape)
+		return l, Invalid(err)
+	})
 	if err != nil {
-		return nil, Invalid(err)
+		return nil, err
 	}
 	l := s.follow(packer, shape)
-	l.objective, l.close = o, o.Close
+	l.objective, l.close = all, all.Close
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
@@ -186,13 +194,14 @@ func (s *packedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 	return l, s.measure(ctx, l, o.Scorer)
 }
 
-// options say how a step is computed.
-func (s *packedRows) options() objective.TuneOptions {
+// options say how a step is computed on a device.
+func (s *packedRows) options(b device.Backend) (objective.TuneOptions, error) {
+	teacher, err := s.teaching.teacher(s.tuning, b)
 	return objective.TuneOptions{
-		Plan:    objective.Plan{Batch: s.params.Batch, Accumulate: s.params.Accumulate, Checkpoint: s.params.Recompute},
+		Plan:    objective.Plan{Batch: s.params.Batch, Accumulate: s.params.parts(), Checkpoint: s.params.Recompute},
 		Noise:   objective.Noise{Alpha: s.params.Noise, Seed: s.params.Seed},
-		Teacher: s.teacher,
-	}
+		Teacher: teacher,
+	}, err
 }
 
 // pack lays the rows of data into batches.

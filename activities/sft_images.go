@@ -10,6 +10,7 @@ import (
 	"tempera/datagen/example"
 	"tempera/training"
 	"tempera/training/device"
+	"tempera/training/model"
 	"tempera/training/objective"
 )
 
@@ -23,9 +24,9 @@ type illustratedRow struct {
 // each. A text has a row of the batch to itself; images become squares.
 type illustratedRows struct {
 	*tuning
-	params  sftParams
-	encoder *chat.Encoder
-	teacher *objective.Teacher // nil: none
+	params   sftParams
+	encoder  *chat.Encoder
+	teaching teaching // nil: texts teach alone
 }
 
 // openIllustrated refuses parameters that rows without images take.
@@ -106,10 +107,17 @@ func (s *illustratedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 	if err != nil {
 		return nil, Invalid(err)
 	}
-	plan := objective.Plan{Batch: s.params.Batch, Accumulate: s.params.Accumulate, Checkpoint: s.params.Recompute, Lengths: s.lengths(rows)}
-	o, err := objective.NewVLM(s.model, objective.VLMOptions{Plan: plan, Teacher: s.teacher})
+	plan := objective.Plan{Batch: s.params.Batch, Accumulate: s.params.parts(), Checkpoint: s.params.Recompute, Lengths: s.lengths(rows)}
+	_, o, err := shared(s.task, s.model, func(m *model.Model) (*objective.VLM, error) {
+		teacher, err := s.teaching.teacher(s.tuning, m.Backend())
+		if err != nil {
+			return nil, err
+		}
+		o, err := objective.NewVLM(m, objective.VLMOptions{Plan: plan, Teacher: teacher})
+		return o, Invalid(err)
+	})
 	if err != nil {
-		return nil, Invalid(err)
+		return nil, err
 	}
 	epochs := func(steps int64) []float64 { return []float64{float64(steps) / float64(order.StepsPerEpoch())} }
 	l := &lesson{

@@ -29,7 +29,6 @@ struct Event {
 constexpr int most = 16;
 Device devices[most];
 size_t total = (size_t)1 << 30; // bytes of each device
-long lose_after = -1, lose;
 double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 int count() {
   const char *e = getenv("FAKE_CUDA_DEVICES");
@@ -124,8 +123,6 @@ typedef void *P;
 extern "C" {
 int cuInit(unsigned) {
   if (const char *e = getenv("FAKE_CUDA_MEMORY")) total = strtoull(e, 0, 10);
-  if (const char *e = getenv("FAKE_CUDA_LOSE_AFTER")) lose_after = atol(e);
-  if (const char *e = getenv("FAKE_CUDA_LOSE")) lose = atol(e);
   for (int i = 0; i < most; i++) devices[i].ordinal = i;
   return 0;
 }
@@ -162,6 +159,7 @@ int cuDevicePrimaryCtxRelease_v2(int i) {
     if (s->device == d) delete s, s = nullptr;
   streams.erase(std::remove(streams.begin(), streams.end(), nullptr), streams.end());
   while (!d->blocks.empty()) release(d, (uint64_t)d->blocks.begin()->first);
+  d->lost = d->launches = 0;
   return 0;
 }
 int cuCtxSetCurrent(P c) { current = (Device *)c; return 0; }
@@ -241,7 +239,8 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
   if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !bx || !by || !bz || bx * by * bz > 1024 || dynamic_bytes > 232448) return 1;
   {
     std::lock_guard<std::recursive_mutex> hold(lock);
-    if (lose_after >= 0 && own->ordinal == lose && own->launches++ == lose_after) own->lost = 214;
+    const char *after = getenv("FAKE_CUDA_LOSE_AFTER"), *which = getenv("FAKE_CUDA_LOSE");
+    if (after && own->ordinal == (which ? atoi(which) : 0) && own->launches++ == atol(after)) own->lost = 214;
   }
   std::vector<size_t> at;
   size_t end = 0;
