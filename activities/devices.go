@@ -1,11 +1,9 @@
 package activities
 
 import (
-	"errors"
 	"fmt"
 
 	"tempera/training/device/accelerator"
-	"tempera/training/model"
 	"tempera/training/parallel"
 )
 
@@ -13,10 +11,7 @@ import (
 const replicasInstead = "train replicas by data_parallel of Pretrain (DiLoCo), which need no GPU"
 
 // parts is the number of micro-batches of a step: as many as accumulate says, or more where devices share them evenly.
-func (p loopParams) parts() int {
-	n := max(1, p.Devices)
-	return (max(1, p.Accumulate) + n - 1) / n * n
-}
+func (p loopParams) parts() int { return parallel.Parts(p.Accumulate, p.Devices) }
 
 // spreadFaults are those of devices that share the steps of batches.
 func (p loopParams) spreadFaults(batches ...int) []error {
@@ -50,33 +45,4 @@ func (p loopParams) wholeFaults(what string) []error {
 		return nil
 	}
 	return []error{fmt.Errorf("devices is %d, and %s looks at a whole batch, which devices cannot share: leave devices out, or %s", p.Devices, what, replicasInstead)}
-}
-
-// shared makes the objective of a training by build: on the model's device alone, or on each of the stage's. root is that of the model itself.
-func shared[O parallel.Replica](t *Task, m *model.Model, build func(m *model.Model) (O, error)) (root O, all closer, err error) {
-	root, err = build(m)
-	if err != nil || t.Group == nil {
-		return root, root, err
-	}
-	replicas := []parallel.Replica{root}
-	defer func() {
-		for _, r := range replicas {
-			if err != nil {
-				err = errors.Join(err, r.Close())
-			}
-		}
-	}()
-	for _, b := range t.Group.Backends()[1:] {
-		copied, err := m.On(b)
-		if err != nil {
-			return root, nil, err
-		}
-		r, err := build(copied)
-		if err != nil {
-			return root, nil, err
-		}
-		replicas = append(replicas, r)
-	}
-	all, err = parallel.New(t.Group, replicas...)
-	return root, all, err
 }

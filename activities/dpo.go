@@ -9,6 +9,7 @@ import (
 	"tempera/infra/artifact"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 	"tempera/training/policy"
 	"tempera/workflows/stage"
 )
@@ -138,7 +139,7 @@ func (d *preferring) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, err
 	}
 	loss := objective.Preference(d.loss, d.params.options())
-	o, all, err := shared(d.task, d.model, func(m *model.Model) (*objective.Spans, error) {
+	o, all, err := parallel.Spread(d.task.Group, d.model, func(m *model.Model) (*objective.Spans, error) {
 		return objective.NewSpans(m, objective.SpanOptions{
 			Plan: objective.Plan{Batch: d.params.Batch, Accumulate: d.params.parts(), Checkpoint: d.params.Recompute},
 			Loss: loss, Extra: data.extra, Unsplit: d.loss.Mismatched,

@@ -8,6 +8,7 @@ import (
 	"tempera/infra/artifact"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 )
 
 // blipGoal learns contrast, matching and captioning on shared weights (Li et al. 2022).
@@ -48,6 +49,6 @@ func newBLIP(j *job, epoch int64) (closer, error) {
 	o.Plan = p.plan()
 	o.ITC, o.ITM, o.LM = p.ITC, p.ITM, p.LM
 	o.Queue, o.Smoothing, o.Seed, o.AlphaSteps = p.Queue*p.Batch, p.Smoothing, p.Seed, 2*epoch
-	_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
+	_, all, err := parallel.Spread(j.task.Group, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
 	return all, err
 }

@@ -4,6 +4,7 @@ import (
 	"tempera/infra/artifact"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 )
 
 // captioningGoal learns to write the text of an image: the decoder of a blip model alone.
@@ -13,7 +14,7 @@ func captioningGoal() goal {
 			o := objective.Captioning(j.params.Batch)
 			o.Plan = j.params.plan()
 			o.Smoothing = j.params.Smoothing
-			_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
+			_, all, err := parallel.Spread(j.task.Group, j.model, func(m *model.Model) (*objective.BLIP, error) { return objective.NewBLIP(m, o) })
 			return all, err
 		},
 		validation: captionValidation,

@@ -13,6 +13,7 @@ import (
 	"tempera/training/device"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 )
 
 const lmGoalName goalName = "lm"
@@ -64,7 +65,7 @@ func openLM(ctx context.Context, j *job) (_ *lesson, err error) {
 	l.epochs = func(steps int64) []float64 {
 		return d.syllabus.epochs(steps, func(k int, n int64) []float64 { return d.packers[k].Epochs(n) })
 	}
-	goal, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.PackedLM, error) {
+	goal, all, err := parallel.Spread(j.task.Group, j.model, func(m *model.Model) (*objective.PackedLM, error) {
 		return objective.NewPackedLM(m, j.params.plan(), d.shapes...)
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 )
 
 const vlmGoalName goalName = "vlm"
@@ -51,7 +52,7 @@ func addImageToken(t *model.Text) {
 
 func newVLM(j *job, _ int64) (closer, error) {
 	p, c := j.params, j.model.Config
-	_, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.VLM, error) {
+	_, all, err := parallel.Spread(j.task.Group, j.model, func(m *model.Model) (*objective.VLM, error) {
 		return objective.NewVLM(m, objective.VLMOptions{Plan: p.plan(), Packed: p.sight().room(c, p.Batch), Freeze: p.Freeze})
 	})
 	return all, err

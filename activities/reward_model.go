@@ -11,6 +11,7 @@ import (
 	"tempera/training"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 	"tempera/workflows/stage"
 )
 
@@ -185,7 +186,7 @@ func (j *judging) lesson(ctx context.Context) (_ *lesson, err error) {
 	if j.params.Learn == learnPreferences {
 		loss = objective.BradleyTerry(j.params.Centring)
 	}
-	o, all, err := shared(j.task, j.model, func(m *model.Model) (*objective.Spans, error) {
+	o, all, err := parallel.Spread(j.task.Group, j.model, func(m *model.Model) (*objective.Spans, error) {
 		return objective.NewSpans(m, objective.SpanOptions{
 			Plan:    objective.Plan{Batch: j.params.Batch, Accumulate: j.params.parts(), Checkpoint: j.params.Recompute},
 			Readout: objective.Scores, Loss: loss, Extra: data.extra,

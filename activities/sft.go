@@ -13,6 +13,7 @@ import (
 	"tempera/training/device"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 	"tempera/workflows/stage"
 )
 
@@ -173,7 +174,7 @@ func (s *packedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, err
 	}
 	shape := objective.PackedShape{Rows: s.params.Batch, Context: s.params.Context, Ends: packer.Spans()}
-	o, all, err := shared(s.task, s.model, func(m *model.Model) (*objective.PackedLM, error) {
+	o, all, err := parallel.Spread(s.task.Group, s.model, func(m *model.Model) (*objective.PackedLM, error) {
 		o, err := s.options(m.Backend())
 		if err != nil {
 			return nil, err

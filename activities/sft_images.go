@@ -12,6 +12,7 @@ import (
 	"tempera/training/device"
 	"tempera/training/model"
 	"tempera/training/objective"
+	"tempera/training/parallel"
 )
 
 // illustratedRow is a row in tokens, with its image as it lies in the shard.
@@ -108,7 +109,7 @@ func (s *illustratedRows) lesson(ctx context.Context) (_ *lesson, err error) {
 		return nil, Invalid(err)
 	}
 	plan := objective.Plan{Batch: s.params.Batch, Accumulate: s.params.parts(), Checkpoint: s.params.Recompute, Lengths: s.lengths(rows)}
-	_, o, err := shared(s.task, s.model, func(m *model.Model) (*objective.VLM, error) {
+	_, o, err := parallel.Spread(s.task.Group, s.model, func(m *model.Model) (*objective.VLM, error) {
 		teacher, err := s.teaching.teacher(s.tuning, m.Backend())
 		if err != nil {
 			return nil, err

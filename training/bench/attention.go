@@ -88,14 +88,15 @@ func Attention(ctx context.Context, o AttentionOptions) (r AttentionResult, err 
 	if o.KVHeads == 0 {
 		o.KVHeads = o.Heads
 	}
-	b, threads, done, err := Options{Cores: o.Cores, GPU: o.GPU}.backend(ctx)
+	d, err := Options{Cores: o.Cores, GPU: o.GPU, Devices: 1}.device(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer done()
+	defer d.close()
+	b := d.backend
 	r = AttentionResult{
 		Peer: "tempera", Batch: o.Batch, Heads: o.Heads, KVHeads: o.KVHeads, Tokens: o.Tokens, Width: o.Width, Causal: o.Causal,
-		Threads: threads, Device: b.Name(),
+		Threads: d.threads, Device: b.Name(),
 	}
 	a, free, err := o.args(b)
 	if err != nil {

@@ -115,31 +115,31 @@ type checkpointed struct {
 }
 
 func (o CheckpointOptions) training(ctx context.Context) (*checkpointed, error) {
-	b, threads, done, err := o.backend(ctx)
+	d, err := o.device(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.New(b, o.config(), 0)
+	m, err := model.New(d.backend, o.config(), 0)
 	if err != nil {
-		done()
+		d.close()
 		return nil, err
 	}
-	obj, err := o.objective(m)
+	obj, err := o.spread(m, d.group)
 	if err != nil {
-		done()
+		d.close()
 		return nil, err
 	}
-	t := &checkpointed{model: m, watch: &stopwatch{sizedObjective: obj}, files: &folder{path: o.Folder}, threads: threads}
+	t := &checkpointed{model: m, watch: &stopwatch{sizedObjective: obj}, files: &folder{path: o.Folder}, threads: d.threads}
 	t.close = func() (err error) {
 		if c, ok := obj.(io.Closer); ok {
 			err = c.Close()
 		}
-		done()
+		d.close()
 		return err
 	}
 	data := o.batch(m.Config)
 	t.loop = training.Loop{
-		Config: o.loopConfig(), Backend: b, Objective: t.watch, Checkpoints: t.files,
+		Config: o.loopConfig(), Backend: d.backend, Objective: t.watch, Checkpoints: t.files,
 		Batches: func(_ int64, b *training.Batch) error { *b = *data; return nil },
 	}
 	t.loop.Config.CheckpointSteps = o.Every

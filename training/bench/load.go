@@ -27,16 +27,16 @@ type LoadResult struct {
 
 // Load trains on the batches of fill and measures how long steps wait for them. Give it one thread fewer than there are cores.
 func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batches, error)) (r LoadResult, err error) {
-	b, threads, done, err := o.backend(ctx)
+	d, err := o.device(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer done()
-	m, err := model.New(b, o.config(), 0)
+	defer d.close()
+	m, err := model.New(d.backend, o.config(), 0)
 	if err != nil {
 		return r, err
 	}
-	obj, err := o.objective(m)
+	obj, err := o.spread(m, d.group)
 	if err != nil {
 		return r, err
 	}
@@ -50,7 +50,7 @@ func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batc
 	var making []time.Duration
 	times := &stepTimes{skip: int64(o.Warmup)}
 	loop := training.Loop{
-		Config: o.loopConfig(), Backend: b, Objective: obj, Metrics: times,
+		Config: o.loopConfig(), Backend: d.backend, Objective: obj, Metrics: times,
 		Batches: func(step int64, b *training.Batch) error {
 			start := time.Now()
 			err := batches(step, b)
@@ -64,7 +64,7 @@ func Load(ctx context.Context, o Options, fill func(model.Config) (training.Batc
 	}
 	made := median(making)
 	return LoadResult{
-		Peer: "tempera", Model: o.Model, Batch: o.Batch, Image: o.Image, Threads: threads,
+		Peer: "tempera", Model: o.Model, Batch: o.Batch, Image: o.Image, Threads: d.threads,
 		StepMS: round(times.step/float64(o.Steps), 3), WaitMS: round(times.wait/float64(o.Steps), 3), Stall: round(times.wait/times.step, 5),
 		BatchMS: milliseconds(made), PerSecond: round(float64(o.Batch)/made.Seconds(), 1),
 	}, nil

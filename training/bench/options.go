@@ -33,6 +33,7 @@ type Options struct {
 	Warmup  int
 
 	Accumulate int  // micro-batches of a step
+	Devices    int  // GPUs that share each step
 	Checkpoint bool // compute layers again in the reverse pass
 
 	Profile string // file that receives a CPU profile of the measured steps; "": none
@@ -42,7 +43,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Model: "gpt", Loss: "softmax", Layers: 4, Dim: 256, Heads: 4, FF: 1024, Vocab: 512, Batch: 8, Seq: 128,
-		Image: 64, Patch: 8, Embed: 256, Cores: Cores{Threads: 2}, Steps: 20, Warmup: 5,
+		Image: 64, Patch: 8, Embed: 256, Cores: Cores{Threads: 2}, Steps: 20, Warmup: 5, Devices: 1,
 	}
 }
 
@@ -68,6 +69,7 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 		{&o.Steps, "steps", "steps that are measured"},
 		{&o.Warmup, "warmup", "steps before those"},
 		{&o.Accumulate, "accumulate", "micro-batches of a step; 0 is 1"},
+		{&o.Devices, "devices", "GPUs that share each step of gpt or llama, each some of its micro-batches"},
 	} {
 		f.IntVar(i.to, i.name, *i.to, i.help)
 	}
@@ -93,6 +95,12 @@ func (o Options) Validate() error {
 	}
 	if o.Batch < 1 {
 		faults = append(faults, fmt.Errorf("batch is %d: give 1 or more", o.Batch))
+	}
+	if o.Devices < 1 {
+		faults = append(faults, fmt.Errorf("devices is %d: give 1 or more", o.Devices))
+	}
+	if o.Devices > 1 && (!o.text() || !o.GPU.Wanted()) {
+		faults = append(faults, fmt.Errorf("devices is %d: GPUs (--device cuda) share steps of gpt and llama; the contrasts of clip and blip need one device", o.Devices))
 	}
 	return errors.Join(append(append(faults, o.faults()...), o.GPU.Faults()...)...)
 }

@@ -17,6 +17,7 @@ import (
 	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/training/optim"
+	"tempera/training/parallel"
 )
 
 // Result is one line of JSON. An item is a token (gpt, llama) or an image-text pair
@@ -36,6 +37,7 @@ type Result struct {
 	MinStepMS float64 `json:"min_step_ms"`
 	GFLOPS    float64 `json:"gflops"` // of matrix products, at the median
 	Device    string  `json:"device"`
+	Devices   int     `json:"devices"`
 
 	ActivationsMiB float64 `json:"activations_mib"` // as planned
 }
@@ -45,41 +47,62 @@ func Train(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	b, threads, done, err := o.backend(ctx)
+	d, err := o.device(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	defer done()
-	m, err := model.New(b, o.config(), 0)
+	defer d.close()
+	m, err := model.New(d.backend, o.config(), 0)
 	if err != nil {
 		return Result{}, err
 	}
-	obj, err := o.objective(m)
+	obj, err := o.spread(m, d.group)
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := o.measure(ctx, b, m, obj)
+	r, err := o.measure(ctx, d.backend, m, obj)
 	if c, ok := obj.(io.Closer); ok {
 		err = errors.Join(err, c.Close())
 	}
-	r.Threads, r.Device = threads, b.Name()
+	r.Threads, r.Device, r.Devices = d.threads, d.backend.Name(), o.Devices
+	if d.group != nil {
+		r.Device += ", gradients by " + d.group.Name()
+	}
 	return r, err
 }
 
-// backend is the device asked for, the threads of the processor if it is that, and what ends it.
-func (o Options) backend(ctx context.Context) (b device.Backend, threads int, done func(), err error) {
-	gpu, err := o.GPU.Lease(ctx)
+// computer is what is measured.
+type computer struct {
+	backend device.Backend
+	group   device.Group // of it and the devices that share steps; nil: there are no others
+	threads int          // of the processor, if it is that
+	close   func()
+}
+
+// device opens what is asked for.
+func (o Options) device(ctx context.Context) (computer, error) {
+	gpus, err := o.GPU.LeaseAll(ctx, o.Devices)
 	if err != nil {
-		return nil, 0, nil, err
+		return computer{}, err
 	}
-	if gpu != nil {
-		return gpu.Backend, 0, func() { _ = gpu.Close() }, nil // a measurement is over
+	if gpus != nil {
+		return computer{gpus.Root(), gpus.Group, 0, func() { _ = gpus.Close() }}, nil // a measurement is over
 	}
 	e, _, err := o.engine()
 	if err != nil {
-		return nil, 0, nil, err
+		return computer{}, err
 	}
-	return device.NewCPU(e), e.Threads(), e.Close, nil
+	return computer{device.NewCPU(e), nil, e.Threads(), e.Close}, nil
+}
+
+// spread is the objective on the model's device, or on all of a group.
+func (o Options) spread(m *model.Model, group device.Group) (sizedObjective, error) {
+	if group == nil {
+		return o.objective(m)
+	}
+	o.Accumulate = parallel.Parts(o.Accumulate, o.Devices)
+	_, all, err := parallel.Spread(group, m, func(m *model.Model) (*objective.LM, error) { return objective.NewLM(m, o.plan()) })
+	return all, err
 }
 
 func (o Options) config() model.Config {

@@ -35,9 +35,19 @@ func TestEveryShapeIsMeasured(t *testing.T) {
 
 func TestWrongOptionsAreNamed(t *testing.T) {
 	o := Defaults()
-	o.Model, o.Steps, o.Batch, o.Threads = "rnn", 0, 0, -1
+	o.Model, o.Steps, o.Batch, o.Threads, o.Devices = "rnn", 0, 0, -1, 0
 	_, err := Train(context.Background(), o)
-	for _, part := range []string{"rnn", "steps is 0", "batch is 0", "threads is -1"} {
+	for _, part := range []string{"rnn", "steps is 0", "batch is 0", "threads is -1", "devices is 0"} {
 		require.ErrorContains(t, err, part)
 	}
+}
+
+func TestGPUsShareStepsOfTextOnly(t *testing.T) {
+	o := Defaults()
+	o.Devices = 2
+	require.ErrorContains(t, o.Validate(), "devices is 2: GPUs (--device cuda) share steps")
+	o.GPU.Device = "cuda"
+	require.NoError(t, o.Validate())
+	o.Model = "clip"
+	require.ErrorContains(t, o.Validate(), "the contrasts of clip and blip need one device")
 }

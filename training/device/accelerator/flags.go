@@ -30,8 +30,23 @@ func (f Flags) Faults() []error {
 	return nil
 }
 
+// Wanted tells whether they ask for a GPU.
+func (f Flags) Wanted() bool {
+	c, err := ParseChoice(f.Device)
+	return err == nil && c.GPU()
+}
+
 // Lease opens the GPU that is asked for; nil: the CPU.
 func (f Flags) Lease(ctx context.Context) (*Lease, error) {
+	t, err := f.LeaseAll(ctx, 1)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return t.Leases[0], nil
+}
+
+// LeaseAll opens so many GPUs, where GPUs are asked for; nil: the CPU.
+func (f Flags) LeaseAll(ctx context.Context, n int) (*Together, error) {
 	c, err := ParseChoice(f.Device)
 	if err != nil || !c.GPU() {
 		return nil, err
@@ -40,5 +55,5 @@ func (f Flags) Lease(ctx context.Context) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pool.Take(ctx, c, f.Precision)
+	return pool.TakeAll(ctx, c, f.Precision, n)
 }

@@ -78,14 +78,14 @@ func (g *group) exchange(values [][]*device.Value, ask func(*nccl.Comms, []nccl.
 			all = append(all, one)
 		}
 	}
+	var errs []error
 	if err := ask(g.comms, all); err != nil {
-		return g.abort(err)
+		errs = append(errs, g.abort(err)) // what the devices say follows: the library's words tell no lost one
 	}
 	failed := make(chan error, len(g.own))
 	for _, b := range g.own {
 		go func() { failed <- b.Sync() }()
 	}
-	var errs []error
 	for range g.own {
 		if err := <-failed; err != nil {
 			errs = append(errs, g.abort(err))
@@ -104,8 +104,13 @@ func (g *group) abort(err error) error {
 	return errors.Join(err, comms.Abort())
 }
 
-// Close is part of device.Group.
+// Close is part of device.Group. Communicators of a device that has failed would wait for it.
 func (g *group) Close() error {
+	for _, b := range g.own {
+		if g.comms != nil && b.Sync() != nil {
+			return g.abort(nil)
+		}
+	}
 	if g.comms == nil {
 		return nil
 	}

@@ -31,7 +31,7 @@ const (
 // ErrMissing is wrapped by the error of Open where there is no library.
 var ErrMissing = errors.New("NCCL is not to be found")
 
-// Comms are the communicators of devices, each a rank. They serve one exchange at a time; Abort may come from another goroutine meanwhile.
+// Comms are the communicators of devices, each a rank. One call at a time.
 type Comms struct {
 	Version string
 	ranks   int
@@ -143,8 +143,12 @@ func (c *Comms) exchange(what string, reduce C.int, values []Value) error {
 	return nil
 }
 
-// Abort ends exchanges that wait for a device which does not answer. The communicators are gone.
-func (c *Comms) Abort() error { return c.failed("abort", C.nccl_abort(c.library)) }
+// Abort ends exchanges that have been asked for and wait for a device which does not answer. The communicators are gone.
+func (c *Comms) Abort() error {
+	err := c.failed("abort", C.nccl_abort(c.library))
+	c.free()
+	return err
+}
 
 // Close ends the communicators, which have not been aborted.
 func (c *Comms) Close() error {

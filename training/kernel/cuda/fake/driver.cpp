@@ -240,7 +240,7 @@ int cuLaunchKernel(P f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsi
   {
     std::lock_guard<std::recursive_mutex> hold(lock);
     const char *after = getenv("FAKE_CUDA_LOSE_AFTER"), *which = getenv("FAKE_CUDA_LOSE");
-    if (after && own->ordinal == (which ? atoi(which) : 0) && own->launches++ == atol(after)) own->lost = 214;
+    if (after && *after && own->ordinal == (which ? atoi(which) : 0) && own->launches++ == atol(after)) own->lost = 214;
   }
   std::vector<size_t> at;
   size_t end = 0;
