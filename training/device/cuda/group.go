@@ -16,6 +16,7 @@ type group struct {
 	own      []*Backend
 	backends []device.Backend
 	comms    *nccl.Comms // nil: an exchange has failed
+	version  string
 }
 
 // NewGroup is a group of GPUs whose values go from one to the other by NCCL. Where there is no NCCL, they go by way of the host.
@@ -30,7 +31,11 @@ func NewGroup(backends ...*Backend) (device.Group, error) {
 	if errors.Is(err, nccl.ErrMissing) {
 		return missing{device.NewHostGroup(g.backends...), err}, nil
 	}
-	return g, err
+	if err != nil {
+		return nil, err
+	}
+	g.version = g.comms.Version
+	return g, nil
 }
 
 // missing is a group over the host for want of NCCL.
@@ -43,7 +48,7 @@ type missing struct {
 func (m missing) Name() string { return fmt.Sprintf("%s (%v)", m.Group.Name(), m.why) }
 
 // Name is part of device.Group.
-func (g *group) Name() string { return fmt.Sprintf("NCCL, for %d devices", len(g.own)) }
+func (g *group) Name() string { return fmt.Sprintf("NCCL %s, for %d devices", g.version, len(g.own)) }
 
 // Backends is part of device.Group.
 func (g *group) Backends() []device.Backend { return g.backends }
