@@ -13,7 +13,7 @@ const replicasInstead = "train replicas by data_parallel of Pretrain (DiLoCo), w
 // parts is the number of micro-batches of a step: as many as accumulate says, or more where devices share them evenly.
 func (p loopParams) parts() int { return parallel.Parts(p.Accumulate, p.Devices) }
 
-// spreadFaults are those of devices that share the steps of batches.
+// spreadFaults are those of devices that share steps, whose batches have the given sizes.
 func (p loopParams) spreadFaults(batches ...int) []error {
 	var faults []error
 	for _, n := range batches {

@@ -50,9 +50,11 @@ func (p fitParams) Validate() error {
 	if g, ok := findGoal(p.Objective); ok && g.check != nil {
 		faults = append(faults, g.check(p)...)
 	}
+	var batches []int
 	for _, st := range p.syllabus().stages {
-		faults = append(faults, p.spreadFaults(st.Batch)...)
+		batches = append(batches, st.Batch)
 	}
+	faults = append(faults, p.spreadFaults(batches...)...)
 	if p.EvaluateEvery > 0 && p.Minutes == 0 && p.EvaluateEvery > p.Steps {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d steps: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Steps))
 	}

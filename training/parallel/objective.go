@@ -82,9 +82,7 @@ func (o *Objective) Step(step int64, b *training.Batch) (training.Metrics, error
 	err := device.Each(len(o.replicas), func(rank int) error {
 		backend := o.group.Backends()[rank]
 		if rank > 0 { // the loop clears the root's
-			for _, g := range o.grads[rank] {
-				backend.Zero(g)
-			}
+			backend.Zero(o.grads[rank]...)
 		}
 		var err error
 		if metrics[rank], err = o.replicas[rank].Step(step, b); err != nil {

@@ -155,7 +155,8 @@ func (s subject) on(t *testing.T, backends []device.Backend, group device.Group)
 	t.Helper()
 	var made trained
 	for rank, b := range backends {
-		m, err := made.model, error(nil)
+		var m *model.Model
+		var err error
 		if rank == 0 {
 			m, err = model.New(b, s.config, 7)
 			made.model = m
