@@ -18,6 +18,7 @@ import (
 )
 
 type averageParams struct {
+	deviceParams
 	Rate     float64 `json:"outer_lr" doc:"Learning rate of the outer step: the share of the replicas' mean move that is taken." above:"0"`
 	Momentum float64 `json:"outer_momentum" doc:"Nesterov's momentum of the outer step; 0: none." min:"0" below:"1"`
 

@@ -15,6 +15,7 @@ import (
 )
 
 type captionParams struct {
+	deviceParams
 	TopP        float64 `json:"top_p" doc:"Nucleus that captions are sampled from; 0 decodes greedily." min:"0" max:"1"`
 	Temperature float64 `json:"temperature" doc:"Of the sampling." above:"0"`
 	Beams       int     `json:"beams" doc:"Beams of a search instead of sampling; needs top_p 0." min:"0" max:"64"`
@@ -98,11 +99,12 @@ type captioning struct {
 }
 
 // writeCaptions returns a caption for each image.
-func writeCaptions(ctx context.Context, c captioning) ([]string, error) {
+func writeCaptions(ctx context.Context, c captioning) (_ []string, err error) {
 	writer, err := generate.New(c.dev.engine, c.model.Config, c.weights.Get, generate.Options{Rows: max(c.params.Batch, c.params.Beams), Device: c.dev.paged()})
 	if err != nil {
 		return nil, Invalid(err)
 	}
+	defer func() { err = errors.Join(err, writer.Close()) }()
 	requests, err := c.requests()
 	if err != nil {
 		return nil, err

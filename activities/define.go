@@ -62,6 +62,11 @@ func (d *definition[P]) Run(ctx context.Context, t *Task) error {
 
 func (d *definition[P]) decode(params []byte) (P, error) {
 	p, faults := dag.DecodeParams(d.defaults, params)
+	if on, ok := any(p).(interface{ deviceFault() error }); ok {
+		if err := on.deviceFault(); err != nil {
+			faults = append(faults, err.Error())
+		}
+	}
 	if len(faults) > 0 {
 		return p, &ParamsError{d.descriptor.Name, faults}
 	}

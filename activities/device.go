@@ -12,22 +12,19 @@ import (
 	"tempera/workflows/stage"
 )
 
-// deviceParams are the parameters of a kind that computes with graphs. They are embedded; the runtime reads them.
+// deviceParams are the parameters of a kind that computes with models: embedding them lets it run on a GPU, which the runtime leases by them.
 type deviceParams struct {
 	Device    string `json:"device,omitempty" doc:"Where it computes: cpu, cuda or cuda:N with the number of a GPU, which workers of the queue gpu offer, or auto (where left out): a GPU on that queue, else the CPU."`
 	Precision string `json:"precision,omitempty" doc:"Of a GPU: bf16 (where left out) stores activations in bfloat16, tf32 and f32 in float32; parameters are float32 in each."`
 }
 
-// deviceFaults are what no single field shows.
-func (p deviceParams) deviceFaults() []error {
+// deviceFault is what no single field shows; define reports it.
+func (p deviceParams) deviceFault() error {
 	c, err := accelerator.ParseChoice(p.Device)
 	if err != nil {
-		return []error{err}
+		return err
 	}
-	if err := accelerator.CheckPrecision(c, p.Precision); err != nil {
-		return []error{err}
-	}
-	return nil
+	return accelerator.CheckPrecision(c, p.Precision)
 }
 
 // lease takes the GPU that the stage wants, or all that it wants, if it wants any. Who waits for one heartbeats.

@@ -17,6 +17,7 @@ import (
 )
 
 type evaluateParams struct {
+	deviceParams
 	Gallery  int    `json:"gallery" doc:"Pairs of one retrieval gallery; recall depends on it." min:"2"`
 	Rerank   int    `json:"rerank" doc:"Candidates of each query that the matching head of a blip model ranks anew; 0 does not." min:"0"`
 	Captions int    `json:"captions" doc:"Images that a blip or vlm model captions greedily; 0 does not." min:"0"`

@@ -15,6 +15,7 @@ import (
 )
 
 type evaluateChoicesParams struct {
+	deviceParams
 	Rows  int    `json:"rows" doc:"Most rows that are measured; 0 measures all." min:"0"`
 	Batch int    `json:"batch" doc:"Texts that are scored at a time." min:"1"`
 	Bins  int    `json:"bins" doc:"Bins of confidence for the calibration." min:"1" max:"1000"`

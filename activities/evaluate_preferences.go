@@ -17,6 +17,7 @@ import (
 )
 
 type evaluatePreferencesParams struct {
+	deviceParams
 	Batch int    `json:"batch" doc:"Pairs that are judged at a time." min:"1"`
 	Pairs int    `json:"pairs" doc:"Most pairs that are judged; 0 takes all." min:"0"`
 	Seed  uint64 `json:"seed" doc:"Of the resampled intervals."`

@@ -15,6 +15,7 @@ import (
 
 type evaluateTasksParams struct {
 	sampling
+	deviceParams
 	K        []int         `json:"k" doc:"Numbers of tries at which pass@k and maj@k are given; at most samples." min:"1"`
 	Greedy   bool          `json:"greedy" doc:"Adds exact_match, of the likeliest completion, to what is measured of samples."`
 	Rewards  []reward.Term `json:"rewards" doc:"Rewards whose means are shown; the total is reward."`

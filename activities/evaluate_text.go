@@ -14,6 +14,7 @@ import (
 )
 
 type evaluateTextParams struct {
+	deviceParams
 	Batch   int        `json:"batch" doc:"Rows of the context that are scored at a time." min:"1"`
 	Batches int        `json:"batches" doc:"Most batches that are scored; 0 scores all of the text." min:"0"`
 	Samples textSample `json:"samples" doc:"Texts that the model writes."`

@@ -16,6 +16,7 @@ import (
 )
 
 type filterParams struct {
+	deviceParams
 	Score     string  `json:"score" doc:"What a pair is judged by: itc (cosine of the features), itm (matching head), or both (their sum)." enum:"itc,itm,both"`
 	Keep      float64 `json:"keep" doc:"Share of each shard that is kept, the best pairs first." above:"0" max:"1"`
 	Threshold float64 `json:"threshold" doc:"Keep what scores at least this instead; 0 goes by keep." `

@@ -46,7 +46,7 @@ type fitStage struct {
 
 // Validate reports what no single field shows.
 func (p fitParams) Validate() error {
-	faults := p.deviceFaults()
+	var faults []error
 	if g, ok := findGoal(p.Objective); ok && g.check != nil {
 		faults = append(faults, g.check(p)...)
 	}

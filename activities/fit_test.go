@@ -17,6 +17,7 @@ import (
 	"tempera/datagen/token"
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
+	"tempera/training/device"
 	"tempera/workflows/stage"
 )
 
@@ -63,6 +64,7 @@ type execution struct {
 	stopAt  int64
 	threads int
 	devices int // that share steps; 0: none do
+	gpu     device.Backend
 }
 
 func (l *workshop) run(a execution) (*stage.Result, error) {
@@ -72,7 +74,7 @@ func (l *workshop) run(a execution) (*stage.Result, error) {
 	stopping := make(chan struct{})
 	task := &Task{
 		Request: stage.Request{Kind: a.kind.Describe().Name, Params: resolved, Inputs: a.inputs, Key: "key"},
-		Store:   l.store, Log: slog.New(slog.DiscardHandler), Scratch: l.t.TempDir(), Threads: max(1, a.threads),
+		Store:   l.store, Log: slog.New(slog.DiscardHandler), Scratch: l.t.TempDir(), Threads: max(1, a.threads), GPU: a.gpu,
 		Checkpoints: nowhere{}, Metrics: nowhere{}, Result: &stage.Result{}, Stopping: stopping,
 	}
 	spread(l.t, task, a.devices)

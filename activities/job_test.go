@@ -14,6 +14,7 @@ import (
 
 	"tempera/infra/artifact"
 	"tempera/infra/artifact/mem"
+	"tempera/training/device"
 	"tempera/workflows/dag"
 	"tempera/workflows/stage"
 )
@@ -51,8 +52,8 @@ stages:
     params: {title: Job, labels: [new, base], steps: [3, 3], seeds: [1, 1], dataset_labels: [kept, rejected], images: 3}
 `
 
-// runJob runs a spec without a server and returns the results of its stages.
-func runJob(t *testing.T, threads int) (artifact.Store, map[string]stage.Result) {
+// runJob runs a spec without a server, on a GPU where there is one, and returns the results of its stages.
+func runJob(t *testing.T, threads int, gpu device.Backend) (artifact.Store, map[string]stage.Result) {
 	t.Helper()
 	spec, err := dag.Parse([]byte(jobSpec))
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func runJob(t *testing.T, threads int) (artifact.Store, map[string]stage.Result)
 			require.NoError(t, err)
 			result := &stage.Result{Key: q.Key}
 			require.NoError(t, catalog.kinds[q.Kind].Run(t.Context(), &Task{
-				Request: q, Store: store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: threads,
+				Request: q, Store: store, Log: slog.New(slog.DiscardHandler), Scratch: t.TempDir(), Threads: threads, GPU: gpu,
 				Checkpoints: nowhere{}, Metrics: nowhere{}, Progress: func(Progress) {}, Result: result, Stopping: make(chan struct{}),
 			}), id)
 			require.NoError(t, run.Succeeded(id, *result))
@@ -89,8 +90,8 @@ func (nowhere) Load(context.Context, func(int64, io.Reader) error) (bool, error)
 func (nowhere) Write(int64, map[string]float64) error { return nil }
 
 func TestTheJobGivesTheSameArtifactsForAnyNumberOfThreads(t *testing.T) {
-	_, one := runJob(t, 1)
-	store, two := runJob(t, 2)
+	_, one := runJob(t, 1, nil)
+	store, two := runJob(t, 2, nil)
 	for _, id := range slices.Sorted(maps.Keys(one)) {
 		require.Equal(t, one[id], two[id], id)
 	}

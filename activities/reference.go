@@ -16,6 +16,7 @@ import (
 )
 
 type referenceParams struct {
+	deviceParams
 	Batch      int  `json:"batch" doc:"Pairs that are read at a time." min:"1"`
 	Mismatched bool `json:"mismatched" doc:"Also of completions of other prompts, which the loss kto compares with."`
 }

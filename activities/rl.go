@@ -16,6 +16,7 @@ import (
 )
 
 type rlParams struct {
+	deviceParams
 	Algorithm  rlAlgorithmName `json:"algorithm" doc:"A preset of loss: grpo, dr_grpo (no division by deviation and length), dapo (asymmetric clip, all tokens alike, dynamic sampling, overlong penalty), rloo, reinforce++ and ppo (with a critic)."`
 	Iterations int64           `json:"iterations" doc:"Batches of samples, each of which is learned from." min:"1"`
 	Iteration  int64           `json:"iteration" doc:"With the input from: which of the iterations this stage is, from 0 on. It begins with the state of the one before." min:"0"`

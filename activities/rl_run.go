@@ -155,7 +155,11 @@ func (r *rlRun) openSampler(ctx context.Context, dev *compute, from *loadedModel
 		model: r.policy, eye: r.eye, rows: r.judge.rows, encode: tok.Encode, decode: tok.Decode, stops: settings.Stop,
 		search: generate.Search{Temperature: r.params.Temperature}, length: length,
 	}, r.params.Rows)
-	return Invalid(err)
+	if err != nil {
+		return Invalid(err)
+	}
+	r.closers = append(r.closers, r.sampler.generator.Close)
+	return nil
 }
 
 // openRewards composes the rewards of the parameters and the reward model.

@@ -16,6 +16,7 @@ import (
 
 type rolloutParams struct {
 	sampling
+	deviceParams
 	Rewards   []reward.Term `json:"rewards" doc:"What completions are judged by, with weights; may be empty where there is a reward model."`
 	Weight    float64       `json:"reward_weight" doc:"By which the score of the reward model counts."`
 	Keep      string        `json:"keep" doc:"all: every completion; right: those with the right answer; best: the best of each prompt; pairs: a better and a worse one of each prompt; labels: every completion, labelled by its answer; steps: every completion in steps that the task labels." enum:"all,right,best,pairs,labels,steps"`

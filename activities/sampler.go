@@ -114,8 +114,8 @@ func newSampler(ctx context.Context, t *Task, o samplerOptions) (*sampler, error
 	return &sampler{task: t, from: from, encoder: encoder, writer: writer, params: o.sampling, written: o.written, eye: eye}, nil
 }
 
-// close frees what the sampler holds beside the model.
-func (s *sampler) close() error { return s.eye.close() }
+// close frees what the sampler holds.
+func (s *sampler) close() error { return errors.Join(s.writer.Close(), s.eye.close()) }
 
 // prompted is a row that a model can write to.
 type prompted struct {

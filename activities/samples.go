@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tempera/serving/generate"
@@ -25,7 +26,7 @@ type writtenText struct {
 
 // writeSamples lets a language model write. A text depends on the seed, its
 // number and its prompt only.
-func writeSamples(ctx context.Context, from *deployed, p evaluateTextParams) ([]writtenText, error) {
+func writeSamples(ctx context.Context, from *deployed, p evaluateTextParams) (_ []writtenText, err error) {
 	s := p.Samples
 	if s.Count == 0 {
 		return nil, nil
@@ -35,6 +36,7 @@ func writeSamples(ctx context.Context, from *deployed, p evaluateTextParams) ([]
 	if err != nil {
 		return nil, Invalid(fmt.Errorf("write samples: %w", err))
 	}
+	defer func() { err = errors.Join(err, writer.Close()) }()
 	special := c.Text.Special
 	search := generate.Search{}
 	if s.Temperature > 0 {

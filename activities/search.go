@@ -17,6 +17,7 @@ import (
 )
 
 type searchParams struct {
+	deviceParams
 	Methods     []string `json:"methods" doc:"Ways to search: best (the best of n by the verifier), likeliest, majority, weighted (a majority weighted by the verifier), beam, mcts." enum:"best,likeliest,majority,weighted,beam,mcts"`
 	N           []int    `json:"n" doc:"Sizes of the search: samples of a problem, and what costs as many tokens." min:"1" max:"4096"`
 	Verifier    string   `json:"verifier" doc:"Who judges texts: model (the input verifier), oracle (the task's own labels, an upper bound), or none." enum:"model,oracle,none"`

@@ -32,7 +32,7 @@ func defaultTune() tuneParams {
 // faults are those that no single field shows. The batch is in rows, pairs or
 // whatever the kind counts.
 func (p tuneParams) faults(batch int) []error {
-	faults := append(p.deviceFaults(), p.spreadFaults(batch)...)
+	faults := p.spreadFaults(batch)
 	if p.EvaluateEvery > 0 && p.Steps > 0 && p.EvaluateEvery > p.Steps {
 		faults = append(faults, fmt.Errorf("evaluate_every is %d, more than the %d steps: lower it, or give 0 for a tenth", p.EvaluateEvery, p.Steps))
 	}

@@ -14,6 +14,7 @@ import (
 
 type winRateParams struct {
 	sampling
+	deviceParams
 	Judge    string         `json:"judge" doc:"Who compares: rewards, reward_model (the input of that name), or endpoint." enum:"rewards,reward_model,endpoint"`
 	Rewards  []reward.Term  `json:"rewards" doc:"Of the judge rewards: the larger total wins."`
 	Endpoint endpointParams `json:"endpoint" doc:"Of the judge endpoint."`
@@ -79,23 +80,13 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 		return err
 	}
 	defer dev.close()
-	data, _ := t.Input("data")
 	written, err := resumeSampling(ctx, t)
 	if err != nil {
 		return err
 	}
 	var sides [2][]rolled
 	for i, port := range []string{"model", "baseline"} {
-		s, err := newSampler(ctx, t, samplerOptions{p.sampling, dev, port, written})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, s.close()) }()
-		prompts, err := s.prompts(example.All(ctx, t.Store, data), p.Prompts)
-		if err != nil {
-			return err
-		}
-		if sides[i], err = s.write(ctx, port, prompts); err != nil {
+		if sides[i], err = writeSide(ctx, t, samplerOptions{p.sampling, dev, port, written}, p.Prompts); err != nil {
 			return err
 		}
 	}
@@ -112,6 +103,21 @@ func runWinRate(ctx context.Context, t *Task, p winRateParams) (err error) {
 		return err
 	}
 	return publishMatches(ctx, t, p, matches)
+}
+
+// writeSide lets the model of a port answer up to so many prompts; 0: all.
+func writeSide(ctx context.Context, t *Task, o samplerOptions, most int) (_ []rolled, err error) {
+	s, err := newSampler(ctx, t, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	data, _ := t.Input("data")
+	prompts, err := s.prompts(example.All(ctx, t.Store, data), most)
+	if err != nil {
+		return nil, err
+	}
+	return s.write(ctx, o.port, prompts)
 }
 
 // pairUp sets the completions of both models on the same prompts against each other.
