@@ -15,7 +15,8 @@ import (
 // The zero value of no field is meant: defaults come from
 // CaptionBootstrapDefaults, and {} runs them.
 type CaptionBootstrapParams struct {
-	Name    string                    `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Name string `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Compute
 	Sources []string                  `json:"sources" doc:"Where generated pairs come from; each source is an experiment of its own." enum:"scenes,emoji"`
 	Images  map[string]map[string]any `json:"images,omitempty" doc:"Parameters of each source, as the ingest kind takes them (object count, image size, concepts)."`
 	Web     int                       `json:"web" doc:"Pairs of the web set." min:"1"`
@@ -148,6 +149,7 @@ func CaptionBootstrapSpec(p CaptionBootstrapParams) (*dag.Spec, error) {
 	b := &bootstrap{p: p, spec: &dag.Spec{
 		Name:        p.Name,
 		Description: fmt.Sprintf("Caption bootstrapping and filtering on %s, %d paired seeds", strings.Join(p.Sources, " and "), p.Seeds),
+		Defaults:    p.defaults(),
 	}}
 	contests := []params{}
 	for _, source := range p.Sources {

@@ -159,7 +159,8 @@ func (e PostEvaluation) metrics() []string {
 
 // PostCommon is what every run has.
 type PostCommon struct {
-	Name       string  `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Name string `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Compute
 	Seed       int     `json:"seed" doc:"Seed of weights, order and draws; of the first repetition." min:"0"`
 	Seeds      int     `json:"seeds" doc:"Paired repetitions, each with its own rows, weights and draws: what is better is told by all of them." min:"1" max:"64"`
 	Checkpoint float64 `json:"checkpoint_seconds" doc:"Seconds between checkpoints: what a crash costs at most." above:"0"`
@@ -213,7 +214,7 @@ func post(c *chain, repeat func(c *chain) made) (*dag.Spec, error) {
 }
 
 func newChain(c PostCommon, what string, metrics ...string) *chain {
-	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what}, metrics: metrics}
+	return &chain{PostCommon: c, spec: &dag.Spec{Name: c.Name, Description: what, Defaults: c.defaults()}, metrics: metrics}
 }
 
 // add appends a stage of the repetition and returns its id.

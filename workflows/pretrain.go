@@ -10,7 +10,8 @@ import (
 // PretrainParams are the parameters of the workflow Pretrain. Defaults come from
 // PretrainDefaults, and {} runs them.
 type PretrainParams struct {
-	Name      string `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Name string `json:"name" doc:"Name of the pipeline; the run folder and the model are filed under it."`
+	Compute
 	Objective string `json:"objective" doc:"What is learned: lm (text), or of image-text pairs clip, siglip, blip, captioning, vlm." enum:"lm,clip,siglip,blip,captioning,vlm"`
 
 	Text      PretrainText  `json:"text" doc:"lm: where the documents come from, unless data is given."`

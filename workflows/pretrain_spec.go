@@ -13,7 +13,7 @@ import (
 // PretrainSpec builds the pipeline: data, tokenizer, training, evaluation,
 // publication, report; of a sweep, a training and an evaluation for each size.
 func PretrainSpec(p PretrainParams) (*dag.Spec, error) {
-	b := &pretraining{p: p, spec: &dag.Spec{Name: p.Name, Description: fmt.Sprintf("Pretraining, objective %s", p.Objective)}}
+	b := &pretraining{p: p, spec: &dag.Spec{Name: p.Name, Description: fmt.Sprintf("Pretraining, objective %s", p.Objective), Defaults: p.defaults()}}
 	if p.Objective == "lm" {
 		b.text()
 	} else {

@@ -23,6 +23,11 @@ type trainParams struct {
 
 var trainDefaults = trainParams{Steps: 100, Rate: 0.001, Optim: "adamw"}
 
+type deviceParams struct {
+	Device    string `json:"device,omitempty"`
+	Precision string `json:"precision,omitempty"`
+}
+
 func testKinds() kinds {
 	data := func(name string) stage.Port { return stage.Port{Name: name, Type: artifact.TypeDataset} }
 	model := func(name string) stage.Port { return stage.Port{Name: name, Type: artifact.TypeModel} }
@@ -50,7 +55,7 @@ func testKinds() kinds {
 		},
 		{
 			Name: "evaluate", Version: 1, Summary: "Scores a model.", Inputs: []stage.Port{model("model"), data("data")},
-			Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation}}, Queue: stage.CPU, Params: none,
+			Outputs: []stage.Port{{Name: "evaluation", Type: artifact.TypeEvaluation}}, Queue: stage.CPU, Params: none, Schema: stage.SchemaFor[deviceParams](),
 		},
 		{
 			Name: "report", Version: 1, Summary: "Writes the report.",
@@ -83,6 +88,13 @@ func (k kinds) Names() []string {
 }
 
 func (k kinds) Resolve(kind string, params json.RawMessage) (json.RawMessage, error) {
+	if kind == "evaluate" {
+		p, faults := DecodeParams(deviceParams{}, params)
+		if len(faults) > 0 {
+			return nil, errors.New(strings.Join(faults, "; "))
+		}
+		return json.Marshal(p)
+	}
 	if kind != "train" {
 		if p := strings.TrimSpace(string(params)); p != "" && p != "{}" {
 			return nil, fmt.Errorf("kind %s takes no parameters: remove %s", kind, p)

@@ -76,6 +76,7 @@ func (c *checker) check() error {
 	for i := range c.spec.Stages {
 		c.stage(i)
 	}
+	c.device()
 	c.cycles()
 	return c.faults.err(c.spec.Name)
 }
@@ -239,15 +240,28 @@ func (c *checker) params(i int, fault func(check, format string, args ...any)) {
 	if c.kinds[i] == nil {
 		return
 	}
-	key := s.Kind + "\n" + string(s.Params)
+	given := c.spec.Defaults.onDevice(s.Params, *c.kinds[i])
+	key := s.Kind + "\n" + string(given)
 	r, ok := c.cache[key]
 	if !ok {
-		r.params, r.err = c.catalog.Resolve(s.Kind, s.Params)
+		r.params, r.err = c.catalog.Resolve(s.Kind, given)
 		c.cache[key] = r
 	}
 	c.resolved[i] = r.params
+	if s.Resources.or(stage.GPU) != stage.GPU && wantsGPU(r.params, *c.kinds[i]) {
+		fault(CheckQueue, "resources.queue is %s, and device wants a GPU, which the queue gpu has: leave one of them out", s.Resources.Queue)
+	}
 	for _, message := range messagesOf(r.err) {
 		fault(CheckParams, "%s", message)
+	}
+}
+
+// device finds a default that no stage takes.
+func (c *checker) device() {
+	d := c.spec.Defaults
+	takes := func(k *stage.Descriptor) bool { return k == nil || k.HasParameter(deviceParam) } // an unknown kind has its own fault
+	if d.Device+d.Precision != "" && !slices.ContainsFunc(c.kinds, takes) {
+		c.faults.add(Fault{Check: CheckDefaults}, "defaults.device and defaults.precision are for stages that compute with models, and there are none: remove them")
 	}
 }
 

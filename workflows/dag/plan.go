@@ -58,7 +58,7 @@ func NewPlan(spec *Spec, catalog Catalog) (*Plan, error) {
 		place[i] = len(p.Nodes)
 		n := Node{
 			ID: s.ID, Kind: s.Kind, Inputs: s.Inputs, When: s.When, Gate: s.Gate, Force: s.Force || c.kinds[i].Effects || c.kinds[i].Record,
-			Params: c.resolved[i], Policy: policyOf(s, spec.Defaults, *c.kinds[i]),
+			Params: c.resolved[i], Policy: policyOf(s, spec.Defaults, *c.kinds[i], c.resolved[i]),
 		}
 		if s.Map != nil {
 			n.Map = &Map{Window: cmp.Or(s.Map.Window, DefaultWindow), MaxFailed: s.Map.MaxFailed}

@@ -56,8 +56,8 @@ const (
 // queues are the classes of worker there are.
 var queues = []string{string(stage.CPU), string(stage.GPU)}
 
-// policyOf merges what a stage, the defaults and its kind say, in this order.
-func policyOf(s *Stage, defaults Defaults, kind stage.Descriptor) Policy {
+// policyOf merges what a stage, the defaults and its kind say, in this order. params are resolved.
+func policyOf(s *Stage, defaults Defaults, kind stage.Descriptor, params json.RawMessage) Policy {
 	p := Policy{
 		Attempts: DefaultAttempts, Interval: Duration(DefaultInterval),
 		Timeout: Duration(DefaultTimeout), Queue: kind.Queue,
@@ -76,26 +76,31 @@ func policyOf(s *Stage, defaults Defaults, kind stage.Descriptor) Policy {
 			p.Timeout = Duration(d)
 		}
 	}
-	if wantsGPU(s, kind) {
+	p.Queue = defaults.Resources.or(p.Queue)
+	if wantsGPU(params, kind) {
 		p.Queue = stage.GPU
 	}
-	for _, r := range []*Resources{defaults.Resources, s.Resources} {
-		if r != nil && r.Queue != "" {
-			p.Queue = stage.Queue(r.Queue)
-		}
-	}
+	p.Queue = s.Resources.or(p.Queue)
 	return p
 }
 
+// or is the queue that r names, or q where it names none.
+func (r *Resources) or(q stage.Queue) stage.Queue {
+	if r == nil || r.Queue == "" {
+		return q
+	}
+	return stage.Queue(r.Queue)
+}
+
 // wantsGPU tells whether a stage that may compute on a GPU asks for one.
-func wantsGPU(s *Stage, kind stage.Descriptor) bool {
+func wantsGPU(params json.RawMessage, kind stage.Descriptor) bool {
 	var p struct {
 		Device string `json:"device"`
 	}
-	if err := json.Unmarshal(s.Params, &p); err != nil { // what is wrong with the parameters is told elsewhere
+	if err := json.Unmarshal(params, &p); err != nil { // what is wrong with the parameters is told elsewhere
 		return false
 	}
-	return strings.HasPrefix(p.Device, "cuda") && kind.HasParameter("device")
+	return strings.HasPrefix(p.Device, "cuda") && kind.HasParameter(deviceParam)
 }
 
 // checkRetry finds what is wrong with a retry block; at names it.

@@ -29,6 +29,8 @@ type Defaults struct {
 	Resources *Resources `json:"resources,omitempty" doc:"Which workers run the stages."`
 	Parallel  int        `json:"parallel,omitempty" min:"0" max:"1000" doc:"Stages at a time; 0 means 16."`
 	Repair    string     `json:"repair,omitempty" doc:"How long a failed run waits to be repaired, e.g. 24h, which is the default; 0s fails at once."`
+	Device    string     `json:"device,omitempty" doc:"Parameter device of the stages that compute with models and do not name one themselves: cpu, cuda, cuda:N or auto."`
+	Precision string     `json:"precision,omitempty" doc:"Parameter precision of those stages, likewise: bf16, tf32 or f32."`
 }
 
 // Stage is one node of the DAG.
@@ -95,5 +97,5 @@ type Retry struct {
 
 // Resources choose the queue.
 type Resources struct {
-	Queue string `json:"queue,omitempty" doc:"cpu or gpu; left out, it is what the kind asks for."`
+	Queue string `json:"queue,omitempty" doc:"cpu or gpu; left out, it is gpu for a stage whose device is cuda, and otherwise what the kind asks for."`
 }

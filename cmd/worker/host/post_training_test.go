@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"tempera/infra/artifact/mem"
 	"tempera/workflows"
 	"tempera/workflows/dag"
+	"tempera/workflows/stage"
 )
 
 // TestNamedWorkflowsPlan: what {} stands for agrees with the kinds, names, types and ranges. Those that start from a published model plan as far as that.
@@ -24,6 +26,45 @@ func TestNamedWorkflowsPlan(t *testing.T) {
 			require.NoError(t, err)
 			_, err = dag.NewPlan(spec, kinds())
 			require.NoError(t, err)
+		})
+	}
+}
+
+// TestADeviceGoesToEveryStageThatTakesOne: but to those whose own block names another, and those of data and of reports.
+func TestADeviceGoesToEveryStageThatTakesOne(t *testing.T) {
+	type on struct{ Device, Precision string }
+	for _, n := range workflows.All() {
+		t.Run(n.Name, func(t *testing.T) {
+			params := `{"device": "cuda", "precision": "tf32"}`
+			own := map[string]on{}
+			if n.Name == "SFT" {
+				params = `{"device": "cuda", "precision": "tf32", "sft": {"more": {"device": "cuda:1"}}, "evaluate": {"more": {"device": "cpu"}}}`
+				own = map[string]on{"sft": {"cuda:1", ""}, "before": {"cpu", ""}, "evaluate": {"cpu", ""}}
+			}
+			spec, err := n.Spec([]byte(params))
+			require.NoError(t, err)
+			plan, err := dag.NewPlan(spec, kinds())
+			require.NoError(t, err)
+			taken := 0
+			for _, node := range plan.Nodes {
+				kind, _ := kinds().Kind(node.Kind)
+				want, queue := on{}, kind.Queue
+				if kind.HasParameter("device") {
+					taken++
+					want = on{"cuda", "tf32"}
+				}
+				if o, ok := own[node.ID]; ok {
+					want = o
+				}
+				if strings.HasPrefix(want.Device, "cuda") {
+					queue = stage.GPU
+				}
+				var got on
+				require.NoError(t, json.Unmarshal(node.Params, &got))
+				require.Equal(t, want, got, node.ID)
+				require.Equal(t, queue, node.Policy.Queue, node.ID)
+			}
+			require.NotZero(t, taken)
 		})
 	}
 }
