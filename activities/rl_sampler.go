@@ -12,7 +12,8 @@ import (
 	"tempera/training/objective"
 )
 
-// rlSampler writes with the model that is being trained. Packed weights are made of the training's own buffers, and made anew at each call.
+// rlSampler writes with the model that is being trained. Packed weights are made of the training's own buffers, and made anew at each call; on a GPU
+// they stay there.
 type rlSampler struct {
 	ctx       context.Context // of the stage: an objective's step takes none
 	generator *generate.Generator
@@ -30,7 +31,7 @@ var _ objective.Weighed = (*rlSampler)(nil)
 
 // Sample is part of objective.Sampler.
 func (s *rlSampler) Sample(prompts []objective.Prompt, samples int) ([]objective.Group, error) {
-	if err := s.generator.Load(s.ctx, s.model.Live); err != nil {
+	if err := s.generator.Follow(s.ctx, s.model); err != nil {
 		return nil, err
 	}
 	groups := make([]objective.Group, len(prompts))
@@ -79,6 +80,9 @@ func (s *rlSampler) starts(prompts []objective.Prompt) ([][]generate.Part, error
 
 // Memory is part of objective.Weighed.
 func (s *rlSampler) Memory() int64 { return s.generator.Memory() }
+
+// Held is part of objective.Weighed.
+func (s *rlSampler) Held() int64 { return s.generator.Held() }
 
 // write samples the texts of some groups in one go.
 func (s *rlSampler) write(groups []objective.Group, starts [][]generate.Part, which []int) error {

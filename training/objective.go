@@ -54,6 +54,7 @@ type Needs struct {
 	Inputs      int64 // of graphs
 	Batch       int64 // a batch on the host
 	Sampling    int64 // of what writes to the prompts of a step
+	Sampler     int64 // the part of Sampling that is allocated already
 }
 
 // Divided is an Objective whose steps come in iterations: the first step of one makes what all of them learn from, and keeps it nowhere. So the state

@@ -22,8 +22,9 @@ type decoder interface {
 	See(states []float32, t *page.Table) error
 	// Load prepares weights of the same configuration; use makes the decoder work with them, once no table has tokens.
 	Load(get func(name string) ([]float32, error)) (use func() error, err error)
-	// Memory is what it takes at most, in bytes, with steps of so many rows of which some are asked for logits.
+	// Memory is what it takes at most, in bytes, with steps of so many rows of which some are asked for logits; Held what it has taken already.
 	Memory(rows, asked int) int64
+	Held() int64
 	Close() error
 }
 
@@ -108,5 +109,7 @@ func (d *onCPU) Load(get func(name string) ([]float32, error)) (use func() error
 func (d *onCPU) Memory(rows, asked int) int64 {
 	return d.cache.Bytes() + 2*d.net.Bytes() + d.net.StepBytes(rows, asked)
 }
+
+func (d *onCPU) Held() int64 { return d.cache.Bytes() + d.net.Bytes() }
 
 func (d *onCPU) Close() error { return nil }

@@ -14,6 +14,7 @@ import (
 	"tempera/training/device"
 	"tempera/training/device/cuda"
 	"tempera/training/device/cuda/driver"
+	"tempera/training/model"
 )
 
 // opened is a GPU. Without one the test is skipped, or fails with REQUIRE_GPU.
@@ -93,10 +94,16 @@ func TestADeviceWritesWhatTheCPUWrites(t *testing.T) {
 	}
 }
 
-// watched counts the steps that a device records and replays.
+// watched counts the steps that a device records and replays, and what comes back from it as floats.
 type watched struct {
 	*cuda.Backend
 	recorded, replayed int
+	downloads          int
+}
+
+func (w *watched) DownloadFloats(dst []float32, src *device.Value) error {
+	w.downloads++
+	return w.Backend.DownloadFloats(dst, src)
 }
 
 type watchedRecording struct {
@@ -143,18 +150,74 @@ func TestRecordedStepsWriteTheSame(t *testing.T) {
 			same(f)
 			require.Positive(t, w.recorded)
 			require.Greater(t, w.replayed, 4)
-			for _, s := range f.config.Params() {
-				v, err := f.weights.Get(s.Name)
-				require.NoError(t, err)
-				for i := range v {
-					v[i] *= 0.9
+			change := func() {
+				for _, s := range f.config.Params() {
+					v, err := f.weights.Get(s.Name)
+					require.NoError(t, err)
+					for i := range v {
+						v[i] *= 0.9
+					}
 				}
+				require.NoError(t, f.Load(t.Context(), f.weights.Get))
 			}
-			require.NoError(t, f.Load(t.Context(), f.weights.Get))
+			change()
 			require.NoError(t, g.Load(t.Context(), f.weights.Get))
 			same(f)
+			change()
+			m, err := model.Load(w, f.weights)
+			require.NoError(t, err)
+			recorded := w.recorded
+			require.NoError(t, g.Follow(t.Context(), m))
+			same(f)
+			require.Equal(t, recorded, w.recorded, "the weights are where they were")
 		})
 	}
+}
+
+// TestAGeneratorFollowsAModelOnItsDevice: as if the parameters had come from the host, but for the rounding of products where low-rank changes are merged.
+func TestAGeneratorFollowsAModelOnItsDevice(t *testing.T) {
+	for form := range forms() {
+		for precision, tolerance := range map[cuda.Precision]float64{cuda.Full: 1e-4, cuda.Mixed: 0.1} {
+			t.Run(form+", "+string(precision), func(t *testing.T) {
+				f := newFixture(t, form, Options{})
+				w := &watched{Backend: opened(t, precision)}
+				host := f.onDevice(t, w, Options{})
+				m, err := model.Load(w, f.weights)
+				require.NoError(t, err)
+				other := f.onDevice(t, w, Options{})
+				require.NoError(t, other.Load(t.Context(), func(name string) ([]float32, error) {
+					values, err := f.weights.Get(name)
+					return make([]float32, len(values)), err
+				}))
+				require.NoError(t, other.Follow(t.Context(), m))
+				require.Zero(t, w.downloads, "weights pass the host")
+
+				texts := []Scored{f.scored(9)}
+				want, err := host.Score(t.Context(), texts)
+				require.NoError(t, err)
+				got, err := other.Score(t.Context(), texts)
+				require.NoError(t, err)
+				if f.config.LoRA == nil {
+					require.Equal(t, want, got)
+				}
+				require.InDeltaSlice(t, want[0], got[0], tolerance)
+			})
+		}
+	}
+}
+
+// TestAGeneratorFollowsAModelElsewhere: by the host.
+func TestAGeneratorFollowsAModelElsewhere(t *testing.T) {
+	f := newFixture(t, "low-rank changes", Options{})
+	m, err := model.Load(f.backend, f.weights)
+	require.NoError(t, err)
+	g := f.onDevice(t, opened(t, cuda.Full), Options{})
+	require.NoError(t, g.Follow(t.Context(), m))
+	want, err := f.Score(t.Context(), []Scored{f.scored(9)})
+	require.NoError(t, err)
+	got, err := g.Score(t.Context(), []Scored{f.scored(9)})
+	require.NoError(t, err)
+	require.InDeltaSlice(t, want[0], got[0], 1e-3)
 }
 
 func TestAFaultOfTheDeviceEndsTheRequests(t *testing.T) {

@@ -74,19 +74,36 @@ func New(e *kernel.Engine, c model.Config, get func(name string) ([]float32, err
 // Close frees what the generator holds on a device. On the CPU nothing needs it.
 func (g *Generator) Close() error { return g.cache.Close() }
 
-// Memory is what the generator takes at most, in bytes: the pages of keys and values, what a step computes, and the packed weights twice, as Load has
-// them for a moment. The parameters are not part of it.
+// Memory is what the generator takes at most, in bytes: the pages of keys and values, what a step computes, and the packed weights, on the CPU twice, as
+// Load has them for a moment. The parameters are not part of it.
 func (g *Generator) Memory() int64 { return g.memory }
+
+// Held is the part of Memory that is allocated from the beginning: pages and weights.
+func (g *Generator) Held() int64 { return g.cache.Held() }
 
 // Load replaces the weights by others of the same configuration, as after a training step. It waits for the texts that are being written.
 func (g *Generator) Load(ctx context.Context, get func(name string) ([]float32, error)) error {
+	return g.replace(ctx, func() (func() error, error) { return g.cache.Load(get) })
+}
+
+// Follow is Load of the parameters of a model as they are now. On the model's own device they do not pass the host.
+func (g *Generator) Follow(ctx context.Context, m *model.Model) error {
+	c, ok := g.cache.(interface{ Follow(m *model.Model) error })
+	if !ok || m.Backend() != device.Backend(g.options.Device) {
+		return g.Load(ctx, m.Live)
+	}
+	return g.replace(ctx, func() (func() error, error) { return func() error { return c.Follow(m) }, nil })
+}
+
+// replace prepares other weights, and uses them when the texts that are being written are done.
+func (g *Generator) replace(ctx context.Context, prepare func() (use func() error, err error)) error {
 	select {
 	case g.turn <- struct{}{}:
 		defer func() { <-g.turn }()
 	case <-ctx.Done():
 		return fmt.Errorf("load weights: %w", context.Cause(ctx))
 	}
-	use, err := g.cache.Load(get)
+	use, err := prepare()
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,14 @@ type deviceNetwork struct {
 	final           deviceNorm
 	head            deviceLinear
 
-	made []*device.Value
+	made []madeWeight
+}
+
+// madeWeight is a weight of the network and the parameter that it is a copy of.
+type madeWeight struct {
+	*device.Value
+	param   string
+	changed string // the layer whose low-rank change is merged into it; "": none
 }
 
 type deviceNorm struct{ weight, bias *device.Value }
@@ -94,39 +101,44 @@ func newDeviceNetwork(b device.Paged, c model.Config, get func(name string) ([]f
 // close frees the weights.
 func (n *deviceNetwork) close() error {
 	var errs []error
-	for _, v := range n.made {
-		errs = append(errs, n.backend.Free(v.Buffer()))
+	for _, w := range n.made {
+		errs = append(errs, n.backend.Free(w.Buffer()))
 	}
 	n.made = nil
 	return errors.Join(errs...)
 }
 
-// put copies values to the device; nil if a fault was found.
-func (l deviceLoader) put(d device.Desc, values []float32) *device.Value {
+// put copies values to the device, for a weight that has no value yet; it returns nil if a fault was found.
+func (l deviceLoader) put(w madeWeight, d device.Desc, values []float32) *device.Value {
 	if len(l.faults) > 0 {
 		return nil
 	}
-	v, err := device.New(l.net.backend, d)
-	if err == nil {
-		l.net.made = append(l.net.made, v)
-		err = l.net.backend.UploadFloats(v, values)
+	var err error
+	if w.Value, err = device.New(l.net.backend, d); err == nil {
+		l.net.made = append(l.net.made, w)
+		err = l.net.backend.UploadFloats(w.Value, values)
 	}
 	if err != nil {
 		l.faults = append(l.faults, err)
 	}
-	return v
+	return w.Value
+}
+
+// activated describes a weight in the type of activations.
+func (l deviceLoader) activated(shape ...int) device.Desc {
+	return device.Desc{DType: device.ActivationsOf(l.net.backend), Shape: shape}
 }
 
 // matrix is a parameter in the type of activations.
 func (l deviceLoader) matrix(name string, shape ...int) *device.Value {
-	d := device.Desc{DType: device.ActivationsOf(l.net.backend), Shape: shape}
-	return l.put(d, l.values(name, d.Size()))
+	d := l.activated(shape...)
+	return l.put(madeWeight{param: name}, d, l.values(name, d.Size()))
 }
 
 // exact is a parameter in float32.
 func (l deviceLoader) exact(name string, shape ...int) *device.Value {
 	d := device.Floats(shape...)
-	return l.put(d, l.values(name, d.Size()))
+	return l.put(madeWeight{param: name}, d, l.values(name, d.Size()))
 }
 
 // vector is a parameter in float32; nil where the configuration has none.
@@ -143,9 +155,12 @@ func (l deviceLoader) norm(name string) deviceNorm {
 }
 
 func (l deviceLoader) linear(name string, in, out int) deviceLinear {
-	w := l.merged(name, l.values(name+".weight", in*out), in, out)
-	d := device.Desc{DType: device.ActivationsOf(l.net.backend), Shape: device.Shape{in, out}}
-	return deviceLinear{weight: l.put(d, w), bias: l.vector(name+".bias", out), in: in, out: out}
+	w := madeWeight{param: name + ".weight"}
+	if l.changes(name) {
+		w.changed = name
+	}
+	values := l.merged(name, l.values(w.param, in*out), in, out)
+	return deviceLinear{weight: l.put(w, l.activated(in, out), values), bias: l.vector(name+".bias", out), in: in, out: out}
 }
 
 func (l deviceLoader) layer(name string, index int) deviceLayer {
@@ -305,15 +320,26 @@ func (c *DeviceCache) Load(get func(name string) ([]float32, error)) (use func()
 	}, nil
 }
 
-// Memory is what the cache takes of the device at most, in bytes, with steps of so many rows of which some are asked for logits. Weights count twice, as Load has
-// them for a moment.
-func (c *DeviceCache) Memory(rows, asked int) int64 {
+// Held is what weights and pages take of the device, in bytes.
+func (c *DeviceCache) Held() int64 {
 	var bytes int64
-	for _, v := range c.net.made {
-		bytes += 2 * int64(v.MemSize())
+	for _, w := range c.net.made {
+		bytes += int64(w.MemSize())
 	}
 	for _, p := range c.pages {
 		bytes += int64(p.Keys.MemSize() + p.Values.MemSize())
+	}
+	return bytes
+}
+
+// Memory is what the cache takes of the device at most, in bytes, with steps of so many rows of which some are asked for logits. The second copy of the
+// weights that Load makes for a moment is not part of it.
+func (c *DeviceCache) Memory(rows, asked int) int64 {
+	merged := 0 // the largest weight that has a low-rank change
+	for _, w := range c.net.made {
+		if w.changed != "" {
+			merged = max(merged, w.Size())
+		}
 	}
 	t := c.net.config.Text
 	q, k := t.Heads*t.HeadWidth, t.KVHeads*t.HeadWidth
@@ -323,5 +349,5 @@ func (c *DeviceCache) Memory(rows, asked int) int64 {
 	}
 	each := int64(device.ActivationsOf(c.net.backend).Bytes())
 	// Scratch grows to twice what is asked for.
-	return bytes + 2*each*int64(rows)*int64(t.Width+max(t.Width, q)+q+2*k+hidden) + 8*int64(asked)*int64(t.Width+t.Vocab)
+	return c.Held() + 2*device.WordBytes*int64(merged) + 2*each*int64(rows)*int64(t.Width+max(t.Width, q)+q+2*k+hidden) + 8*int64(asked)*int64(t.Width+t.Vocab)
 }

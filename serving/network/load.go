@@ -74,12 +74,15 @@ func (l *loader) packed(name string, p kernel.PackBArgs) linear {
 	return linear{weight: l.pack(p), bias: l.optional(name+".bias", p.N), in: p.K, out: p.N}
 }
 
+// changes tells whether a linear layer has a low-rank change.
+func (l *loader) changes(name string) bool { return l.config.LoRA != nil && l.has[name+".lora_a"] }
+
 // merged is the weight with its low-rank change, or w where it has none.
 func (l *loader) merged(name string, w []float32, in, out int) []float32 {
-	lora := l.config.LoRA
-	if lora == nil || !l.has[name+".lora_a"] {
+	if !l.changes(name) {
 		return w
 	}
+	lora := l.config.LoRA
 	a, b := l.values(name+".lora_a", in*lora.Rank), l.values(name+".lora_b", lora.Rank*out)
 	if len(l.faults) > 0 {
 		return w

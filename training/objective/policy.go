@@ -221,7 +221,7 @@ func (p *Policy) Needs(batch int) (training.Needs, error) {
 	m := g.Memory()
 	needs := training.Needs{Activations: m.Arena, Inputs: m.Inputs, Batch: int64(batch) * int64(p.Model.Config.Text.Context) * 8}
 	if s, ok := p.Sampler.(Weighed); ok {
-		needs.Sampling = s.Memory()
+		needs.Sampling, needs.Sampler = s.Memory(), s.Held()
 	}
 	return needs, nil
 }

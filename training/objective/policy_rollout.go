@@ -59,6 +59,8 @@ type Sampler interface {
 type Weighed interface {
 	// Memory is in bytes, at most.
 	Memory() int64
+	// Held is the part of it that is allocated already.
+	Held() int64
 }
 
 // Judge gives rewards. They are a function of the prompts and samples.

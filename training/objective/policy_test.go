@@ -286,6 +286,7 @@ func TestSamplesThatMakeNoSenseAreRefused(t *testing.T) {
 type sized struct{ *writer }
 
 func (sized) Memory() int64 { return 12345 }
+func (sized) Held() int64   { return 2345 }
 
 func TestWhatTheSamplerTakesIsPartOfAPolicysNeeds(t *testing.T) {
 	b := newCPU(t, 1)
@@ -294,14 +295,15 @@ func TestWhatTheSamplerTakesIsPartOfAPolicysNeeds(t *testing.T) {
 	m := newModel(t, b, config)
 	w := &writer{t: t, model: m, temperature: 1, length: 4}
 	for _, c := range []struct {
-		sampler objective.Sampler
-		want    int64
-	}{{w, 0}, {sized{w}, 12345}} {
+		sampler    objective.Sampler
+		want, held int64
+	}{{w, 0, 0}, {sized{w}, 12345, 2345}} {
 		p, err := objective.NewPolicy(objective.PolicyParts{Model: m, Prompts: few{}, Sampler: c.sampler, Judge: likes{7}}, grpo())
 		require.NoError(t, err)
 		needs, err := p.Needs(4)
 		require.NoError(t, err)
 		require.Equal(t, c.want, needs.Sampling)
+		require.Equal(t, c.held, needs.Sampler)
 		require.NoError(t, p.Close())
 	}
 }
