@@ -25,6 +25,7 @@ type Memory struct {
 	Ahead       int64 // of batches, on the device: they are sent before they are used, where that is Ahead
 	Clones      int64 // of the state, on the device: the same as Copies, where that is Cloning
 	Declined    int64 // more of the last two, for which there is no room: training waits for transfers instead
+	Present     int64 // the part of the peak that is allocated before the run
 }
 
 // Total is the peak.
@@ -61,6 +62,7 @@ func size(bytes int64) string {
 // MemoryError says that a run needs more memory than it may take. It is found before the memory is allocated; trying again does not help.
 type MemoryError struct {
 	Needed Memory
+	Takes  int64 // the part of Needed that the limit is for
 	Limit  int64
 	Batch  int   // of the run
 	Fits   int   // the largest half, quarter and so on of the batch that fits; 0: none does
@@ -68,7 +70,11 @@ type MemoryError struct {
 }
 
 func (e *MemoryError) Error() string {
-	s := fmt.Sprintf("a batch of %d needs %v; the limit is %s", e.Batch, e.Needed, size(e.Limit))
+	s := fmt.Sprintf("a batch of %d needs %v", e.Batch, e.Needed)
+	if e.Takes != e.Needed.Total() {
+		s += fmt.Sprintf(", of these %s on the device", size(e.Takes))
+	}
+	s += fmt.Sprintf("; the limit is %s", size(e.Limit))
 	if e.Fits == 0 {
 		return s + ": no smaller batch fits: take a smaller model or shorter texts, or raise memory_limit"
 	}
@@ -105,7 +111,7 @@ func (r *run) weigh() error {
 	if err != nil {
 		return fmt.Errorf("predict the memory: %w", err)
 	}
-	limit, taken, err := r.limit()
+	limit, taken, err := r.limit(m)
 	if err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (r *run) weigh() error {
 	if fits {
 		return nil
 	}
-	e := &MemoryError{Needed: m, Limit: limit, Batch: r.config.BatchSize}
+	e := &MemoryError{Needed: m, Takes: taken(m), Limit: limit, Batch: r.config.BatchSize}
 	for batch := e.Batch / 2; batch > 0 && e.Fits == 0; batch /= 2 {
 		if m, err := r.memory(o, batch); err == nil && taken(m) <= limit { // an objective may not take every batch
 			e.Fits, e.Needs = batch, taken(m)
@@ -131,8 +137,8 @@ func (r *run) weigh() error {
 	return e
 }
 
-// limit is the most that the run may take, and which part of its memory counts.
-func (r *run) limit() (int64, func(Memory) int64, error) {
+// limit is the most that the run may take, and which part of its memory counts. m is what it needs.
+func (r *run) limit(m Memory) (int64, func(Memory) int64, error) {
 	own, apart := r.Backend.(device.Separate)
 	taken := Memory.Total
 	if apart {
@@ -143,7 +149,7 @@ func (r *run) limit() (int64, func(Memory) int64, error) {
 	}
 	if apart {
 		free, err := own.FreeBytes()
-		return free, taken, err
+		return free + m.Present, taken, err
 	}
 	limit, err := machineLimit()
 	return limit, taken, err
@@ -155,7 +161,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: feedBatches * needs.Batch, Sampling: needs.Sampling}
+	m := Memory{Activations: needs.Activations, Inputs: needs.Inputs, Batches: feedBatches * needs.Batch, Sampling: needs.Sampling, Present: needs.Sampler}
 	for _, p := range r.Objective.Params() {
 		bytes := bytesOf(p.Value)
 		m.Parameters += bytes
@@ -167,6 +173,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	for _, t := range r.Objective.State() {
 		m.State += bytesOf(t.Value)
 	}
+	m.Present += m.Parameters + m.State
 	if r.Carry != nil {
 		m.Copies += m.Optimiser + m.State
 	}
@@ -179,7 +186,7 @@ func (r *run) memory(o Sized, batch int) (Memory, error) {
 	}
 	m.Copies += int64(r.snapshots()) * m.live()
 	if b, ok := r.Backend.(device.Leasing); ok {
-		m.Scratch = b.Leased() + r.config.AdamW.ScratchBytes(r.Objective.Params())
+		m.Scratch = b.Leased(m.Activations) + r.config.AdamW.ScratchBytes(r.Backend, r.Objective.Params())
 	}
 	return m, nil
 }
@@ -212,7 +219,7 @@ func (r *run) spare(m *Memory, limit int64) error {
 	if err != nil {
 		return err
 	}
-	room := int64(spareShare*float64(min(limit, free))) - m.Device()
+	room := int64(spareShare*float64(min(limit, free+m.Present))) - m.Device()
 	claim := func(to *int64, bytes int64) bool {
 		if bytes > room {
 			m.Declined += bytes

@@ -10,19 +10,19 @@ import (
 // The sides of the products that are timed: the first fits the caches of a processor. On a device with memory of its own they double until a product takes
 // much longer than its launch, at most to what fills any.
 const (
-	peakSide         = 384
-	separatePeakSide = 16 * peakSide
-	longProduct      = time.Millisecond
+	peakSide               = 384
+	leastSide, largestSide = 512, 4096
+	longProduct            = time.Millisecond
 )
 
 // measurePeak times matrix products of activations: the rate that a step is
 // compared with where the configuration names none.
 func measurePeak(b device.Backend) (float64, error) {
-	most := peakSide
+	n, most := peakSide, peakSide
 	if _, ok := b.(device.Separate); ok {
-		most = separatePeakSide
+		n, most = leastSide, largestSide
 	}
-	for n := peakSide; ; n *= 2 {
+	for ; ; n *= 2 {
 		best, err := timeProduct(b, n)
 		if err != nil {
 			return 0, fmt.Errorf("measure the device's rate: %w", err)

@@ -39,7 +39,7 @@ func (c *CPU) Alloc(words int) (Buffer, error) { return c.heap.Alloc(words) }
 func (c *CPU) Free(b Buffer) error { return c.heap.Free(b) }
 
 // Leased is part of Leasing.
-func (c *CPU) Leased() int64 { return c.engine.ScratchBytes() }
+func (c *CPU) Leased(int64) int64 { return c.engine.ScratchBytes() }
 
 // Sync is part of Memory.
 func (c *CPU) Sync() error { return nil }

@@ -46,8 +46,8 @@ type Separate interface {
 
 // Leasing is a Memory whose kernels take memory of their own.
 type Leasing interface {
-	// Leased estimates it, in bytes.
-	Leased() int64
+	// Leased estimates what they are yet to take, in bytes, beside what is allocated now and so many for activations of graphs.
+	Leased(activations int64) int64
 }
 
 // Cloning is a Memory that can copy values aside without leaving its device, for they leave it slowly.

@@ -50,3 +50,6 @@ type MuonArgs struct {
 	LR, Momentum float64
 	Decay        float64
 }
+
+// MuonRound is how many bytes the matrices may take that a device with memory of its own orthogonalises together, unless one alone takes more.
+const MuonRound = 256 << 20

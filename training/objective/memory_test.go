@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tempera/training"
+	"tempera/training/device"
 	"tempera/training/model"
 	"tempera/training/objective"
 	"tempera/training/optim"
@@ -115,10 +116,16 @@ func TestARunThatNeedsTooMuchNamesTheBatchToUse(t *testing.T) {
 
 // weigh trains a few steps, with a checkpoint, and prints the peak that was predicted and the one that was reached.
 func weigh(t *testing.T, name string) {
-	shape := weighedShapes()[name]
-	b := newCPU(t, 1)
 	require.NoError(t, os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)) // the peak starts from here
 	before := peak(t)
+	r, err := weighedShapes()[name].train(t, newCPU(t, 1), func(*training.Loop) {})
+	require.NoError(t, err)
+	fmt.Println("weighed", r.Memory.Total(), peak(t)-before)
+	fmt.Println(r.Memory)
+}
+
+// train does two steps, with a checkpoint of each.
+func (shape shape) train(t *testing.T, b device.Backend, change func(*training.Loop)) (training.Result, error) {
 	c := model.Config{Kind: shape.kind, Width: shape.width, Text: model.Text{Vocab: 2000, Context: 128, Layers: 4}}
 	if shape.kind != model.LM {
 		c.Vision = model.Vision{Image: 64, Patch: 8, Layers: 4}
@@ -156,10 +163,8 @@ func weigh(t *testing.T, name string) {
 			return training.Metrics{"score": 1}, nil
 		}}
 	}
-	r, err := l.Run(context.Background())
-	require.NoError(t, err)
-	fmt.Println("weighed", r.Memory.Total(), peak(t)-before)
-	fmt.Println(r.Memory)
+	change(l)
+	return l.Run(context.Background())
 }
 
 // discard takes checkpoints and keeps none.

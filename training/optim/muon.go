@@ -38,9 +38,11 @@ func Hidden(p *graph.Param) bool {
 const defaultMomentum = 0.95
 
 // ScratchBytes estimates what a device needs for a while to update the parameters, one after the other: Muon orthogonalises in two copies of the
-// matrix and two squares of its smaller side, a quarter more of each as scratch grows.
-func (o Options) ScratchBytes(params []*graph.Param) int64 {
+// matrix and two squares of its smaller side, a quarter more of each as scratch grows; a device with memory of its own takes the matrices of a shape
+// together.
+func (o Options) ScratchBytes(b device.Memory, params []*graph.Param) int64 {
 	var copies, squares int64
+	together := map[[2]int64]int64{} // elements of the matrices and the squares, by shape
 	for _, p := range params {
 		if o.Method != UseMuon || !p.Trained() || !Hidden(p) {
 			continue
@@ -48,8 +50,19 @@ func (o Options) ScratchBytes(params []*graph.Param) int64 {
 		s := p.Value.Shape()
 		rows, cols := int64(s[len(s)-2]), int64(s[len(s)-1])
 		copies, squares = max(copies, rows*cols), max(squares, min(rows, cols)*min(rows, cols))
+		n := int64(p.Value.Size())
+		together[[2]int64{rows, cols}] += n + n/(rows*cols)*min(rows, cols)*min(rows, cols)
 	}
-	return (copies + squares) * 2 * device.WordBytes * 5 / 4
+	const each = 2 * device.WordBytes
+	if _, ok := b.(device.Separate); ok {
+		var bytes int64
+		for shape, n := range together {
+			one := shape[0]*shape[1] + min(shape[0], shape[1])*min(shape[0], shape[1])
+			bytes += min(n*each, max(one*each, device.MuonRound))
+		}
+		return bytes
+	}
+	return (copies + squares) * each * 5 / 4
 }
 
 // NewMuon allocates gradients, where no graph has done so yet, and state.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
@@ -24,6 +25,8 @@ type Backend struct {
 	products  *products
 	tables    ropeTables
 	heads     workspace // of language heads, whose methods call others
+	held      atomic.Int64 // words of buffers
+	copied    atomic.Int64 // words of those that have a narrow copy
 
 	mu    sync.Mutex
 	fault error // the first since the last Sync

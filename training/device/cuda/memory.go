@@ -48,6 +48,7 @@ func (b *Backend) Alloc(words int) (device.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.held.Add(int64(words))
 	return &buffer{p: p, words: words}, b.compute.Clear(p, words*device.WordBytes)
 }
 
@@ -55,7 +56,9 @@ func (b *Backend) Alloc(words int) (device.Buffer, error) {
 func (b *Backend) Free(m device.Buffer) error {
 	own := m.(*buffer)
 	err := b.device.Free(own.p)
+	b.held.Add(-int64(own.words))
 	if c := b.products.drop(own); c != nil {
+		b.copied.Add(-int64(own.words))
 		err = errors.Join(err, b.device.Free(c.p))
 	}
 	return err

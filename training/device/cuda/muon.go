@@ -12,9 +12,6 @@ import (
 	"tempera/training/device/cuda/driver"
 )
 
-// muonBytes is what the matrices of one round of Muon may take, unless one alone takes more.
-const muonBytes = 256 << 20
-
 // newtonSchulz are the coefficients of device.MuonArgs.
 var newtonSchulz = [3]float32{3.4445, -4.7750, 2.0315}
 
@@ -112,7 +109,7 @@ func (m *muon) run(all []matrix) error {
 // prepare takes memory for a round of at most so many matrices.
 func (m *muon) prepare(all int) error {
 	side, n, each := min(m.rows, m.cols), m.rows*m.cols, m.dtype.Bytes()
-	m.batch = max(1, min(all, muonBytes/(2*(n+side*side)*each), 65535))
+	m.batch = max(1, min(all, device.MuonRound/(2*(n+side*side)*each), 65535))
 	var l layout
 	var list [1]matrix
 	m.list, m.partial = l.part(m.batch*listBytes(list[:])), l.part(8*m.batch*m.b.blocksOf(n))

@@ -119,6 +119,7 @@ func (p *products) keep(v *device.Value) (*narrow, error) {
 	p.copying.Lock()
 	defer p.copying.Unlock()
 	p.copies[b] = c
+	p.b.copied.Add(int64(v.Size()))
 	return c, nil
 }
 
