@@ -23,6 +23,9 @@ func (o Options) openGPUs(m *telemetry.Metrics) (*accelerator.Pool, error) {
 		return nil, nil
 	}
 	pool, err := accelerator.NewPool(o.GPUs.Ordinals)
+	if err == nil {
+		err = pool.Try()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the queue gpu: %w (--gpus none serves it with the CPU)", err)
 	}

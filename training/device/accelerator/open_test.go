@@ -4,6 +4,7 @@ package accelerator
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,20 @@ import (
 	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
 )
+
+func TestAWorkerLearnsAtOnceThatAGPUCannotBeUsed(t *testing.T) {
+	if err := driver.Unavailable(); err != nil && os.Getenv("REQUIRE_GPU") == "" {
+		t.Skip(err)
+	}
+	p, err := NewPool(nil)
+	require.NoError(t, err)
+	require.NoError(t, p.Try())
+	if !strings.HasPrefix(p.GPUs()[0].Name, "fake") {
+		t.Skip("a real GPU is what it is")
+	}
+	t.Setenv("FAKE_CUDA_CAPABILITY", "75")
+	require.ErrorContains(t, p.Try(), "CUDA device 0 (fake CUDA device): the kernels need compute capability 8.0 (Ampere) or later, this device has 7.5")
+}
 
 func TestALeasedGPUShowsWhatItsBackendCan(t *testing.T) {
 	if err := driver.Unavailable(); err != nil && os.Getenv("REQUIRE_GPU") == "" {

@@ -91,6 +91,20 @@ func (p *Pool) GPUs() []GPU {
 	return p.gpus
 }
 
+// Try opens every GPU once: the error says which cannot be used, and why.
+func (p *Pool) Try() error {
+	for _, g := range p.gpus {
+		b, err := open(g.Ordinal, "")
+		if err == nil {
+			err = b.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", g, err)
+		}
+	}
+	return nil
+}
+
 // State is how a GPU is now.
 type State struct {
 	Busy        float64 // share of the last second in which a kernel ran

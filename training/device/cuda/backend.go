@@ -10,6 +10,7 @@ import (
 
 	"tempera/training/device"
 	"tempera/training/device/cuda/driver"
+	kernels "tempera/training/kernel/cuda"
 )
 
 // Backend is one device. Methods ask for work on its compute stream and return; what goes wrong is the error of the next Sync or transfer.
@@ -64,12 +65,15 @@ func Open(o Options) (*Backend, error) {
 }
 
 func (b *Backend) start() error {
+	err := kernels.Check(b.device.Major, b.device.Minor)
+	if err != nil {
+		return err
+	}
 	b.staging = staging{device: b.device, stream: b.compute, sync: b.Sync}
 	aside := func() staging {
 		return staging{device: b.device, stream: b.device.Copies, sync: func() error { return nil }}
 	}
 	b.clones, b.ahead.staging, b.ahead.least = aside(), aside(), worthSending
-	var err error
 	b.products, err = newProducts(b)
 	return err
 }

@@ -12,13 +12,21 @@ import (
 //go:embed images
 var images embed.FS
 
+// Check tells whether the kernels run on devices of a compute capability.
+func Check(major, minor int) error {
+	if major < 8 {
+		return fmt.Errorf("the kernels need compute capability 8.0 (Ampere) or later, this device has %d.%d", major, minor)
+	}
+	return nil
+}
+
 // Image is the best image of a module for a compute capability.
 func Image(module string, major, minor int) ([]byte, error) {
 	if code, err := images.ReadFile(fmt.Sprintf("images/%s.sm_%d%d.cubin", module, major, minor)); err == nil {
 		return code, nil
 	}
-	if major < 8 {
-		return nil, fmt.Errorf("the kernels need compute capability 8.0 (Ampere) or later, this device has %d.%d", major, minor)
+	if err := Check(major, minor); err != nil {
+		return nil, err
 	}
 	ptx, err := images.ReadFile("images/" + module + ".compute_80.ptx")
 	if err != nil {
