@@ -64,6 +64,7 @@ type MemoryError struct {
 	Needed Memory
 	Takes  int64 // the part of Needed that the limit is for
 	Limit  int64
+	Free   bool  // the limit is what the device has left, not one that was set
 	Batch  int   // of the run
 	Fits   int   // the largest half, quarter and so on of the batch that fits; 0: none does
 	Needs  int64 // what a run with that batch needs
@@ -75,10 +76,14 @@ func (e *MemoryError) Error() string {
 		s += fmt.Sprintf(", of these %s on the device", size(e.Takes))
 	}
 	s += fmt.Sprintf("; the limit is %s", size(e.Limit))
-	if e.Fits == 0 {
-		return s + ": no smaller batch fits: take a smaller model or shorter texts, or raise memory_limit"
+	more := "raise memory_limit"
+	if e.Free {
+		more = "use a device with more memory"
 	}
-	return s + fmt.Sprintf(": use a batch of %d (%s), or keep the batch and accumulate it in more parts, or compute layers again (recompute), or raise memory_limit", e.Fits, size(e.Needs))
+	if e.Fits == 0 {
+		return s + ": no smaller batch fits: take a smaller model or shorter texts, or " + more
+	}
+	return s + fmt.Sprintf(": use a batch of %d (%s), or keep the batch and accumulate it in more parts, or compute layers again (recompute), or %s", e.Fits, size(e.Needs), more)
 }
 
 // machineShare is the share of the machine's memory that a run may take where the configuration sets no limit: the rest is for
@@ -128,7 +133,8 @@ func (r *run) weigh() error {
 	if fits {
 		return nil
 	}
-	e := &MemoryError{Needed: m, Takes: taken(m), Limit: limit, Batch: r.config.BatchSize}
+	_, apart := r.Backend.(device.Separate)
+	e := &MemoryError{Needed: m, Takes: taken(m), Limit: limit, Free: apart && r.config.MemoryLimit == 0, Batch: r.config.BatchSize}
 	for batch := e.Batch / 2; batch > 0 && e.Fits == 0; batch /= 2 {
 		if m, err := r.memory(o, batch); err == nil && taken(m) <= limit { // an objective may not take every batch
 			e.Fits, e.Needs = batch, taken(m)

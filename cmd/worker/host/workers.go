@@ -38,7 +38,7 @@ func (o Options) workers(s *servers, m *telemetry.Metrics, fail context.CancelCa
 		Store: s.store, Client: s.temporal, Kinds: activities.NewCatalog(activities.All()...),
 		Scratch: scratch, Data: downloads, Threads: o.Threads, Level: o.Level, Log: o.Log,
 		Console: o.Endpoints.S3.ConsoleURL, Deployment: o.Deployment, GPUs: gpus,
-		GPULost: func(err error) { fail(fmt.Errorf("worker: %w", err)) },
+		GPULost: fail,
 	}
 	var list []worker.Worker
 	for _, queue := range slices.Compact(slices.Sorted(slices.Values(o.Queues))) {

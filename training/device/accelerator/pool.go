@@ -275,7 +275,8 @@ func (l *Lease) Class(err error) error {
 		l.pool.mu.Lock()
 		defer l.pool.mu.Unlock()
 		l.pool.lost[l.GPU.Ordinal] = err
-		return fmt.Errorf("%w: %s: %w", ErrLost, l.GPU, err)
+		first, _, _ := strings.Cut(err.Error(), "\n") // all that comes after fails as well
+		return fmt.Errorf("%w: %s: %s", ErrLost, l.GPU, first)
 	case isOutOfMemory(err):
 		return &OutOfMemoryError{l.GPU.String(), err}
 	}
