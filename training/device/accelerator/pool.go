@@ -99,7 +99,7 @@ func (p *Pool) Try() error {
 			err = b.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", g, err)
+			return err
 		}
 	}
 	return nil
