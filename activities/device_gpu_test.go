@@ -77,7 +77,7 @@ func TestOnAGPURowsAreWrittenJudgedAndLearned(t *testing.T) {
 					c.gpu = gpu
 					got, err := l.run(c.execution)
 					require.NoError(t, err)
-require.Equal(t, slices.Sorted(maps.Keys(want.Metrics)), slices.Sorted(maps.Keys(got.Metrics)))
+					require.Equal(t, slices.Sorted(maps.Keys(want.Metrics)), slices.Sorted(maps.Keys(got.Metrics)))
 					for _, metric := range c.metrics {
 						require.InEpsilon(t, want.Metrics[metric], got.Metrics[metric], tolerance, metric)
 					}

@@ -25,7 +25,7 @@ type Backend struct {
 	workspace workspace
 	products  *products
 	tables    ropeTables
-	heads     workspace // of language heads, whose methods call others
+	heads     workspace    // of language heads, whose methods call others
 	held      atomic.Int64 // words of buffers
 	copied    atomic.Int64 // words of those that have a narrow copy
 
