@@ -37,7 +37,10 @@ func TestALeasedGPUShowsWhatItsBackendCan(t *testing.T) {
 		l, err := p.Take(t.Context(), CUDA, precision)
 		require.NoError(t, err)
 		require.Equal(t, activations, device.ActivationsOf(l.Backend))
-		require.Implements(t, (*device.Separate)(nil), l.Backend)
+		require.True(t, l.Backend.Records())
+		free, err := l.Backend.FreeBytes()
+		require.NoError(t, err)
+		require.Positive(t, free)
 		require.NoError(t, l.Close())
 	}
 }

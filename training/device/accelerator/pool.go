@@ -46,6 +46,7 @@ type Backend interface {
 	device.Separate
 	device.Cloning
 	device.Ahead
+	device.Recorder
 	Close() error
 }
 
