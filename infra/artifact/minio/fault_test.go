@@ -116,3 +116,23 @@ func TestSpool(t *testing.T) {
 		require.Equal(t, "piped", string(data))
 	})
 }
+
+func TestAnAttemptWhoseConnectionWasClosedIsRepeatedAtOnce(t *testing.T) {
+	s, err := New(Options{Endpoint: "http://127.0.0.1:1", AccessKey: "a", SecretKey: "b", Retry: Retry{Attempts: 1}})
+	require.NoError(t, err)
+	closed := &url.Error{Op: "Get", Err: &net.OpError{Op: "set", Net: "tcp", Err: net.ErrClosed}}
+	attempts := 0
+	err = s.try(t.Context(), "list", func(int) error {
+		if attempts++; attempts < 3 {
+			return closed
+		}
+		return &url.Error{Op: "Get", Err: errors.New(noHTTP)}
+	})
+	require.ErrorContains(t, err, "what answers there is no object store")
+	require.Equal(t, 3, attempts)
+
+	attempts = 0
+	err = s.try(t.Context(), "list", func(int) error { attempts++; return closed })
+	require.ErrorIs(t, err, artifact.ErrTransient)
+	require.Equal(t, 1+mostClosed, attempts)
+}

@@ -2,8 +2,10 @@ package minio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"tempera/infra/artifact"
@@ -48,11 +50,16 @@ const (
 	damagedAfter = 4 // attempts
 )
 
+// mostClosed is how often an operation is tried again at once where its connection was closed under it: as by the client itself, when the other side speaks
+// first. The next attempt tells what is wrong.
+const mostClosed = 3
+
 // try calls f until it succeeds, fails for good, or the retries are spent. f
 // gets the number of attempts that failed before: after a failure nobody knows
 // whether the server had done its part. op is for the message.
 func (s *Store) try(ctx context.Context, op string, f func(failed int) error) error {
 	var first time.Time
+	closed := 0 // attempts that say nothing of the server
 	for failed := 0; ; failed++ {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
@@ -67,6 +74,10 @@ func (s *Store) try(ctx context.Context, op string, f func(failed int) error) er
 		if !transient(err) {
 			return s.explain(op, err)
 		}
+		if errors.Is(err, net.ErrClosed) && closed < mostClosed {
+			closed++
+			continue
+		}
 		if failed+1 >= damagedAfter && code(err) == unreadable && s.probe(ctx) == nil {
 			return fmt.Errorf("%s in %s: %w: the server cannot read this object, though it answers for others: its bytes on disk are damaged: restore it, or remove it from the bucket and run with --force what made it", op, s.where(), artifact.ErrDigest)
 		}
@@ -76,7 +87,7 @@ func (s *Store) try(ctx context.Context, op string, f func(failed int) error) er
 		}
 		wait := s.opts.Retry.pause(failed)
 		spent := now.Sub(first)+wait > s.opts.Retry.Total && failed > 0
-		if spent || failed+1 == s.opts.Retry.Attempts {
+		if n := s.opts.Retry.Attempts; spent || n > 0 && failed+1 >= n+closed {
 			tried := ""
 			if failed > 0 {
 				tried = fmt.Sprintf(", tried %d times", failed+1)
